@@ -1,0 +1,129 @@
+"""One conversation with Asterisk as its bytes tell it, without any I/O.
+
+Laws: events come out in the order Asterisk sent them; a garbled message is counted and the stream goes on; a
+snapshot is one event, however many messages it took; a greeting in the middle of a trace begins a new connection.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+from typing import TypeAlias
+
+from amibridge.ami.events import (
+    AmiEvent,
+    ChannelSnapshot,
+    Connected,
+    CoreShowChannel,
+    FullyBooted,
+    MalformedMessage,
+    parse_event,
+)
+from amibridge.ami.wire import Framer, Message, read_message
+
+GREETING = re.compile(rb"Asterisk Call Manager/([^\r\n]*)\r\n(?=Response: |Event: |$)")
+"""The banner ends with a single line break, so it arrives glued to the first message, or to the half message in
+which an earlier connection of a trace broke off. A header value cannot imitate it: it holds no line break."""
+
+
+class SessionState(StrEnum):
+    GREETING = "greeting"
+    LOGGING_IN = "logging_in"
+    AUTHENTICATED = "authenticated"
+    READY = "ready"
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """Asterisk's answer to one action."""
+
+    action_id: str
+    success: bool
+    message: Message
+
+
+Received: TypeAlias = AmiEvent | Reply
+
+
+class Session:
+    """Folds received bytes into events and replies. `state` says how far the login has come."""
+
+    def __init__(self) -> None:
+        self.state = SessionState.GREETING
+        self.messages = 0
+        self.garbled = 0
+        self._framer = Framer()
+        self._snapshots: dict[str, list[CoreShowChannel]] = {}
+        self._ahead = timedelta(0)
+        self._last_at = datetime.fromtimestamp(0, UTC)
+
+    @property
+    def oversized(self) -> int:
+        """Messages dropped because they never ended."""
+        return self._framer.oversized
+
+    def receive_data(self, chunk: bytes, received_at: datetime | None = None) -> list[Received]:
+        """What *chunk* completes. Without *received_at* (a trace) the last Timestamp seen is the time."""
+        received: list[Received] = []
+        for raw in self._framer.feed(chunk):
+            self.messages += 1
+            arrived = self._last_at if received_at is None else received_at
+            if raw.startswith(b"Event: "):
+                self._read_event(raw, arrived, received)
+            else:
+                self._read_other(raw, arrived, received)
+        return received
+
+    def _read_event(self, raw: bytes, arrived: datetime, received: list[Received]) -> None:
+        if (greeting := GREETING.search(raw)) is not None:
+            self._greet(raw, greeting, arrived, received)
+            return
+        try:
+            event = parse_event(raw, arrived)
+        except MalformedMessage:
+            self.garbled += 1
+            return
+        if event is None:
+            if raw.startswith(b"Event: CoreShowChannelsComplete"):
+                received.append(self._complete_snapshot(raw, arrived))
+            return
+        if isinstance(event, CoreShowChannel):
+            self._snapshots.setdefault(read_message(raw).get("ActionID"), []).append(event)
+            return
+        if event.at is not arrived:
+            self._last_at = event.at
+            self._ahead = event.at - arrived
+        if isinstance(event, FullyBooted):
+            self.state = SessionState.READY
+        received.append(event)
+
+    def _read_other(self, raw: bytes, arrived: datetime, received: list[Received]) -> None:
+        if (greeting := GREETING.search(raw)) is not None:
+            self._greet(raw, greeting, arrived, received)
+            return
+        message = read_message(raw)
+        response = message.get("Response")
+        if not response:
+            self.garbled += bool(raw.strip())
+            return
+        if self.state is SessionState.LOGGING_IN and message.get("Message") == "Authentication accepted":
+            self.state = SessionState.AUTHENTICATED
+        received.append(Reply(message.get("ActionID"), response in ("Success", "Goodbye", "Follows"), message))
+
+    def _greet(self, raw: bytes, greeting: re.Match[bytes], arrived: datetime, received: list[Received]) -> None:
+        self.garbled += greeting.start() > 0
+        self.state = SessionState.LOGGING_IN
+        self._snapshots.clear()
+        received.append(Connected(arrived, greeting[1].decode("ascii", "replace").strip()))
+        rest = raw[greeting.end() :]
+        if rest.startswith(b"Event: "):
+            self._read_event(rest, arrived, received)
+        elif rest:
+            self._read_other(rest, arrived, received)
+
+    def _complete_snapshot(self, raw: bytes, arrived: datetime) -> ChannelSnapshot:
+        """Lists carry no Timestamp: the snapshot is dated by our clock, corrected by how far Asterisk's is ahead."""
+        channels = self._snapshots.pop(read_message(raw).get("ActionID"), [])
+        return ChannelSnapshot(arrived + self._ahead, tuple(channels))

@@ -1,0 +1,1 @@
+"""What a call is: pure. Events of one host go in, facts about its calls come out."""

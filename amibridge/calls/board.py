@@ -1,0 +1,231 @@
+"""The board of one host's calls: events in, facts out, no listener, no clock.
+
+Each event is folded in three steps: *observe* writes what it literally says onto a leg; *direct* finds out, once,
+which way the call goes; *tell* looks up what changed in the tables and says it. An ended call speaks no more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import assert_never
+
+from amibridge.ami.events import (
+    AmiEvent,
+    BridgeEnter,
+    BridgeLeave,
+    ChannelSnapshot,
+    Connected,
+    DialBegin,
+    DialEnd,
+    Disconnected,
+    FullyBooted,
+    Hangup,
+    HangupRequest,
+    NewCallerid,
+    Newchannel,
+    Newstate,
+    OriginateResponse,
+    QueueCallerAbandon,
+    QueueCallerJoin,
+    QueueCallerLeave,
+    Shutdown,
+    Tick,
+    VarSet,
+)
+from amibridge.calls.directing import direct, note_dialled, note_originated, rejoin
+from amibridge.calls.facts import AnyFact
+from amibridge.calls.model import SILENT_BRIDGES, Call, Leg, Presence, advance
+from amibridge.calls.numbering import Numbering, Role
+from amibridge.calls.record import CallRecord
+from amibridge.calls.register import Register
+from amibridge.calls.resync import observe_snapshot, recall
+from amibridge.calls.summary import record_of
+from amibridge.calls.telling import Anomaly, tell_changes, tell_recording, tell_started
+
+
+class Board:
+    """Folds the events of one host, named *host*, into facts about its calls."""
+
+    def __init__(self, host: str, numbering: Numbering | None = None) -> None:
+        self._numbering = numbering or Numbering()
+        self._register = Register(host, self._numbering)
+        self._anomalies: list[Anomaly] = []
+        self._resumed: list[Call] = []
+        self._blind_since: datetime | None = None
+
+    def adopt(self, facts: Sequence[AnyFact]) -> None:
+        """Take up calls that were live when an earlier run of us stopped, from what it had said of them, in order.
+
+        To be called before the first snapshot, which tells which of them still are.
+        """
+        self._resumed = recall(facts)
+        for call in self._resumed:
+            self._register.take_up(call)
+        self._blind_since = max((fact.at for fact in facts), default=None)
+
+    def apply(self, event: AmiEvent) -> list[AnyFact]:
+        """What *event* changed, in words; nothing, most of the time."""
+        facts: list[AnyFact] = []
+        call = self._observe(event, facts)
+        if call is not None:
+            self._settle(call, event.at, facts)
+        self._register.forget_before(event.at)
+        return facts
+
+    def live_calls(self) -> list[CallRecord]:
+        """Records so far of the calls that are not over, oldest first."""
+        return [record_of(call) for call in self._register.live() if call.direction is not None]
+
+    def remembered(self) -> int:
+        """How many channels are known, live and lately ended: what the board weighs."""
+        return self._register.remembered()
+
+    def take_anomalies(self) -> list[Anomaly]:
+        """The anomalies since the last look."""
+        taken, self._anomalies = self._anomalies, []
+        return taken
+
+    def _observe(self, event: AmiEvent, facts: list[AnyFact]) -> Call | None:
+        """Write what *event* says onto its leg; the call it concerns, if it concerns one."""
+        register = self._register
+        call: Call | None = None
+        match event:
+            case Newchannel():
+                call, leg = register.seat(event, facts)
+                self._observe_newchannel(leg, event)
+            case Newstate():
+                call, leg = register.seat(event, facts)
+                advance(leg, event.state, event.at)
+            case NewCallerid():
+                call, leg = register.seat(event, facts)
+                _observe_caller_id(call, leg, event)
+            case BridgeEnter():
+                call, leg = register.seat_in_bridge(event, facts)
+                leg.bridge, leg.silent = event.bridge, event.bridge_type in SILENT_BRIDGES
+            case BridgeLeave():
+                call, leg = register.seat(event, facts)
+                _observe_bridge_leave(call, leg, event)
+            case HangupRequest():
+                call, leg = register.seat(event, facts)
+                if call.hangup_leg is None and _may_end(call, leg):
+                    call.hangup_leg = leg.uniqueid
+            case Hangup():
+                call, leg = register.seat(event, facts)
+                leg.gone_at, leg.cause, leg.bridge = leg.gone_at or event.at, event.cause, None
+            case VarSet():
+                call, leg = register.seat(event, facts)
+                _observe_recording(call, event, facts)
+            case QueueCallerJoin():
+                call, leg = register.seat(event, facts)
+                call.queue, call.queue_timed_out = event.queue, False
+            case QueueCallerAbandon():
+                call, leg = register.seat(event, facts)
+                call.queue_abandoned = True
+            case QueueCallerLeave():
+                call, leg = register.seat(event, facts)
+                call.queue_timed_out = call.answered_at is None and not call.queue_abandoned
+            case DialBegin():
+                call, leg = register.seat_dialled(event, facts)
+                self._observe_dial_begin(call, leg, event)
+            case DialEnd():
+                call, leg = register.seat_dialled(event, facts)
+                leg.dialled_by = leg.dialled_by or event.uniqueid
+                if leg.dial_status is None:
+                    leg.dial_status, leg.dial_ended_at = event.dial_status, event.at
+            case OriginateResponse():
+                call = self._observe_originate_response(event)
+            case ChannelSnapshot():
+                self._resync(event, facts)
+            case Connected() | Disconnected():
+                self._go_blind(event.at)
+            case FullyBooted() | Shutdown() | Tick():
+                pass
+            case _ as never:
+                assert_never(never)
+        return call
+
+    def _observe_newchannel(self, leg: Leg, event: Newchannel) -> None:
+        leg.exten = event.exten
+        leg.caller_id_num, leg.caller_id_name = event.caller_id_num, event.caller_id_name
+        leg.role, leg.extension = self._numbering.role_of(event.channel, event.caller_id_num)
+        advance(leg, event.state, event.at)
+
+    def _observe_dial_begin(self, call: Call, leg: Leg, event: DialBegin) -> None:
+        if event.uniqueid is None:
+            leg.originated = True
+            note_originated(call, event, self._numbering)
+        else:
+            leg.dialled_by = event.uniqueid
+        if call.answered_at is not None:
+            call.hangup_leg = None  # whoever transferred the caller and hung up did not end the call
+        call.queue_timed_out = False
+        if leg.role is Role.TRUNK:
+            note_dialled(call, leg, event, self._numbering)
+
+    def _observe_originate_response(self, event: OriginateResponse) -> Call | None:
+        call = self._register.find_originated(event)
+        if call is not None:
+            call.click_to_call = event.action_id or None
+            call.originate_exten = event.exten or None
+        return call
+
+    def _settle(self, call: Call, at: datetime, facts: list[AnyFact]) -> None:
+        """Direct the call if need be, then tell what changed."""
+        if call.ended_at is not None:
+            return
+        if call.direction is None and direct(call, self._numbering):
+            tell_started(call, at, facts)
+        if call.direction is not None:
+            self._anomalies += tell_changes(call, at, facts)
+        elif call.is_deserted:
+            # A feature code, an echo test, an announcement: channels came and went and no two parties met.
+            call.ended_at = at
+        if call.ended_at is not None:
+            self._register.bury(call)
+
+    def _go_blind(self, at: datetime) -> None:
+        self._blind_since = self._blind_since or at
+        for call in self._register.live():
+            call.complete = False
+            call.note("the link to the PBX was down for a part of the call")
+
+    def _resync(self, snapshot: ChannelSnapshot, facts: list[AnyFact]) -> None:
+        left_at = self._blind_since or snapshot.at
+        observe_snapshot(self._register, snapshot, left_at, facts)
+        resumed, self._resumed, self._blind_since = self._resumed, [], None
+        for call in resumed:
+            rejoin(call)
+        for call in [*(call for call in resumed if not call.legs), *self._register.live()]:
+            self._settle(call, left_at if call.is_deserted else snapshot.at, facts)
+
+
+def replay(board: Board, events: Iterable[AmiEvent]) -> list[AnyFact]:
+    """All facts of *events*, in order."""
+    return [fact for event in events for fact in board.apply(event)]
+
+
+def _observe_caller_id(call: Call, leg: Leg, event: NewCallerid) -> None:
+    """The first number stays: a transfer shows the transferring operator's in its place. A name may be looked up."""
+    leg.caller_id_num = leg.caller_id_num or event.caller_id_num
+    if call.answered_at is None and event.caller_id_name is not None and leg.placed:
+        leg.caller_id_name = event.caller_id_name
+
+
+def _observe_bridge_leave(call: Call, leg: Leg, event: BridgeLeave) -> None:
+    if leg.bridge == event.bridge:
+        leg.bridge = None
+    if call.leaver is None and leg.said is Presence.TALKING:
+        call.leaver = leg.uniqueid
+
+
+def _observe_recording(call: Call, event: VarSet, facts: list[AnyFact]) -> None:
+    if event.value and event.value not in call.recordings and call.ended_at is None:
+        call.recordings.append(event.value)
+        if call.direction is not None:
+            tell_recording(call, event.value, event.at, facts)
+
+
+def _may_end(call: Call, leg: Leg) -> bool:
+    """Whose wish to hang up ends the call: its customer's, its caller's, or that of whoever is talking."""
+    return leg is call.customer or leg is call.caller or leg.said is Presence.TALKING

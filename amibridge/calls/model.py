@@ -1,0 +1,259 @@
+"""A call in progress: its legs, and everything about them that is derived, never assigned.
+
+Laws: a leg holds only what events literally said; channel state only moves forward (events of one instant come in
+any order); who talks with whom is read off the bridges; an impossible state cannot be stored.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import NewType
+
+from amibridge.ami.events import BridgeUniqueid, ChannelState, Linkedid, Uniqueid
+from amibridge.calls.numbering import Role
+from amibridge.calls.record import CallId, Direction, Extension
+
+Room = NewType("Room", str)
+"""One acoustic space: a bridge, or several joined by Local channels."""
+
+SILENT_BRIDGES = frozenset({"parking", "holding"})
+"""Bridge types in which a caller hears music and talks with nobody."""
+
+
+class Presence(StrEnum):
+    """Where a party is, seen from the call's customer."""
+
+    NEW = "new"
+    RINGING = "ringing"
+    UP = "up"
+    TALKING = "talking"
+    ASIDE = "aside"
+    GONE = "gone"
+
+
+class Phase(StrEnum):
+    WAITING = "waiting"
+    RINGING = "ringing"
+    TALKING = "talking"
+    ENDED = "ended"
+
+
+@dataclass(slots=True, eq=False)
+class Leg:
+    """One channel. *said* is the presence we last spoke of; all else is what Asterisk said."""
+
+    uniqueid: Uniqueid
+    channel: str
+    linkedid: Linkedid
+    role: Role
+    extension: Extension | None
+    began_at: datetime
+    state: ChannelState = ChannelState.DOWN
+    exten: str = ""
+    caller_id_num: str | None = None
+    caller_id_name: str | None = None
+    placed: bool = False
+    originated: bool = False
+    dialled_by: Uniqueid | None = None
+    dialled_number: str | None = None
+    presented: str | None = None
+    dial_status: str | None = None
+    dial_ended_at: datetime | None = None
+    up_at: datetime | None = None
+    bridge: BridgeUniqueid | None = None
+    silent: bool = False
+    rang_at: datetime | None = None
+    joined_at: datetime | None = None
+    left_at: datetime | None = None
+    gone_at: datetime | None = None
+    cause: int | None = None
+    from_snapshot: bool = False
+    said: Presence = Presence.NEW
+
+    @property
+    def dialled(self) -> bool:
+        return self.originated or self.dialled_by is not None or (self.from_snapshot and not self.placed)
+
+    @property
+    def local_half(self) -> tuple[str, str] | None:
+        """The Local channel this is a half of, and which half."""
+        name, mark, half = self.channel.rpartition(";")
+        return (name, half) if mark else None
+
+
+@dataclass(slots=True, eq=False)
+class Call:
+    """One business call. `direction` stays None until it is known; `phase` and presences are derived.
+
+    A *resumed* call began before this run of us; what it had come to is in the *past* fields and in `operators`.
+    """
+
+    id: CallId
+    began_at: datetime
+    direction: Direction | None = None
+    customer: Leg | None = None
+    caller: Leg | None = None
+    legs: dict[Uniqueid, Leg] = field(default_factory=dict)
+    external_number: str | None = None
+    phone: str | None = None
+    line: str | None = None
+    queue: str | None = None
+    queue_abandoned: bool = False
+    queue_timed_out: bool = False
+    click_to_call: str | None = None
+    originate_number: str | None = None
+    originate_exten: str | None = None
+    asked_caller: Extension | None = None
+    recordings: list[str] = field(default_factory=list)
+    operators: list[Extension] = field(default_factory=list)
+    answered_at: datetime | None = None
+    talk_ended_at: datetime | None = None
+    ended_at: datetime | None = None
+    hangup_leg: Uniqueid | None = None
+    leaver: Uniqueid | None = None
+    resumed: bool = False
+    past_rang: list[Extension] = field(default_factory=list)
+    past_rang_at: datetime | None = None
+    caller_name: str | None = None
+    said: Phase = Phase.WAITING
+    complete: bool = True
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def is_deserted(self) -> bool:
+        return all(leg.gone_at is not None for leg in self.legs.values())
+
+    def note(self, text: str) -> None:
+        """Note a decision that was not read straight off an event, once."""
+        if text not in self.notes:
+            self.notes.append(text)
+
+    def is_customer_side(self, leg: Leg) -> bool:
+        """Whether *leg* is the outside party. A line that the customer's own leg dialled (a forward, a transfer to
+        outside) leads to somebody who takes the call, as an operator does."""
+        if leg.role is not Role.TRUNK or self.direction is Direction.INTERNAL:
+            return False
+        if self.direction is Direction.OUTGOING:
+            return self.customer is None or not self._dialled_by(leg, self.customer)
+        return leg is self.customer
+
+    def is_operator_side(self, leg: Leg) -> bool:
+        return leg.role is not Role.PLUMBING and not self.is_customer_side(leg)
+
+    def callees(self) -> list[Leg]:
+        """Those who were to take the call, in the order they came: not its caller, not its customer."""
+        return [leg for leg in self.legs.values() if self.is_operator_side(leg) and leg is not self.caller]
+
+    def extension_of(self, leg: Leg) -> Extension:
+        """Whom a leg on our side stands for: an extension, or the number dialled of somebody outside."""
+        if leg.extension is not None:
+            return leg.extension
+        return Extension(leg.dialled_number or leg.caller_id_num or leg.channel)
+
+    def _dialled_by(self, leg: Leg, other: Leg) -> bool:
+        seen: set[Uniqueid] = set()
+        while leg.dialled_by is not None and leg.uniqueid not in seen:
+            seen.add(leg.uniqueid)
+            if leg.dialled_by == other.uniqueid:
+                return True
+            dialler = self.legs.get(leg.dialled_by)
+            if dialler is None:
+                return False
+            leg = self._other_half(dialler) or dialler
+        return False
+
+    def _other_half(self, leg: Leg) -> Leg | None:
+        half = leg.local_half
+        if half is None:
+            return None
+        return next(
+            (
+                other
+                for other in self.legs.values()
+                if (mark := other.local_half) is not None and mark[0] == half[0] and mark[1] != half[1]
+            ),
+            None,
+        )
+
+    def rooms(self) -> dict[Uniqueid, Room]:
+        """In which room each bridged leg is. Both halves of a Local channel in bridges make these one room."""
+        rooms: dict[BridgeUniqueid, Room] = {}
+        halves: dict[str, BridgeUniqueid] = {}
+        joined: list[tuple[BridgeUniqueid, BridgeUniqueid]] = []
+        for leg in self.legs.values():
+            if leg.bridge is None or leg.silent:
+                continue
+            rooms[leg.bridge] = Room(leg.bridge)
+            half = leg.local_half
+            if half is not None and (other := halves.setdefault(half[0], leg.bridge)) != leg.bridge:
+                joined.append((other, leg.bridge))
+        for one, two in joined:
+            kept, lost = rooms[one], rooms[two]
+            rooms = {bridge: kept if room == lost else room for bridge, room in rooms.items()}
+        return {
+            leg.uniqueid: rooms[leg.bridge] for leg in self.legs.values() if leg.bridge is not None and not leg.silent
+        }
+
+    def talking_rooms(self) -> dict[Uniqueid, bool]:
+        """For each bridged leg: is its room a conversation of this call?"""
+        rooms = self.rooms()
+        if not rooms:
+            return {}
+        ours: dict[Room, int] = {}
+        theirs: dict[Room, int] = {}
+        for uniqueid, room in rooms.items():
+            leg = self.legs[uniqueid]
+            if self.is_customer_side(leg):
+                theirs[room] = theirs.get(room, 0) + 1
+            elif leg.role is not Role.PLUMBING:
+                ours[room] = ours.get(room, 0) + 1
+        if self.direction in (Direction.INCOMING, Direction.OUTGOING):
+            return {uid: room in theirs and room in ours for uid, room in rooms.items()}
+        return {uid: ours.get(room, 0) > 1 for uid, room in rooms.items()}
+
+    def phase(self) -> Phase:
+        if self._is_over():
+            return Phase.ENDED
+        parties = [leg.said for leg in self.legs.values() if leg.role is not Role.PLUMBING]
+        if Presence.TALKING in parties:
+            return Phase.TALKING
+        if Presence.RINGING in parties:
+            return Phase.RINGING
+        return Phase.WAITING
+
+    def _is_over(self) -> bool:
+        """The outside party left for good. Before anybody talked, an outgoing call may yet try another line."""
+        match self.direction:
+            case Direction.INCOMING if self.customer is not None:
+                return self.customer.gone_at is not None
+            case Direction.OUTGOING if self.answered_at is not None and self.customer is not None:
+                return self.customer.gone_at is not None
+            case _:
+                return self.is_deserted
+
+
+def presence_of(leg: Leg, talking: bool) -> Presence:
+    """Where the party of *leg* is. What a snapshot shows has no history: assume the quieter past."""
+    if leg.gone_at is not None:
+        return Presence.GONE
+    if talking:
+        return Presence.TALKING
+    if leg.joined_at is not None:
+        return Presence.ASIDE
+    if leg.state is ChannelState.UP:
+        return Presence.ASIDE if leg.from_snapshot else Presence.UP
+    return Presence.RINGING if leg.state is ChannelState.RINGING else Presence.NEW
+
+
+def advance(leg: Leg, state: ChannelState, at: datetime) -> None:
+    """Move a channel's state forward, never back: events of one instant come in any order."""
+    if state is ChannelState.RING:
+        leg.placed = True
+    if state is ChannelState.RINGING and leg.rang_at is None and leg.up_at is None:
+        leg.rang_at = at
+    if state is ChannelState.UP and leg.up_at is None:
+        leg.up_at = at
+    if leg.state < state <= ChannelState.UP:
+        leg.state = state

@@ -1,0 +1,119 @@
+"""After a silence: what an earlier run of us said of its live calls, and what a snapshot shows of the channels.
+
+Laws: what a snapshot does not show has left, at the last moment we could see; what it shows and nobody knew came
+unseen; both make the call's record an incomplete one, and nothing stays open for ever.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import assert_never
+
+from amibridge.ami.events import ChannelEvent, ChannelSnapshot, ChannelState, CoreShowChannel
+from amibridge.calls.facts import (
+    AnyFact,
+    CallAnswered,
+    CallEnded,
+    CallMerged,
+    CallStarted,
+    OperatorJoined,
+    OperatorLeft,
+    OperatorRang,
+    OperatorStopped,
+    RecordingStarted,
+)
+from amibridge.calls.model import Call, advance
+from amibridge.calls.numbering import Role
+from amibridge.calls.record import CallId, Direction
+from amibridge.calls.register import Register
+
+DIALLED = frozenset({"AppDial", "AppQueue"})
+"""What `CoreShowChannels` names as the application of a channel that was dialled and executes nothing itself."""
+
+
+def recall(facts: Sequence[AnyFact]) -> list[Call]:
+    """The live calls that *facts* of an earlier run, oldest first, tell of."""
+    calls: dict[CallId, Call] = {}
+    for fact in facts:
+        if isinstance(fact, CallStarted):
+            calls[fact.call] = _begin_again(fact)
+        if (call := calls.get(fact.call)) is not None:
+            _recall_fact(call, fact)
+    return list(calls.values())
+
+
+def observe_snapshot(register: Register, snapshot: ChannelSnapshot, left_at: datetime, facts: list[AnyFact]) -> None:
+    """Write the snapshot onto the legs: the missing left at *left_at*, the unknown get a seat."""
+    alive = {channel.uniqueid for channel in snapshot.channels}
+    for call in register.live():
+        missing = [leg for leg in call.legs.values() if leg.gone_at is None and leg.uniqueid not in alive]
+        for leg in missing:
+            leg.gone_at, leg.bridge = left_at, None
+        if missing:
+            call.complete = False
+            call.note("a part of it left unseen")
+    for channel in sorted(snapshot.channels, key=_age_order):
+        _observe_shown(register, channel, snapshot.at, facts)
+
+
+def _observe_shown(register: Register, channel: CoreShowChannel, at: datetime, facts: list[AnyFact]) -> None:
+    new = register.find(channel.uniqueid) is None
+    event = ChannelEvent(at - channel.age, channel.channel, channel.uniqueid, channel.linkedid)
+    call, leg = register.seat(event, facts)
+    if new:
+        leg.from_snapshot = True
+        leg.exten = channel.exten
+        leg.caller_id_num, leg.caller_id_name = channel.caller_id_num, channel.caller_id_name
+        leg.placed = channel.application not in DIALLED and channel.state in (ChannelState.RING, ChannelState.UP)
+        if leg.role is Role.TRUNK and not leg.placed:
+            leg.dialled_number = channel.caller_id_num
+        call.complete = False
+        if not call.resumed:
+            call.note("first seen when it was already under way")
+    advance(leg, channel.state, at)
+    leg.bridge = channel.bridge
+
+
+def _begin_again(start: CallStarted) -> Call:
+    brief = start.brief
+    return Call(
+        id=start.call,
+        began_at=start.at,
+        direction=brief.direction,
+        asked_caller=brief.caller,
+        resumed=True,
+        complete=False,
+        notes=["amibridge was restarted during the call"],
+    )
+
+
+def _recall_fact(call: Call, fact: AnyFact) -> None:
+    call.external_number, call.phone = fact.brief.external_number, fact.brief.phone
+    call.line, call.caller_name = fact.brief.line, fact.brief.caller_name
+    match fact:
+        case OperatorRang():
+            call.past_rang_at = call.past_rang_at or fact.at
+            if fact.extension not in call.past_rang:
+                call.past_rang.append(fact.extension)
+        case OperatorJoined():
+            call.talk_ended_at = None
+            placed_it = call.direction is Direction.INTERNAL and fact.extension == call.asked_caller
+            if not placed_it and call.operators[-1:] != [fact.extension]:
+                call.operators.append(fact.extension)
+        case OperatorLeft():
+            call.talk_ended_at = fact.at
+        case CallAnswered():
+            call.answered_at = fact.at
+        case RecordingStarted():
+            call.recordings.append(fact.path)
+        case CallStarted() | OperatorStopped() | CallMerged() | CallEnded():
+            pass
+        case _ as never:
+            assert_never(never)
+
+
+def _age_order(channel: CoreShowChannel) -> tuple[int, str]:
+    """Oldest first: a list's own order is chance, a Uniqueid's counter is not."""
+    serial = channel.uniqueid.rpartition(".")[2]
+    return (int(serial) if serial.isdigit() else 0, channel.uniqueid)

@@ -1,0 +1,126 @@
+"""From what changed to what is said: every leg and the call itself compared with what we last said of them.
+
+Laws: the tables of `edges` decide which change is which fact; what they do not list is an anomaly; a call is answered
+once and ends once, and when it ends every phone that still rings for it has stopped.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from amibridge.calls.edges import CALL_EDGES, CALLEE_EDGES, CALLER_EDGES, Edge
+from amibridge.calls.facts import (
+    AnyFact,
+    CallAnswered,
+    CallEnded,
+    CallStarted,
+    FactKey,
+    OperatorJoined,
+    OperatorLeft,
+    OperatorRang,
+    OperatorStopped,
+    RecordingStarted,
+)
+from amibridge.calls.model import Call, Leg, Phase, Presence, presence_of
+from amibridge.calls.numbering import Role
+from amibridge.calls.record import CallId, Direction
+from amibridge.calls.summary import brief_of, record_of
+from amibridge.calls.verdict import stop_of
+
+
+@dataclass(frozen=True, slots=True)
+class Anomaly:
+    """An edge the tables do not know: counted and shown, never raised."""
+
+    at: datetime
+    call: CallId
+    text: str
+
+
+def tell_started(call: Call, at: datetime, facts: list[AnyFact]) -> None:
+    """The direction of *call* has just become known."""
+    facts.append(CallStarted(FactKey(f"call.started:{call.id}"), call.id, at, brief_of(call)))
+    for path in call.recordings:
+        tell_recording(call, path, at, facts)
+
+
+def tell_recording(call: Call, path: str, at: datetime, facts: list[AnyFact]) -> None:
+    key = FactKey(f"recording.started:{path}")
+    facts.append(RecordingStarted(key, call.id, at, brief_of(call), path=path))
+
+
+def tell_changes(call: Call, at: datetime, facts: list[AnyFact]) -> list[Anomaly]:
+    """Say what changed since we last spoke of *call*, whose direction is known."""
+    anomalies: list[Anomaly] = []
+    talking = call.talking_rooms()
+    for leg in call.legs.values():
+        if leg.role is Role.PLUMBING:
+            continue
+        before, after = leg.said, presence_of(leg, talking.get(leg.uniqueid, False))
+        if before is after:
+            continue
+        leg.said = after
+        if call.is_customer_side(leg):
+            if after is Presence.TALKING:
+                leg.joined_at = leg.joined_at or at
+            continue
+        table = CALLER_EDGES if leg is call.caller or leg.placed else CALLEE_EDGES
+        if (before, after) in table:
+            _tell_leg(call, leg, table[before, after], at, facts)
+        else:
+            anomalies.append(Anomaly(at, call.id, f"channel {leg.uniqueid} from {before} to {after}"))
+    before_phase, phase = call.said, call.phase()
+    if before_phase is not phase:
+        call.said = phase
+        if (before_phase, phase) in CALL_EDGES:
+            _tell_phase(call, before_phase, CALL_EDGES[before_phase, phase], at, facts)
+        else:
+            anomalies.append(Anomaly(at, call.id, f"call from {before_phase} to {phase}"))
+    return anomalies
+
+
+def _tell_leg(call: Call, leg: Leg, edge: Edge | None, at: datetime, facts: list[AnyFact]) -> None:
+    if edge is None:
+        return
+    who, brief = call.extension_of(leg), brief_of(call)
+    if edge is Edge.RANG:
+        facts.append(OperatorRang(FactKey(f"operator.rang:{leg.uniqueid}"), call.id, at, brief, extension=who))
+    elif edge is Edge.STOPPED:
+        key = FactKey(f"operator.stopped:{leg.uniqueid}")
+        facts.append(OperatorStopped(key, call.id, at, brief, extension=who, cause=stop_of(call, leg)))
+    elif edge is Edge.JOINED:
+        leg.joined_at, leg.left_at = leg.joined_at or at, None
+        call.hangup_leg = call.leaver = None
+        takes_the_call = call.direction is not Direction.INTERNAL or leg is not call.caller
+        if takes_the_call and call.operators[-1:] != [who]:
+            call.operators.append(who)
+        key = FactKey(f"operator.joined:{leg.uniqueid}:{at.isoformat()}")
+        facts.append(OperatorJoined(key, call.id, at, brief, extension=who))
+    elif edge is Edge.LEFT:
+        leg.left_at = at
+        key = FactKey(f"operator.left:{leg.uniqueid}:{at.isoformat()}")
+        facts.append(OperatorLeft(key, call.id, at, brief, extension=who))
+
+
+def _tell_phase(call: Call, before: Phase, edge: Edge | None, at: datetime, facts: list[AnyFact]) -> None:
+    if before is Phase.TALKING:
+        call.talk_ended_at = at
+    if edge is Edge.ANSWERED:
+        call.talk_ended_at = None
+        if call.answered_at is None and call.operators:
+            call.answered_at = at
+            key = FactKey(f"call.answered:{call.id}")
+            facts.append(CallAnswered(key, call.id, at, brief_of(call), extension=call.operators[-1]))
+    elif edge is Edge.ENDED:
+        _tell_end(call, at, facts)
+
+
+def _tell_end(call: Call, at: datetime, facts: list[AnyFact]) -> None:
+    call.ended_at = at
+    for leg in call.callees():
+        if leg.said in (Presence.RINGING, Presence.UP) and not leg.placed:
+            leg.said = Presence.GONE
+            _tell_leg(call, leg, Edge.STOPPED, at, facts)
+    key = FactKey(f"call.ended:{call.id}")
+    facts.append(CallEnded(key, call.id, at, brief_of(call), record=record_of(call)))

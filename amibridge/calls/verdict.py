@@ -1,0 +1,210 @@
+"""What became of a call: outcome, reason and who ended it, from how each leg ended.
+
+Laws: channel state `Up` is no answer, only a conversation is; DialStatus alone lies (a decline and a wrong number
+come as NOANSWER), so the Q.850 cause speaks first; a leg's first DialStatus counts, a queue sends a second one.
+Source: Q.850 causes as in Asterisk's `causes.h`; sequences recorded on Asterisk 16 and 22.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from amibridge.ami.events import ChannelState, Uniqueid
+from amibridge.calls.facts import StopCause
+from amibridge.calls.model import Call, Leg
+from amibridge.calls.record import Direction, HangupBy, Outcome
+
+CAUSE_STOPS: Mapping[int, StopCause] = {
+    1: StopCause.UNALLOCATED,
+    2: StopCause.CONGESTION,
+    3: StopCause.UNAVAILABLE,
+    17: StopCause.BUSY,
+    18: StopCause.NO_ANSWER,
+    19: StopCause.NO_ANSWER,
+    20: StopCause.UNAVAILABLE,
+    21: StopCause.DECLINED,
+    22: StopCause.UNALLOCATED,
+    26: StopCause.ANSWERED_ELSEWHERE,
+    27: StopCause.UNAVAILABLE,
+    28: StopCause.UNALLOCATED,
+    34: StopCause.CONGESTION,
+    38: StopCause.CONGESTION,
+    41: StopCause.CONGESTION,
+    42: StopCause.CONGESTION,
+    44: StopCause.CONGESTION,
+    58: StopCause.CONGESTION,
+}
+"""Causes that say why a leg failed. 0, 16, 31 and 127 say nothing: the DialStatus does."""
+
+STATUS_STOPS: Mapping[str, StopCause] = {
+    "NOANSWER": StopCause.NO_ANSWER,
+    "CANCEL": StopCause.CALLER_LEFT,
+    "BUSY": StopCause.BUSY,
+    "CONGESTION": StopCause.CONGESTION,
+    "CHANUNAVAIL": StopCause.UNAVAILABLE,
+    "DONTCALL": StopCause.DECLINED,
+    "TORTURE": StopCause.DECLINED,
+}
+
+GAVE_UP_BEFORE_ANSWER = 127
+"""The cause chan_pjsip gives a call that was cancelled without a Reason header."""
+
+WEIGHTS = (
+    StopCause.CALLER_LEFT,
+    StopCause.NO_ANSWER,
+    StopCause.DECLINED,
+    StopCause.BUSY,
+    StopCause.UNAVAILABLE,
+    StopCause.CONGESTION,
+    StopCause.UNALLOCATED,
+    StopCause.ANSWERED_ELSEWHERE,
+)
+"""When several phones were tried, the first of these that happened is the reason: a phone that rang outweighs
+one that was busy, and that one a phone that was not there."""
+
+MISSED_REASONS: Mapping[StopCause, str] = {
+    StopCause.CALLER_LEFT: "abandoned",
+    StopCause.NO_ANSWER: "no_answer",
+    StopCause.DECLINED: "declined",
+    StopCause.BUSY: "busy",
+    StopCause.UNAVAILABLE: "unavailable",
+    StopCause.CONGESTION: "congestion",
+    StopCause.UNALLOCATED: "unavailable",
+    StopCause.ANSWERED_ELSEWHERE: "no_answer",
+}
+
+DIALLED_OUTCOMES: Mapping[StopCause, tuple[Outcome, str]] = {
+    StopCause.CALLER_LEFT: (Outcome.CANCELLED, "abandoned"),
+    StopCause.NO_ANSWER: (Outcome.NO_ANSWER, "no_answer"),
+    StopCause.DECLINED: (Outcome.NO_ANSWER, "declined"),
+    StopCause.BUSY: (Outcome.BUSY, "busy"),
+    StopCause.UNAVAILABLE: (Outcome.FAILED, "unavailable"),
+    StopCause.CONGESTION: (Outcome.FAILED, "congestion"),
+    StopCause.UNALLOCATED: (Outcome.FAILED, "unallocated"),
+    StopCause.ANSWERED_ELSEWHERE: (Outcome.NO_ANSWER, "no_answer"),
+}
+"""Outgoing and internal calls that nobody took, by how the called party's last leg ended."""
+
+OWN_LEG_REASONS: Mapping[StopCause, str] = {
+    StopCause.BUSY: "busy",
+    StopCause.DECLINED: "declined",
+    StopCause.UNAVAILABLE: "unavailable",
+    StopCause.CONGESTION: "unavailable",
+    StopCause.UNALLOCATED: "unavailable",
+}
+"""Click-to-call whose operator never took his own leg; any other end is `operator_no_answer`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    outcome: Outcome
+    reason: str | None
+    hangup_by: HangupBy | None
+
+
+def stop_of(call: Call, leg: Leg) -> StopCause:
+    """Why *leg* ended without a conversation, or what it would be called if it ended now."""
+    if leg.dial_status == "CANCEL" and call.answered_at is not None:
+        return StopCause.ANSWERED_ELSEWHERE
+    cause = leg.cause
+    if cause is None and call.direction is Direction.INCOMING and call.customer is not None:
+        # The two Hangups of a decline come in any order; the caller's carries the same cause.
+        cause = call.customer.cause
+    if cause is not None and cause in CAUSE_STOPS:
+        return CAUSE_STOPS[cause]
+    if leg.dial_status is None or leg.dial_status == "ANSWER":
+        return StopCause.ANSWERED_ELSEWHERE if call.answered_at is not None else StopCause.CALLER_LEFT
+    return STATUS_STOPS.get(leg.dial_status, StopCause.UNAVAILABLE)
+
+
+def judge(call: Call) -> Verdict:
+    """The verdict on an ended call whose direction is known."""
+    if call.answered_at is not None:
+        return Verdict(Outcome.ANSWERED, None, _who_left(call))
+    if call.direction is Direction.INCOMING:
+        return _judge_missed(call)
+    return _judge_untaken(call)
+
+
+def _judge_missed(call: Call) -> Verdict:
+    customer = call.customer
+    if customer is None:
+        return Verdict(Outcome.MISSED, None, None)
+    gave_up = call.hangup_leg == customer.uniqueid
+    by = HangupBy.CUSTOMER if gave_up or not customer.cause else HangupBy.SYSTEM
+    if call.queue is not None and (call.queue_abandoned or gave_up):
+        return Verdict(Outcome.MISSED, "abandoned", HangupBy.CUSTOMER)
+    if call.queue_timed_out:
+        return Verdict(Outcome.MISSED, "queue_timeout", by)
+    tried = [leg for leg in call.callees() if leg.dialled or leg.rang_at]
+    if tried:
+        return _judge_unanswered(call, customer, tried, gave_up)
+    if customer.state is ChannelState.UP:
+        return Verdict(Outcome.MISSED, "ivr", by)
+    if by is HangupBy.CUSTOMER or customer.cause == GAVE_UP_BEFORE_ANSWER:
+        return Verdict(Outcome.MISSED, "abandoned", HangupBy.CUSTOMER)
+    stop = CAUSE_STOPS.get(customer.cause or 0, StopCause.CONGESTION)
+    return Verdict(Outcome.FAILED, DIALLED_OUTCOMES[stop][1], HangupBy.SYSTEM)
+
+
+def _judge_unanswered(call: Call, customer: Leg, tried: list[Leg], gave_up: bool) -> Verdict:
+    stop = _weightiest(stop_of(call, leg) for leg in tried)
+    if stop is StopCause.CALLER_LEFT:
+        return Verdict(Outcome.MISSED, "abandoned", HangupBy.CUSTOMER)
+    if _was_picked_up_after(customer, tried):
+        by = HangupBy.CUSTOMER if gave_up or not customer.cause else HangupBy.SYSTEM
+        return Verdict(Outcome.MISSED, "voicemail", by)
+    ended_by = HangupBy.OPERATOR if stop is StopCause.DECLINED else HangupBy.SYSTEM
+    return Verdict(Outcome.MISSED, MISSED_REASONS[stop], HangupBy.CUSTOMER if gave_up else ended_by)
+
+
+def _judge_untaken(call: Call) -> Verdict:
+    """An outgoing or internal call that nobody took."""
+    own = call.caller
+    if call.direction is Direction.OUTGOING:
+        targets = [leg for leg in call.legs.values() if call.is_customer_side(leg)][-1:]
+    else:
+        targets = call.callees()
+    if targets:
+        stop = _weightiest(stop_of(call, leg) for leg in targets)
+        outcome, reason = DIALLED_OUTCOMES[stop]
+        return Verdict(outcome, reason, _who_ended_untaken(call, stop))
+    if own is None or (own.originated and own.up_at is None):
+        stop = StopCause.NO_ANSWER if own is None else stop_of(call, own)
+        by = HangupBy.OPERATOR if stop is StopCause.DECLINED else HangupBy.SYSTEM
+        return Verdict(Outcome.CANCELLED, OWN_LEG_REASONS.get(stop, "operator_no_answer"), by)
+    if call.hangup_leg == own.uniqueid:
+        return Verdict(Outcome.CANCELLED, "abandoned", HangupBy.OPERATOR)
+    stop = CAUSE_STOPS.get(own.cause or 0, StopCause.UNALLOCATED)
+    return Verdict(Outcome.FAILED, DIALLED_OUTCOMES[stop][1], HangupBy.SYSTEM)
+
+
+def _who_ended_untaken(call: Call, stop: StopCause) -> HangupBy:
+    if stop is StopCause.CALLER_LEFT:
+        return HangupBy.OPERATOR
+    if stop is StopCause.DECLINED:
+        return HangupBy.CUSTOMER if call.direction is Direction.OUTGOING else HangupBy.OPERATOR
+    return HangupBy.SYSTEM
+
+
+def _who_left(call: Call) -> HangupBy | None:
+    """Who asked to hang up first since somebody last joined, else who left that conversation first.
+
+    The order of the `Hangup` events is chance; `HangupRequest` may be filtered away and does not come for timeouts.
+    """
+    leg = call.legs.get(call.hangup_leg or call.leaver or Uniqueid(""))
+    if leg is None:
+        return None
+    return HangupBy.CUSTOMER if call.is_customer_side(leg) else HangupBy.OPERATOR
+
+
+def _was_picked_up_after(customer: Leg, tried: list[Leg]) -> bool:
+    """Something answered the caller once all phones had been tried: voicemail, or a machine like it."""
+    if customer.up_at is None:
+        return False
+    return all(leg.dial_ended_at is not None and leg.dial_ended_at <= customer.up_at for leg in tried)
+
+
+def _weightiest(stops: Iterable[StopCause]) -> StopCause:
+    return min(stops, key=WEIGHTS.index)

@@ -1,0 +1,82 @@
+"""Who we work for: plain, frozen descriptions of enterprises. `ami` and `calls` never see them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import NewType
+from zoneinfo import ZoneInfo
+
+from amibridge.calls.numbering import Numbering
+from amibridge.calls.record import Extension
+from amibridge.redact import Secret as Secret
+
+EnterpriseId = NewType("EnterpriseId", str)
+"""The enterprise's number, e.g. ``"0123"``: first column of every key."""
+
+HostName = NewType("HostName", str)
+"""Name of an Asterisk host, unique within its enterprise."""
+
+
+class Credit(StrEnum):
+    """Who is credited with a call that several operators talked in."""
+
+    FIRST = "first"
+    LAST = "last"
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """A RetailCRM account. *url* has no trailing slash and no path."""
+
+    url: str
+    api_key: Secret
+    site: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AmiHost:
+    enterprise: EnterpriseId
+    name: HostName
+    host: str
+    port: int
+    username: str
+    secret: Secret
+    numbering: Numbering = field(default_factory=Numbering)
+    originate_channel: str = "PJSIP/{extension}"
+    originate_context: str = "from-internal"
+    recordings: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Operator:
+    extension: Extension
+    user: int | None = None
+    name: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    number: str
+    site: str | None = None
+    name: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Enterprise:
+    """*time_zone* None: ask the CRM's settings before the first history upload."""
+
+    id: EnterpriseId
+    name: str
+    account: Account
+    hosts: tuple[AmiHost, ...]
+    client_id: str
+    webhook_secret: Secret
+    time_zone: ZoneInfo | None = None
+    region: str = "RU"
+    operators: Mapping[Extension, Operator] = field(default_factory=dict)
+    lines: Mapping[str, Line] = field(default_factory=dict)
+    credit: Credit = Credit.FIRST
+    create_customers: bool = True
+    create_orders: bool = False
