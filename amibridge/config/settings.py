@@ -1,0 +1,55 @@
+"""The settings of one process, whole and checked. Each component is handed its slice, never all of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, TypeAlias
+
+from amibridge.redact import Secret
+
+LogFormat: TypeAlias = Literal["auto", "console", "json", "logfmt"]
+LogLevel: TypeAlias = Literal["debug", "info", "warning", "error", "critical"]
+
+
+@dataclass(frozen=True, slots=True)
+class DatabaseSettings:
+    """*dsn* None: a private PostgreSQL under the data folder."""
+
+    dsn: Secret | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class WebSettings:
+    """*public_url* is what RetailCRM is told, without a trailing slash. *trusted_proxies*: addresses or networks."""
+
+    listen_host: str
+    listen_port: int
+    public_url: str
+    trusted_proxies: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class SecretsSettings:
+    """*guarded*: the key file is a systemd credential, so its mode is systemd's affair."""
+
+    key_file: Path
+    guarded: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class LogSettings:
+    format: LogFormat = "auto"
+    level: LogLevel = "info"
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """*data_dir*: recordings cache, embedded database, captured traces. *instance*: who speaks in logs and leases."""
+
+    data_dir: Path
+    instance: str
+    database: DatabaseSettings
+    web: WebSettings
+    secrets: SecretsSettings
+    log: LogSettings
