@@ -76,6 +76,10 @@ class Session:
                 self._read_other(raw, arrived, received)
         return received
 
+    def pbx_time(self, ours: datetime) -> datetime:
+        """What the clock of the PBX shows when ours shows *ours*."""
+        return ours + self._ahead
+
     def _read_event(self, raw: bytes, arrived: datetime, received: list[Received]) -> None:
         if (greeting := GREETING.search(raw)) is not None:
             self._greet(raw, greeting, arrived, received)
@@ -126,4 +130,4 @@ class Session:
     def _complete_snapshot(self, raw: bytes, arrived: datetime) -> ChannelSnapshot:
         """Lists carry no Timestamp: the snapshot is dated by our clock, corrected by how far Asterisk's is ahead."""
         channels = self._snapshots.pop(read_message(raw).get("ActionID"), [])
-        return ChannelSnapshot(arrived + self._ahead, tuple(channels))
+        return ChannelSnapshot(self.pbx_time(arrived), tuple(channels))

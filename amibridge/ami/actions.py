@@ -1,0 +1,86 @@
+"""Actions: what we ask Asterisk to do. Frozen, and safe to write onto the wire.
+
+Law: a value with CR, LF or NUL would become headers or a second action; it is refused here, once for all.
+Source: https://docs.asterisk.org/Latest_API/API_Documentation/AMI_Actions/
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from amibridge.ami.errors import UnsafeValue
+from amibridge.ami.events import FOLDED_VARIABLES, READERS
+
+UNSAFE = frozenset("\r\n\0")
+
+
+@dataclass(frozen=True, slots=True)
+class Action:
+    """One action: its name and headers in order. Raises UnsafeValue."""
+
+    name: str
+    headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)
+
+    def __post_init__(self) -> None:
+        for text in (self.name, *(part for header in self.headers for part in header)):
+            if UNSAFE.intersection(text):
+                raise UnsafeValue(f"{self.name!r}: a header holds a line break or NUL")
+
+
+def login(username: str, secret: str) -> Action:
+    return Action("Login", (("Username", username), ("Secret", secret), ("Events", "on")))
+
+
+def logoff() -> Action:
+    return Action("Logoff")
+
+
+def ping() -> Action:
+    return Action("Ping")
+
+
+def core_show_channels() -> Action:
+    return Action("CoreShowChannels")
+
+
+def add_filter(regex: str) -> Action:
+    """Whitelist events that match the POSIX extended *regex*, for this login; several are OR-ed. Needs write=system."""
+    return Action("Filter", (("Operation", "Add"), ("Filter", regex)))
+
+
+def originate(
+    channel: str,
+    *,
+    context: str,
+    exten: str,
+    caller_id: str,
+    timeout_ms: int = 30_000,
+    variables: Iterable[tuple[str, str]] = (),
+) -> Action:
+    """Ring *channel* and, when it is answered, send it to *exten* in *context*. Answered at once with "queued"."""
+    return Action(
+        "Originate",
+        (
+            ("Channel", channel),
+            ("Context", context),
+            ("Exten", exten),
+            ("Priority", "1"),
+            ("CallerID", caller_id),
+            ("Timeout", str(timeout_ms)),
+            ("Async", "true"),
+            *(("Variable", f"{name}={value}") for name, value in variables),
+        ),
+    )
+
+
+def event_filters() -> tuple[str, ...]:
+    """Regular expressions for `add_filter` that let through what we fold and nothing else.
+
+    The alternation ends in a non-letter, for ``Event: Hangup`` alone also matches HangupRequest.
+    """
+    names = sorted(name.decode() for name in READERS if name != b"VarSet")
+    return (
+        f"^Event: ({'|'.join([*names, 'CoreShowChannelsComplete'])})[^A-Za-z]",
+        f"Variable: ({'|'.join(FOLDED_VARIABLES)})[^A-Za-z_]",
+    )

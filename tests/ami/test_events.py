@@ -1,0 +1,217 @@
+"""Messages to typed events: what each reads, what it does without, and what nobody folds."""
+
+from __future__ import annotations
+
+import contextlib
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from amibridge.ami.events import (
+    READERS,
+    AmiEvent,
+    BridgeEnter,
+    BridgeLeave,
+    BridgeUniqueid,
+    ChannelState,
+    CoreShowChannel,
+    DialBegin,
+    DialEnd,
+    FullyBooted,
+    Hangup,
+    HangupRequest,
+    Linkedid,
+    MalformedMessage,
+    NewCallerid,
+    Newchannel,
+    Newstate,
+    OriginateResponse,
+    QueueCallerAbandon,
+    QueueCallerJoin,
+    QueueCallerLeave,
+    Shutdown,
+    Uniqueid,
+    VarSet,
+    known,
+    parse_event,
+)
+from amibridge.ami.wire import Framer
+from tests.calls.truth import read_bytes
+from tests.corpus import TRACES
+
+AT = datetime(2026, 11, 24, 3, 30, 44, 500000, UTC)
+ARRIVED = AT + timedelta(seconds=1)
+
+CHANNEL = {"Channel": "PJSIP/101-0000000a", "Uniqueid": "1795491044.7", "Linkedid": "1795491044.6"}
+SELF = ("PJSIP/101-0000000a", Uniqueid("1795491044.7"), Linkedid("1795491044.6"))
+DEST = {"DestChannel": "PJSIP/102-0000000b", "DestUniqueid": "1795491044.8", "DestLinkedid": "1795491044.6"}
+TO = ("PJSIP/102-0000000b", Uniqueid("1795491044.8"), Linkedid("1795491044.6"))
+BRIDGE = BridgeUniqueid("4dd7-11")
+
+
+def wire(name: str, headers: dict[str, str], *, stamped: bool = True) -> bytes:
+    stamp = {"Timestamp": str(AT.timestamp())} if stamped else {}
+    lines = {"Event": name, "Privilege": "call,all"} | stamp | headers
+    return "\r\n".join(f"{key}: {value}" for key, value in lines.items()).encode()
+
+
+READ: list[tuple[str, dict[str, str], AmiEvent | CoreShowChannel]] = [
+    (
+        "Newchannel",
+        CHANNEL
+        | {"ChannelState": "4", "CallerIDNum": "79161234567", "CallerIDName": "<unknown>"}
+        | {"Context": "from-trunk", "Exten": "74951110001"},
+        Newchannel(AT, *SELF, ChannelState.RING, "79161234567", None, "from-trunk", "74951110001"),
+    ),
+    ("Newchannel", CHANNEL | {"ChannelState": "0"}, Newchannel(AT, *SELF, ChannelState.DOWN, None, None, "", "")),
+    ("Newstate", CHANNEL | {"ChannelState": "6"}, Newstate(AT, *SELF, ChannelState.UP)),
+    ("Newstate", CHANNEL | {"ChannelState": "9"}, Newstate(AT, *SELF, ChannelState.DOWN)),
+    (
+        "NewCallerid",
+        CHANNEL | {"CallerIDNum": "101", "CallerIDName": "Анна"},
+        NewCallerid(AT, *SELF, "101", "Анна"),
+    ),
+    (
+        "DialBegin",
+        CHANNEL | DEST | {"CallerIDNum": "101", "DestCallerIDNum": "89161112233", "DialString": "89161112233@trunk"},
+        DialBegin(AT, SELF[1], "101", *TO, "89161112233", "89161112233@trunk"),
+    ),
+    ("DialBegin", DEST, DialBegin(AT, None, None, *TO, None, "")),
+    ("DialEnd", CHANNEL | DEST | {"DialStatus": "ANSWER"}, DialEnd(AT, SELF[1], *TO, "ANSWER", None)),
+    ("DialEnd", DEST | {"DialStatus": "CANCEL", "Forward": "102"}, DialEnd(AT, None, *TO, "CANCEL", "102")),
+    (
+        "BridgeEnter",
+        CHANNEL | {"BridgeUniqueid": BRIDGE, "BridgeType": "parking"},
+        BridgeEnter(AT, *SELF, BRIDGE, "parking"),
+    ),
+    ("BridgeLeave", CHANNEL | {"BridgeUniqueid": BRIDGE}, BridgeLeave(AT, *SELF, BRIDGE)),
+    ("HangupRequest", CHANNEL | {"Cause": "16"}, HangupRequest(AT, *SELF, 16)),
+    ("HangupRequest", CHANNEL, HangupRequest(AT, *SELF, None)),
+    ("Hangup", CHANNEL | {"Cause": "127"}, Hangup(AT, *SELF, 127)),
+    ("Hangup", CHANNEL | {"Cause": ""}, Hangup(AT, *SELF, 0)),
+    (
+        "VarSet",
+        CHANNEL | {"Variable": "MIXMONITOR_FILENAME", "Value": "/var/spool/asterisk/monitor/a.wav"},
+        VarSet(AT, *SELF, "MIXMONITOR_FILENAME", "/var/spool/asterisk/monitor/a.wav"),
+    ),
+    (
+        "VarSet",
+        CHANNEL | {"Variable": "MIXMONITOR_FILENAME", "Value": ""},
+        VarSet(AT, *SELF, "MIXMONITOR_FILENAME", ""),
+    ),
+    ("QueueCallerJoin", CHANNEL | {"Queue": "sales"}, QueueCallerJoin(AT, *SELF, "sales")),
+    ("QueueCallerLeave", CHANNEL | {"Queue": "sales"}, QueueCallerLeave(AT, *SELF, "sales")),
+    ("QueueCallerAbandon", CHANNEL | {"Queue": "sales"}, QueueCallerAbandon(AT, *SELF, "sales")),
+    (
+        "OriginateResponse",
+        {"ActionID": "a/1", "Response": "Success", "Channel": "PJSIP/101-0000000a", "Exten": "89161112233"}
+        | {"Reason": "4", "Uniqueid": "1795491044.7", "CallerIDNum": "89161112233"},
+        OriginateResponse(AT, "a/1", True, "PJSIP/101-0000000a", SELF[1], "89161112233", "89161112233"),
+    ),
+    (
+        "OriginateResponse",
+        {"ActionID": "a/1", "Response": "Failure", "Channel": "PJSIP/101", "Uniqueid": "<unknown>"},
+        OriginateResponse(AT, "a/1", False, "PJSIP/101", None, "", None),
+    ),
+    ("FullyBooted", {"Status": "Fully Booted"}, FullyBooted(AT)),
+    ("Shutdown", {"Shutdown": "Uncleanly", "Restart": "False"}, Shutdown(AT)),
+    (
+        "CoreShowChannel",
+        CHANNEL
+        | {"ChannelState": "6", "CallerIDNum": "101", "CallerIDName": "", "ConnectedLineNum": "79161234567"}
+        | {"Context": "from-internal", "Exten": "s", "Application": "AppDial", "Duration": "12:00:07"}
+        | {"BridgeId": BRIDGE},
+        CoreShowChannel(
+            *SELF, ChannelState.UP, "101", None, "79161234567", "from-internal", "s", BRIDGE, "AppDial",
+            timedelta(hours=12, seconds=7),
+        ),
+    ),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "headers", "event"), READ)
+def test_reading(name: str, headers: dict[str, str], event: AmiEvent | CoreShowChannel) -> None:
+    assert parse_event(wire(name, headers), ARRIVED) == event
+
+
+def test_every_event_that_is_folded_is_read_above() -> None:
+    assert {name.encode() for name, _, _ in READ} == set(READERS)
+
+
+@pytest.mark.parametrize("name", ["FullyBooted", "Shutdown"])
+def test_without_a_timestamp_the_arrival_counts(name: str) -> None:
+    event = parse_event(wire(name, {}, stamped=False), ARRIVED)
+    assert event is not None
+    assert not isinstance(event, CoreShowChannel)
+    assert event.at == ARRIVED
+
+
+@pytest.mark.parametrize(
+    ("name", "headers"),
+    [
+        ("Cdr", CHANNEL),
+        ("RTCPSent", CHANNEL),
+        ("HangupRequested", CHANNEL),
+        ("hangup", CHANNEL),
+        ("", {}),
+        ("VarSet", CHANNEL | {"Variable": "SIPDOMAIN", "Value": "x"}),
+        ("VarSet", CHANNEL | {"Variable": "SIPDOMAIN", "Value": "Variable: MIXMONITOR_FILENAME"}),
+        ("VarSet", CHANNEL | {"Variable": "MIXMONITOR_FILENAME_OLD", "Value": "x"}),
+    ],
+)
+def test_what_nobody_folds_is_nothing(name: str, headers: dict[str, str]) -> None:
+    assert parse_event(wire(name, headers), ARRIVED) is None
+
+
+@pytest.mark.parametrize(
+    ("name", "headers"),
+    [
+        ("Hangup", {"Cause": "16"}),
+        ("Hangup", CHANNEL | {"Cause": "sixteen"}),
+        ("Newstate", CHANNEL),
+        ("Newstate", CHANNEL | {"ChannelState": "Up"}),
+        ("Newstate", CHANNEL | {"ChannelState": "-1"}),
+        ("Newstate", CHANNEL | {"ChannelState": "9" * 5000}),
+        ("DialEnd", DEST),
+        ("BridgeEnter", CHANNEL),
+        ("Hangup", CHANNEL | {"Timestamp": "noon"}),
+        ("Hangup", CHANNEL | {"Timestamp": "inf"}),
+        ("CoreShowChannel", CHANNEL | {"ChannelState": "6", "Duration": "9" * 30 + ":00:00"}),
+        ("CoreShowChannel", CHANNEL | {"ChannelState": "6", "Duration": "1:2"}),
+    ],
+)
+def test_a_message_that_lacks_its_substance_is_named(name: str, headers: dict[str, str]) -> None:
+    with pytest.raises(MalformedMessage, match=name):
+        parse_event(wire(name, headers), ARRIVED)
+
+
+@given(
+    st.sampled_from(sorted(READERS)),
+    st.dictionaries(
+        st.sampled_from(["Channel", "Uniqueid", "Linkedid", "ChannelState", "Cause", "Timestamp", "Duration"]),
+        st.text(st.characters(exclude_characters="\r\n", codec="utf-8"), max_size=12),
+    ),
+)
+def test_no_message_breaks_the_reader(name: bytes, headers: dict[str, str]) -> None:
+    with contextlib.suppress(MalformedMessage):
+        parse_event(wire(name.decode(), headers, stamped=False), ARRIVED)
+
+
+@pytest.mark.parametrize(
+    ("value", "meant"), [(None, None), ("", None), ("<unknown>", None), ("<Unknown>", "<Unknown>"), ("101", "101")]
+)
+def test_known(value: str | None, meant: str | None) -> None:
+    assert known(value) == meant
+
+
+def test_every_event_of_every_trace_that_is_folded_can_be_read() -> None:
+    read = 0
+    for trace in TRACES:
+        for raw in Framer().feed(read_bytes(trace.path)):
+            if raw.startswith(b"Event: "):
+                event = parse_event(raw, ARRIVED)
+                read += event is not None
+                assert event is None or isinstance(event, CoreShowChannel) or event.at.tzinfo is UTC
+    assert read > 10_000
