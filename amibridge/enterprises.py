@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from enum import StrEnum
 from typing import NewType
 from zoneinfo import ZoneInfo
 
 from amibridge.calls.numbering import Numbering
 from amibridge.calls.record import Extension
-from amibridge.redact import Secret as Secret
+from amibridge.redact import Secret
 
 EnterpriseId = NewType("EnterpriseId", str)
 """The enterprise's number, e.g. ``"0123"``: first column of every key."""
@@ -47,6 +48,29 @@ class AmiHost:
     originate_channel: str = "PJSIP/{extension}"
     originate_context: str = "from-internal"
     recordings: str | None = None
+
+
+class LinkState(StrEnum):
+    """How far we have come with one host."""
+
+    CONNECTING = "connecting"
+    UP = "up"
+    UNREACHABLE = "unreachable"
+    REFUSED = "refused"
+    LOST = "lost"
+
+
+@dataclass(frozen=True, slots=True)
+class HostStanding:
+    """How one host stands *since* when, and why. *events* and *garbled*: messages since we follow it."""
+
+    host: AmiHost
+    state: LinkState
+    since: datetime
+    reason: str | None
+    version: str
+    events: int
+    garbled: int
 
 
 @dataclass(frozen=True, slots=True)

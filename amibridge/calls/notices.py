@@ -1,0 +1,70 @@
+"""Which facts the CRM must hear, as a popup or as history, and for how long the news is fresh. This is the only place.
+
+See docs/adr/0005 and 0006.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from enum import StrEnum
+from typing import assert_never
+
+from amibridge.calls.facts import (
+    AnyFact,
+    CallAnswered,
+    CallEnded,
+    CallMerged,
+    CallStarted,
+    OperatorJoined,
+    OperatorLeft,
+    OperatorRang,
+    OperatorStopped,
+    RecordingStarted,
+)
+from amibridge.calls.record import Direction
+
+RING_NEWS = timedelta(seconds=20)
+"""Longer than that, and the phone has stopped ringing."""
+
+STOP_NEWS = timedelta(minutes=2)
+"""A popup that stays open is worth closing for a while, then its reader has closed it himself."""
+
+
+class NoticeKind(StrEnum):
+    POPUP = "popup"
+    HISTORY = "history"
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """*fresh_for*: how long after it was heard the news is worth telling; None, for ever."""
+
+    kind: NoticeKind
+    fresh_for: timedelta | None
+
+
+OPENING = Notice(NoticeKind.POPUP, RING_NEWS)
+CLOSING = Notice(NoticeKind.POPUP, STOP_NEWS)
+HISTORY = Notice(NoticeKind.HISTORY, None)
+
+
+def notices_of(fact: AnyFact) -> tuple[Notice, ...]:
+    """What the CRM must hear of *fact*: nothing of an internal call, nothing of most facts."""
+    if fact.brief.direction is Direction.INTERNAL:
+        return ()
+    incoming = fact.brief.direction is Direction.INCOMING
+    match fact:
+        case CallStarted():
+            return () if incoming else (OPENING,)
+        case OperatorRang():
+            return (OPENING,) if incoming else ()
+        case OperatorStopped():
+            return (CLOSING,) if incoming else ()
+        case CallEnded(record=record):
+            somebody_looks = not incoming or record.answered_at is not None
+            return (CLOSING, HISTORY) if somebody_looks else (HISTORY,)
+        case CallAnswered() | CallMerged() | OperatorJoined() | OperatorLeft() | RecordingStarted():
+            return ()
+        case _ as never:
+            assert_never(never)

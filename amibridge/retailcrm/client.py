@@ -1,0 +1,132 @@
+"""The wire to RetailCRM: one keep-alive aiohttp session for all accounts.
+
+Laws: the key travels in a header only, over TLS or to this machine; redirects are not followed; a body is read up to
+a bound; no account is asked more often than its rates allow; nothing is repeated here, `delivery.policy` decides that.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+
+import aiohttp
+from yarl import URL
+
+from amibridge import __version__
+from amibridge.enterprises import Account
+from amibridge.retailcrm.account_url import check_account_url
+from amibridge.retailcrm.errors import CrmBroken, CrmLockedOut, CrmUnreachable
+from amibridge.retailcrm.limits import RATES, Rate, RateWindow
+from amibridge.retailcrm.requests import LimitClass, ReplyT, Request
+from amibridge.retailcrm.responses import read
+
+REDACTED_FROM = 8
+"""Characters a key must have to be struck out of answers: a shorter one is no key and would be found everywhere."""
+
+
+@dataclass(frozen=True, slots=True)
+class CrmSettings:
+    """*connect*: also the wait for a free connection. *connections*: to one host, so that one dead CRM stops itself."""
+
+    connect: timedelta = timedelta(seconds=5)
+    total: timedelta = timedelta(seconds=30)
+    max_body: int = 1024 * 1024
+    connections: int = 16
+    keep_alive: timedelta = timedelta(seconds=30)
+    rates: Mapping[LimitClass, Rate] = field(default_factory=lambda: RATES)
+
+
+class RetailCrm:
+    def __init__(self, session: aiohttp.ClientSession, settings: CrmSettings) -> None:
+        self._session = session
+        self._settings = settings
+        self._turns: dict[tuple[str, str, LimitClass], _Turns] = {}
+
+    async def send(self, account: Account, request: Request[ReplyT]) -> ReplyT:
+        """Ask once. Raises CrmError.
+
+        An account whose address or key cannot be used at all is locked out without being asked.
+        """
+        try:
+            base = check_account_url(account.url)
+        except ValueError as error:
+            raise CrmLockedOut(str(error)) from error
+        key = account.api_key
+        if not (key and key.isascii() and key.isprintable() and " " not in key):
+            raise CrmLockedOut("the API key is empty or has characters that no key has")
+        await self._turns_of(base, key, request.limit).take()
+        status, headers, body = await self._ask(base, key, request)
+        if len(key) >= REDACTED_FROM:
+            body = body.replace(key.encode("ascii"), b"******")
+        return read(request, status, headers, body, datetime.now(UTC))
+
+    def _turns_of(self, base: str, key: str, limit: LimitClass) -> _Turns:
+        owner = (base, str(key), limit)
+        if owner not in self._turns:
+            rate = self._settings.rates[limit]
+            self._turns[owner] = _Turns(RateWindow(rate.limit, rate.per.total_seconds()))
+        return self._turns[owner]
+
+    async def _ask(self, base: str, key: str, request: Request[ReplyT]) -> tuple[int, Mapping[str, str], bytes]:
+        address, form, headers = request.encoded()
+        try:
+            async with self._session.request(
+                request.method,
+                URL(base + address, encoded=True),
+                data=form,
+                headers={**headers, "X-API-KEY": str(key)},
+                allow_redirects=False,
+            ) as response:
+                return response.status, response.headers, await self._body(response)
+        except TimeoutError as error:
+            raise CrmUnreachable("the CRM did not answer in time") from error
+        except (aiohttp.ClientResponseError, aiohttp.InvalidURL) as error:
+            raise CrmBroken(f"the CRM does not speak HTTP: {type(error).__name__}") from error
+        except (aiohttp.ClientError, OSError) as error:
+            raise CrmUnreachable(f"the CRM cannot be reached: {str(error) or type(error).__name__}") from error
+
+    async def _body(self, response: aiohttp.ClientResponse) -> bytes:
+        body = bytearray()
+        async for chunk in response.content.iter_any():
+            body += chunk
+            if len(body) > self._settings.max_body:
+                raise CrmBroken(f"an answer of more than {self._settings.max_body} bytes", status=response.status)
+        return bytes(body)
+
+
+class _Turns:
+    """Lets callers start one after the other, in the order they came, as the window allows."""
+
+    def __init__(self, window: RateWindow) -> None:
+        self._window = window
+        self._queue = asyncio.Lock()
+
+    async def take(self) -> None:
+        clock = asyncio.get_running_loop().time
+        async with self._queue:
+            pause = self._window.wait(clock())
+            while pause > 0:  # a timer may fire a little early
+                await asyncio.sleep(pause)
+                pause = self._window.wait(clock())
+            self._window.take(clock())
+
+
+@asynccontextmanager
+async def open_crm(settings: CrmSettings) -> AsyncIterator[RetailCrm]:
+    timeout = aiohttp.ClientTimeout(total=settings.total.total_seconds(), connect=settings.connect.total_seconds())
+    connector = aiohttp.TCPConnector(
+        limit=0,
+        limit_per_host=settings.connections,
+        keepalive_timeout=settings.keep_alive.total_seconds(),
+        ttl_dns_cache=300,
+    )
+    async with aiohttp.ClientSession(
+        connector=connector,
+        timeout=timeout,
+        cookie_jar=aiohttp.DummyCookieJar(),
+        headers={"User-Agent": f"amibridge/{__version__}", "Accept": "application/json"},
+    ) as session:
+        yield RetailCrm(session, settings)
