@@ -1,0 +1,16 @@
+"""${message}.
+
+Runs ${"before" if message.startswith("pre") else "after"} the new version is deployed.
+"""
+
+from __future__ import annotations
+
+from alembic import op
+
+revision = ${repr(up_revision)}
+down_revision = ${repr(down_revision)}
+
+
+def upgrade() -> None:
+    op.execute("""
+    """)

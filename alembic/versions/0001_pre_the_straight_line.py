@@ -1,0 +1,216 @@
+"""Enterprises and their hosts, facts and what is made of them, deliveries, customers.
+
+Runs before the new version is deployed.
+"""
+
+from __future__ import annotations
+
+from alembic import op
+
+revision = "0001"
+down_revision = None
+
+STATEMENTS = (
+    """
+    CREATE TYPE delivery_kind AS ENUM ('popup', 'history')
+    """,
+    """
+    CREATE TYPE delivery_status AS ENUM ('due', 'sent', 'dropped', 'parked')
+    """,
+    """
+    CREATE TABLE enterprises (
+        enterprise_id    text        PRIMARY KEY,
+        name             text        NOT NULL,
+        time_zone        text,
+        region           text        NOT NULL,
+        client_id        text        NOT NULL UNIQUE,
+        webhook_secret   bytea       NOT NULL,
+        crm_url          text        NOT NULL,
+        crm_api_key      bytea       NOT NULL,
+        crm_site         text,
+        credit           text        NOT NULL CHECK (credit IN ('first', 'last')),
+        create_customers boolean     NOT NULL,
+        create_orders    boolean     NOT NULL,
+        created_at       timestamptz NOT NULL DEFAULT now(),
+        updated_at       timestamptz NOT NULL DEFAULT now()
+    )
+    """,
+    """
+    CREATE TABLE hosts (
+        enterprise_id     text    NOT NULL REFERENCES enterprises ON DELETE CASCADE,
+        host              text    NOT NULL,
+        address           text    NOT NULL,
+        port              integer NOT NULL CHECK (port BETWEEN 1 AND 65535),
+        username          text    NOT NULL,
+        secret            bytea   NOT NULL,
+        internal          text    NOT NULL,
+        trunks            text[]  NOT NULL,
+        originate_channel text    NOT NULL,
+        originate_context text    NOT NULL,
+        recordings        text,
+        PRIMARY KEY (enterprise_id, host)
+    )
+    """,
+    """
+    CREATE TABLE operators (
+        enterprise_id text NOT NULL REFERENCES enterprises ON DELETE CASCADE,
+        extension     text NOT NULL,
+        crm_user      integer,
+        name          text,
+        PRIMARY KEY (enterprise_id, extension)
+    )
+    """,
+    """
+    CREATE TABLE lines (
+        enterprise_id text NOT NULL REFERENCES enterprises ON DELETE CASCADE,
+        number        text NOT NULL,
+        site          text,
+        name          text,
+        PRIMARY KEY (enterprise_id, number)
+    )
+    """,
+    """
+    CREATE TABLE facts (
+        enterprise_id text        NOT NULL,
+        host          text        NOT NULL,
+        key           text        NOT NULL,
+        seq           bigint      GENERATED ALWAYS AS IDENTITY,
+        call_id       text        NOT NULL,
+        kind          text        NOT NULL,
+        at            timestamptz NOT NULL,
+        body          jsonb       NOT NULL,
+        recorded_at   timestamptz NOT NULL DEFAULT now(),
+        PRIMARY KEY (enterprise_id, host, key)
+    )
+    """,
+    """
+    CREATE INDEX facts_by_call ON facts (enterprise_id, call_id, seq)
+    """,
+    """
+    CREATE TABLE rejected_facts (
+        enterprise_id text        NOT NULL,
+        host          text        NOT NULL,
+        key           text        NOT NULL,
+        kind          text        NOT NULL,
+        body          text        NOT NULL,
+        error         text        NOT NULL,
+        rejected_at   timestamptz NOT NULL DEFAULT now(),
+        PRIMARY KEY (enterprise_id, host, key)
+    )
+    """,
+    """
+    CREATE TABLE live_calls (
+        enterprise_id text        NOT NULL,
+        call_id       text        NOT NULL,
+        host          text        NOT NULL,
+        direction     text        NOT NULL,
+        started_at    timestamptz NOT NULL,
+        updated_at    timestamptz NOT NULL,
+        body          jsonb       NOT NULL,
+        PRIMARY KEY (enterprise_id, call_id)
+    )
+    """,
+    """
+    CREATE INDEX live_calls_by_host ON live_calls (enterprise_id, host)
+    """,
+    """
+    CREATE TABLE calls (
+        enterprise_id   text        NOT NULL,
+        call_id         text        NOT NULL,
+        host            text        NOT NULL,
+        direction       text        NOT NULL,
+        outcome         text        NOT NULL,
+        reason          text,
+        external_number text,
+        phone           text,
+        caller_name     text,
+        line            text,
+        queue           text,
+        rang            text[]      NOT NULL,
+        operators       text[]      NOT NULL,
+        caller          text,
+        started_at      timestamptz NOT NULL,
+        rang_at         timestamptz,
+        answered_at     timestamptz,
+        ended_at        timestamptz NOT NULL,
+        waited          interval    NOT NULL,
+        talked          interval    NOT NULL,
+        hangup_by       text,
+        transfers       jsonb       NOT NULL,
+        recordings      text[]      NOT NULL,
+        click_to_call   text,
+        complete        boolean     NOT NULL,
+        notes           text[]      NOT NULL,
+        PRIMARY KEY (enterprise_id, call_id)
+    )
+    """,
+    """
+    CREATE INDEX calls_by_time ON calls (enterprise_id, started_at)
+    """,
+    """
+    CREATE INDEX calls_by_phone ON calls (enterprise_id, phone, started_at) WHERE phone IS NOT NULL
+    """,
+    """
+    CREATE TABLE attempts (
+        enterprise_id text    NOT NULL,
+        call_id       text    NOT NULL,
+        ordinal       integer NOT NULL,
+        extension     text    NOT NULL,
+        rang_at       timestamptz,
+        joined_at     timestamptz,
+        left_at       timestamptz,
+        outcome       text    NOT NULL,
+        PRIMARY KEY (enterprise_id, call_id, ordinal)
+    )
+    """,
+    """
+    CREATE INDEX attempts_by_operator ON attempts (enterprise_id, extension, rang_at)
+    """,
+    """
+    CREATE TABLE deliveries (
+        enterprise_id text            NOT NULL,
+        id            bigint          GENERATED ALWAYS AS IDENTITY,
+        host          text            NOT NULL,
+        call_id       text            NOT NULL,
+        fact_key      text            NOT NULL,
+        kind          delivery_kind   NOT NULL,
+        status        delivery_status NOT NULL DEFAULT 'due',
+        attempts      integer         NOT NULL DEFAULT 0,
+        due_at        timestamptz     NOT NULL DEFAULT now(),
+        fresh_until   timestamptz,
+        last_answer   text,
+        created_at    timestamptz     NOT NULL DEFAULT now(),
+        settled_at    timestamptz,
+        PRIMARY KEY (enterprise_id, id),
+        CHECK ((status = 'due') = (settled_at IS NULL))
+    ) WITH (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.01, autovacuum_vacuum_threshold = 500)
+    """,
+    """
+    CREATE UNIQUE INDEX deliveries_once ON deliveries (enterprise_id, host, fact_key, kind)
+    """,
+    """
+    CREATE INDEX deliveries_unfinished ON deliveries (enterprise_id, status, id) WHERE status IN ('due', 'parked')
+    """,
+    """
+    CREATE INDEX deliveries_by_call ON deliveries (enterprise_id, call_id)
+    """,
+    """
+    CREATE TABLE retailcrm_customers (
+        enterprise_id         text        NOT NULL,
+        phone                 text        NOT NULL,
+        retailcrm_customer_id bigint      NOT NULL,
+        enterprise_number     text        GENERATED ALWAYS AS (enterprise_id) STORED,
+        created_at            timestamptz NOT NULL DEFAULT now(),
+        updated_at            timestamptz NOT NULL DEFAULT now(),
+        PRIMARY KEY (enterprise_id, phone)
+    )
+    """,
+    """
+    CREATE INDEX retailcrm_customers_by_customer ON retailcrm_customers (enterprise_id, retailcrm_customer_id)
+    """,
+)
+
+
+def upgrade() -> None:
+    for statement in STATEMENTS:
+        op.execute(statement)

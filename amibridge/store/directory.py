@@ -1,0 +1,297 @@
+"""The enterprises in the database: put there from files, read by everyone who serves them, watched for changes.
+
+Laws: a file is applied whole or not at all; secrets are sealed for their row and never leave as text; an enterprise
+that cannot be read does not keep the others from being served; a change is told by NOTIFY, and looked for anyway.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections import defaultdict
+from collections.abc import AsyncGenerator, Iterable
+from contextlib import aclosing, suppress
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from typing import TYPE_CHECKING, TypeAlias
+from zoneinfo import ZoneInfo
+
+import asyncpg
+import structlog
+
+from amibridge.calls.numbering import Numbering
+from amibridge.calls.record import Extension
+from amibridge.enterprises import Account, AmiHost, Credit, Enterprise, EnterpriseId, HostName, Line, Operator
+from amibridge.redact import Secret
+from amibridge.secrets import Keyring, SealBroken
+from amibridge.store.changes import changes
+from amibridge.store.db import load_queries
+
+if TYPE_CHECKING:
+    from asyncpg.pool import PoolConnectionProxy
+
+log = structlog.get_logger()
+
+CHANNEL = "amibridge_directory"
+LOOK_ANYWAY = timedelta(seconds=30)
+"""A notification may be lost with its connection; this is how long a change may then go unseen."""
+AGAIN = timedelta(seconds=1)
+"""Between two attempts to watch again."""
+
+SQL = load_queries(__file__)
+
+Rows: TypeAlias = Iterable[asyncpg.Record]
+
+
+class EnterpriseRefused(Exception):
+    """The file is right by itself, but cannot stand beside the other enterprises. The text says why."""
+
+
+class Directory:
+    """Reads and writes enterprises through *pool*; what *keyring* sealed can be opened with it only."""
+
+    def __init__(self, pool: asyncpg.Pool, keyring: Keyring) -> None:
+        self._pool = pool
+        self._keyring = keyring
+        self._unreadable: frozenset[EnterpriseId] = frozenset()
+
+    async def apply(self, enterprise: Enterprise) -> list[str]:
+        """Make the database say what *enterprise* says; what that changed, in words, nothing if it did already.
+
+        An empty client id or webhook secret keeps the one there is, or makes one. Raises EnterpriseRefused.
+        """
+        async with self._pool.acquire() as connection, connection.transaction():
+            await connection.execute(SQL["lock_enterprise"], enterprise.id)
+            stored = (await self._read(connection, enterprise.id)).get(enterprise.id)
+            old = stored.enterprise if stored else None
+            new = replace(
+                enterprise,
+                client_id=enterprise.client_id or (old.client_id if old else "") or secrets.token_hex(16),
+                webhook_secret=enterprise.webhook_secret
+                or (old.webhook_secret if old else Secret(""))
+                or Secret(secrets.token_urlsafe(24)),
+            )
+            said = changes(old, new)
+            if stored and not stored.is_current:
+                said.append("secrets encrypted anew")
+            if said:
+                await self._write(connection, new)
+                await connection.execute(SQL["tell_change"], new.id)
+        return said
+
+    async def remove(self, number: EnterpriseId) -> bool:
+        """Stop serving an enterprise; what was said and delivered for it stays. False if there is none."""
+        async with self._pool.acquire() as connection, connection.transaction():
+            await connection.execute(SQL["lock_enterprise"], number)
+            removed = await connection.fetchval(SQL["remove_enterprise"], number) is not None
+            if removed:
+                await connection.execute(SQL["tell_change"], number)
+        return removed
+
+    async def load(self) -> tuple[Enterprise, ...]:
+        """Every enterprise whose secrets open, by number. One that cannot be read is logged, once."""
+        async with self._pool.acquire() as connection, connection.transaction(isolation="repeatable_read"):
+            found = await self._read(connection, None)
+        unreadable = {number: stored.broken for number, stored in found.items() if stored.broken}
+        for number in sorted(unreadable.keys() - self._unreadable):
+            log.error("enterprise_unreadable", enterprise=number, reason=unreadable[number])
+        self._unreadable = frozenset(unreadable)
+        return tuple(stored.enterprise for number, stored in found.items() if number not in unreadable)
+
+    async def load_one(self, number: EnterpriseId) -> Enterprise | None:
+        """One enterprise, None if there is none. Raises SealBroken."""
+        async with self._pool.acquire() as connection, connection.transaction(isolation="repeatable_read"):
+            stored = (await self._read(connection, number)).get(number)
+        if stored and stored.broken:
+            raise SealBroken(stored.broken)
+        return stored.enterprise if stored else None
+
+    async def numbers(self) -> tuple[EnterpriseId, ...]:
+        """The numbers of all enterprises, readable or not."""
+        rows = await self._pool.fetch(SQL["load_enterprises"], None)
+        return tuple(EnterpriseId(row["enterprise_id"]) for row in rows)
+
+    async def changed(self, look_anyway: timedelta = LOOK_ANYWAY) -> AsyncGenerator[None]:
+        """Yield when the directory may have changed: told so, *look_anyway* later, or after a lost connection.
+
+        Holds one connection of the pool; close it (`contextlib.aclosing`) to give that back.
+        """
+        watched = True
+        while True:
+            try:
+                async with self._pool.acquire() as connection:
+                    if not watched:
+                        log.info("directory_watched_again")
+                        watched = True
+                        yield  # what was told meanwhile was not heard
+                    async with aclosing(_rings(connection, look_anyway)) as rings:
+                        async for _ in rings:
+                            yield
+                reason = "the connection was lost"
+            except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+                reason = str(error) or type(error).__name__
+            if watched:
+                log.warning("directory_not_watched", reason=reason)
+            watched = False
+            await asyncio.sleep(min(AGAIN.total_seconds(), look_anyway.total_seconds()))
+            yield
+
+    async def _read(self, connection: PoolConnectionProxy, number: EnterpriseId | None) -> dict[EnterpriseId, _Stored]:
+        hosts = _by_enterprise(await connection.fetch(SQL["load_hosts"], number))
+        operators = _by_enterprise(await connection.fetch(SQL["load_operators"], number))
+        lines = _by_enterprise(await connection.fetch(SQL["load_lines"], number))
+        found = {}
+        for row in await connection.fetch(SQL["load_enterprises"], number):
+            key = EnterpriseId(row["enterprise_id"])
+            found[key] = self._opened(row, hosts[key], operators[key], lines[key])
+        return found
+
+    def _opened(self, row: asyncpg.Record, hosts: Rows, operators: Rows, lines: Rows) -> _Stored:
+        number = EnterpriseId(row["enterprise_id"])
+        seals = _Seals(self._keyring)
+        enterprise = Enterprise(
+            id=number,
+            name=row["name"],
+            account=Account(
+                row["crm_url"], seals.open(row["crm_api_key"], _about(number, "crm_api_key")), row["crm_site"]
+            ),
+            hosts=tuple(_host(host, row["region"], seals) for host in hosts),
+            client_id=row["client_id"],
+            webhook_secret=seals.open(row["webhook_secret"], _about(number, "webhook_secret")),
+            time_zone=ZoneInfo(row["time_zone"]) if row["time_zone"] else None,
+            region=row["region"],
+            operators={
+                Extension(one["extension"]): Operator(Extension(one["extension"]), one["crm_user"], one["name"])
+                for one in operators
+            },
+            lines={one["number"]: Line(one["number"], one["site"], one["name"]) for one in lines},
+            credit=Credit(row["credit"]),
+            create_customers=row["create_customers"],
+            create_orders=row["create_orders"],
+        )
+        return _Stored(enterprise, seals.all_current, seals.broken)
+
+    async def _write(self, connection: PoolConnectionProxy, new: Enterprise) -> None:
+        seal, number = self._keyring.seal, new.id
+        try:
+            await connection.execute(
+                SQL["put_enterprise"],
+                number,
+                new.name,
+                new.time_zone.key if new.time_zone else None,
+                new.region,
+                new.client_id,
+                seal(new.webhook_secret, about=_about(number, "webhook_secret")),
+                new.account.url,
+                seal(new.account.api_key, about=_about(number, "crm_api_key")),
+                new.account.site,
+                new.credit.value,
+                new.create_customers,
+                new.create_orders,
+            )
+        except asyncpg.UniqueViolationError:
+            raise EnterpriseRefused(f"{number}: client_id is that of another enterprise already") from None
+        await connection.execute(SQL["drop_other_hosts"], number, [host.name for host in new.hosts])
+        await connection.executemany(
+            SQL["put_host"],
+            [
+                (
+                    number,
+                    host.name,
+                    host.host,
+                    host.port,
+                    host.username,
+                    seal(host.secret, about=_about(number, "hosts", host.name)),
+                    host.numbering.internal,
+                    list(host.numbering.trunks),
+                    host.originate_channel,
+                    host.originate_context,
+                    host.recordings,
+                )
+                for host in new.hosts
+            ],
+        )
+        await connection.execute(SQL["drop_other_operators"], number, list(new.operators))
+        await connection.executemany(
+            SQL["put_operator"], [(number, one.extension, one.user, one.name) for one in new.operators.values()]
+        )
+        await connection.execute(SQL["drop_other_lines"], number, list(new.lines))
+        await connection.executemany(
+            SQL["put_line"], [(number, one.number, one.site, one.name) for one in new.lines.values()]
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Stored:
+    """An enterprise as it was found. *broken*: why a secret did not open (it is empty then), else empty."""
+
+    enterprise: Enterprise
+    is_current: bool
+    broken: str
+
+
+class _Seals:
+    """Opens the secrets of one enterprise, and remembers whether all of them opened, and with the first key."""
+
+    def __init__(self, keyring: Keyring) -> None:
+        self._keyring = keyring
+        self.all_current = True
+        self.broken = ""
+
+    def open(self, sealed: bytes, about: str) -> Secret:
+        try:
+            self.all_current = self._keyring.is_current(sealed) and self.all_current
+            return self._keyring.open(sealed, about=about)
+        except SealBroken as error:
+            self.broken = str(error)
+            return Secret("")
+
+
+def _host(row: asyncpg.Record, region: str, seals: _Seals) -> AmiHost:
+    number = EnterpriseId(row["enterprise_id"])
+    return AmiHost(
+        enterprise=number,
+        name=HostName(row["host"]),
+        host=row["address"],
+        port=row["port"],
+        username=row["username"],
+        secret=seals.open(row["secret"], _about(number, "hosts", row["host"])),
+        numbering=Numbering(row["internal"], tuple(row["trunks"]), region),
+        originate_channel=row["originate_channel"],
+        originate_context=row["originate_context"],
+        recordings=row["recordings"],
+    )
+
+
+def _about(*place: str) -> str:
+    """The place that a sealed value is bound to: ``enterprise:column``, or ``enterprise:hosts:host``."""
+    return ":".join(place)
+
+
+def _by_enterprise(rows: Rows) -> defaultdict[str, list[asyncpg.Record]]:
+    found: defaultdict[str, list[asyncpg.Record]] = defaultdict(list)
+    for row in rows:
+        found[row["enterprise_id"]].append(row)
+    return found
+
+
+async def _rings(connection: PoolConnectionProxy, look_anyway: timedelta) -> AsyncGenerator[None]:
+    """Yield at each notification and each time *look_anyway* has passed; end when the connection is lost."""
+    bell = asyncio.Event()
+
+    def ring(*_: object) -> None:
+        bell.set()
+
+    connection.add_termination_listener(ring)
+    await connection.add_listener(CHANNEL, ring)
+    try:
+        while not connection.is_closed():
+            with suppress(TimeoutError):
+                async with asyncio.timeout(look_anyway.total_seconds()):
+                    await bell.wait()
+            bell.clear()
+            yield
+    finally:
+        if not connection.is_closed():
+            connection.remove_termination_listener(ring)
+            await connection.remove_listener(CHANNEL, ring)

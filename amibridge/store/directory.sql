@@ -1,0 +1,86 @@
+-- lock_enterprise --
+-- One change of an enterprise at a time: two commands must not mix their files.
+SELECT pg_advisory_xact_lock(hashtextextended('enterprise_id ' || $1::text, 0))
+
+-- load_enterprises --
+-- Every enterprise, or the one that is named.
+SELECT enterprise_id, name, time_zone, region, client_id, webhook_secret, crm_url, crm_api_key, crm_site, credit,
+       create_customers, create_orders
+  FROM enterprises
+ WHERE $1::text IS NULL OR enterprise_id = $1
+ ORDER BY enterprise_id
+
+-- load_hosts --
+-- The Asterisk hosts of every enterprise, or of the one that is named.
+SELECT enterprise_id, host, address, port, username, secret, internal, trunks, originate_channel, originate_context,
+       recordings
+  FROM hosts
+ WHERE $1::text IS NULL OR enterprise_id = $1
+ ORDER BY enterprise_id, host
+
+-- load_operators --
+-- Who is who, in every enterprise or in the one that is named.
+SELECT enterprise_id, extension, crm_user, name
+  FROM operators
+ WHERE $1::text IS NULL OR enterprise_id = $1
+ ORDER BY enterprise_id, extension
+
+-- load_lines --
+-- Our public numbers, of every enterprise or of the one that is named.
+SELECT enterprise_id, number, site, name
+  FROM lines
+ WHERE $1::text IS NULL OR enterprise_id = $1
+ ORDER BY enterprise_id, number
+
+-- put_enterprise --
+-- Write an enterprise as its file says it.
+INSERT INTO enterprises (enterprise_id, name, time_zone, region, client_id, webhook_secret, crm_url, crm_api_key,
+                         crm_site, credit, create_customers, create_orders)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
+    ON CONFLICT (enterprise_id) DO UPDATE
+   SET name = excluded.name, time_zone = excluded.time_zone, region = excluded.region,
+       client_id = excluded.client_id, webhook_secret = excluded.webhook_secret, crm_url = excluded.crm_url,
+       crm_api_key = excluded.crm_api_key, crm_site = excluded.crm_site, credit = excluded.credit,
+       create_customers = excluded.create_customers, create_orders = excluded.create_orders, updated_at = now()
+
+-- put_host --
+-- Write one Asterisk host of an enterprise.
+INSERT INTO hosts (enterprise_id, host, address, port, username, secret, internal, trunks, originate_channel,
+                   originate_context, recordings)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
+    ON CONFLICT (enterprise_id, host) DO UPDATE
+   SET address = excluded.address, port = excluded.port, username = excluded.username, secret = excluded.secret,
+       internal = excluded.internal, trunks = excluded.trunks, originate_channel = excluded.originate_channel,
+       originate_context = excluded.originate_context, recordings = excluded.recordings
+
+-- put_operator --
+-- Write one operator of an enterprise.
+INSERT INTO operators (enterprise_id, extension, crm_user, name)
+VALUES ($1, $2, $3, $4)
+    ON CONFLICT (enterprise_id, extension) DO UPDATE SET crm_user = excluded.crm_user, name = excluded.name
+
+-- put_line --
+-- Write one public number of an enterprise.
+INSERT INTO lines (enterprise_id, number, site, name)
+VALUES ($1, $2, $3, $4)
+    ON CONFLICT (enterprise_id, number) DO UPDATE SET site = excluded.site, name = excluded.name
+
+-- drop_other_hosts --
+-- Forget the hosts that the file no longer names.
+DELETE FROM hosts WHERE enterprise_id = $1 AND host <> ALL ($2::text[])
+
+-- drop_other_operators --
+-- Forget the operators that the file no longer names.
+DELETE FROM operators WHERE enterprise_id = $1 AND extension <> ALL ($2::text[])
+
+-- drop_other_lines --
+-- Forget the public numbers that the file no longer names.
+DELETE FROM lines WHERE enterprise_id = $1 AND number <> ALL ($2::text[])
+
+-- remove_enterprise --
+-- Stop serving an enterprise. What was said and delivered for it stays.
+DELETE FROM enterprises WHERE enterprise_id = $1 RETURNING enterprise_id
+
+-- tell_change --
+-- Wake whoever follows the directory, once the change is committed. The payload names the enterprise_id.
+SELECT pg_notify('amibridge_directory', $1::text)

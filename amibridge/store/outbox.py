@@ -1,0 +1,164 @@
+"""The outbox: deliveries as rows, read after a start and settled in batches.
+
+Law: while we run, rows reach the lanes in memory right after the commit that made them; this table is durability.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+import asyncpg
+
+from amibridge.calls.facts import AnyFact
+from amibridge.calls.notices import NoticeKind
+from amibridge.calls.record import CallId
+from amibridge.enterprises import EnterpriseId, HostName
+from amibridge.store.codec import decode_fact, storable
+from amibridge.store.db import load_queries
+
+SQL = load_queries(__file__)
+
+
+class DeliveryStatus(StrEnum):
+    DUE = "due"
+    SENT = "sent"
+    DROPPED = "dropped"
+    PARKED = "parked"
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """One fact on its way to the CRM of *enterprise*. *fresh_until* None: never too late."""
+
+    enterprise: EnterpriseId
+    id: int
+    host: HostName
+    call: CallId
+    kind: NoticeKind
+    fact: AnyFact
+    attempts: int
+    due_at: datetime
+    fresh_until: datetime | None
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Settlement:
+    """What became of one delivery. *due_at* only with status DUE: when to try again."""
+
+    enterprise: EnterpriseId
+    id: int
+    status: DeliveryStatus
+    due_at: datetime | None
+    attempts: int
+    answer: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class DeliveryRow:
+    """A delivery as people look at it."""
+
+    enterprise: EnterpriseId
+    id: int
+    host: HostName
+    call: CallId
+    fact: str
+    kind: NoticeKind
+    status: DeliveryStatus
+    attempts: int
+    due_at: datetime
+    fresh_until: datetime | None
+    answer: str | None
+    created_at: datetime
+    settled_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Backlog:
+    """How many rows of one enterprise are in *status*, and since when the oldest."""
+
+    enterprise: EnterpriseId
+    status: DeliveryStatus
+    rows: int
+    oldest: datetime
+
+
+class Outbox:
+    def __init__(self, pool: asyncpg.Pool) -> None:
+        self._pool = pool
+
+    async def load_due(self, enterprise: EnterpriseId, *, after: int = 0, limit: int = 10_000) -> list[Delivery]:
+        """Due rows of *enterprise* with an id over *after*, in order, at most *limit*."""
+        rows = await self._pool.fetch(SQL["load_due"], enterprise, after, limit)
+        return [
+            Delivery(
+                enterprise=EnterpriseId(row["enterprise_id"]),
+                id=row["id"],
+                host=HostName(row["host"]),
+                call=CallId(row["call_id"]),
+                kind=NoticeKind(row["kind"]),
+                fact=decode_fact(row["fact_kind"], row["body"]),
+                attempts=row["attempts"],
+                due_at=row["due_at"],
+                fresh_until=row["fresh_until"],
+                created_at=row["created_at"],
+            )
+            for row in rows
+        ]
+
+    async def settle(self, settlements: Sequence[Settlement]) -> None:
+        """Write verdicts, all in one statement."""
+        await self._pool.execute(
+            SQL["settle"],
+            [one.enterprise for one in settlements],
+            [one.id for one in settlements],
+            [str(one.status) for one in settlements],
+            [one.due_at for one in settlements],
+            [one.attempts for one in settlements],
+            [None if one.answer is None else storable(one.answer) for one in settlements],
+        )
+
+    async def backlogs(self) -> list[Backlog]:
+        """What waits and what is parked, by enterprise."""
+        rows = await self._pool.fetch(SQL["count_deliveries"])
+        return [
+            Backlog(EnterpriseId(row["enterprise_id"]), DeliveryStatus(row["status"]), row["rows"], row["oldest"])
+            for row in rows
+        ]
+
+    async def find(
+        self,
+        enterprise: EnterpriseId,
+        *,
+        status: DeliveryStatus | None = None,
+        call: CallId | None = None,
+        limit: int = 100,
+    ) -> list[DeliveryRow]:
+        """The newest rows of *enterprise* that fit."""
+        rows = await self._pool.fetch(SQL["list_deliveries"], enterprise, status, call, limit)
+        return [
+            DeliveryRow(
+                enterprise=EnterpriseId(row["enterprise_id"]),
+                id=row["id"],
+                host=HostName(row["host"]),
+                call=CallId(row["call_id"]),
+                fact=row["fact_key"],
+                kind=NoticeKind(row["kind"]),
+                status=DeliveryStatus(row["status"]),
+                attempts=row["attempts"],
+                due_at=row["due_at"],
+                fresh_until=row["fresh_until"],
+                answer=row["last_answer"],
+                created_at=row["created_at"],
+                settled_at=row["settled_at"],
+            )
+            for row in rows
+        ]
+
+    async def resend(self, enterprise: EnterpriseId, ids: Sequence[int]) -> list[int]:
+        """Make parked or dropped history due again; the ids for which that was possible."""
+        rows = await self._pool.fetch(SQL["resend"], enterprise, list(ids))
+        return [row["id"] for row in rows]

@@ -1,0 +1,48 @@
+-- load_due --
+-- What is still to be told to one enterprise's CRM, oldest first, with its facts: read after a start, not while running.
+SELECT deliveries.enterprise_id, deliveries.id, deliveries.host, deliveries.call_id, deliveries.kind::text,
+       deliveries.attempts, deliveries.due_at, deliveries.fresh_until, deliveries.created_at,
+       facts.kind AS fact_kind, facts.body
+  FROM deliveries
+  JOIN facts ON facts.enterprise_id = deliveries.enterprise_id AND facts.host = deliveries.host
+            AND facts.key = deliveries.fact_key
+ WHERE deliveries.enterprise_id = $1 AND deliveries.status = 'due' AND deliveries.id > $2
+ ORDER BY deliveries.id
+ LIMIT $3
+
+-- settle --
+-- What became of deliveries. A row that is settled for good stays so, whatever a late verdict says.
+UPDATE deliveries
+   SET status = s.status::delivery_status,
+       attempts = s.attempts,
+       due_at = coalesce(s.due_at, deliveries.due_at),
+       last_answer = s.answer,
+       settled_at = CASE WHEN s.status = 'due' THEN NULL ELSE now() END
+  FROM unnest($1::text[], $2::bigint[], $3::text[], $4::timestamptz[], $5::int[], $6::text[])
+       AS s (enterprise_id, id, status, due_at, attempts, answer)
+ WHERE deliveries.enterprise_id = s.enterprise_id AND deliveries.id = s.id AND deliveries.status = 'due'
+
+-- count_deliveries --
+-- How many deliveries of each enterprise are in each state that somebody may have to look at.
+SELECT enterprise_id, status::text, count(*) AS rows, min(created_at) AS oldest
+  FROM deliveries
+ WHERE status IN ('due', 'parked')
+ GROUP BY enterprise_id, status
+
+-- list_deliveries --
+-- The delivery ledger of one enterprise for people, newest first; a NULL filter is no filter.
+SELECT enterprise_id, id, host, call_id, fact_key, kind::text, status::text, attempts, due_at, fresh_until,
+       last_answer, created_at, settled_at
+  FROM deliveries
+ WHERE enterprise_id = $1
+   AND ($2::text IS NULL OR status = $2::text::delivery_status)
+   AND ($3::text IS NULL OR call_id = $3)
+ ORDER BY id DESC
+ LIMIT $4
+
+-- resend --
+-- Parked or dropped history to be told once more, because somebody mended the reason.
+UPDATE deliveries
+   SET status = 'due', due_at = now(), attempts = 0, created_at = now(), settled_at = NULL
+ WHERE enterprise_id = $1 AND id = ANY ($2::bigint[]) AND kind = 'history' AND status IN ('parked', 'dropped')
+RETURNING enterprise_id, id

@@ -1,0 +1,168 @@
+"""From the queue into the ledger: whatever gathered while the last commit ran is the next batch.
+
+Laws: a fact leaves the queue only when it is written or set aside; a database that is away is waited for, a full disk
+is cried about and then stops us; one fact that PostgreSQL will not take holds up no other.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Sequence
+from datetime import timedelta
+
+import asyncpg
+import structlog
+
+from amibridge.store.ledger import HeardFact, Ledger
+from amibridge.store.outbox import Delivery
+
+log = structlog.get_logger()
+
+QUEUE_SIZE = 50_000
+"""Facts: about 10,000 calls, an hour of a busy enterprise while its database is away."""
+
+BATCH = 500
+PAUSE_FIRST, PAUSE_CAP = 0.1, 5.0
+
+DISK_PATIENCE = timedelta(seconds=60)
+"""How long a full disk is tried again before we stop: somebody may be clearing it."""
+
+_AWAY: tuple[type[BaseException], ...] = (
+    OSError,
+    TimeoutError,
+    asyncpg.InterfaceError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.OperatorInterventionError,
+    asyncpg.InsufficientResourcesError,
+    asyncpg.TransactionRollbackError,
+    asyncpg.ReadOnlySQLTransactionError,
+)
+
+
+class QueueFull(Exception):
+    """Let go of the host and resync later: nothing may be dropped silently."""
+
+
+class StoreHopeless(Exception):
+    """Stop the process: the database takes nothing any more and a person must look."""
+
+
+class FactQueue:
+    """Facts on their way to the database, in the order they were heard."""
+
+    def __init__(self, size: int = QUEUE_SIZE) -> None:
+        self._size = size
+        self._facts: deque[HeardFact] = deque()
+        self._stirred = asyncio.Event()
+        self.closed = False
+
+    def __len__(self) -> int:
+        return len(self._facts)
+
+    def put(self, heard: HeardFact) -> None:
+        """Never waits. Raises QueueFull."""
+        if len(self._facts) >= self._size:
+            raise QueueFull(f"{len(self._facts)} facts wait for the database")
+        self._facts.append(heard)
+        self._stirred.set()
+
+    def close(self) -> None:
+        """Nothing more will be put: the recorder ends when all is written."""
+        self.closed = True
+        self._stirred.set()
+
+    async def some(self) -> bool:
+        """Wait until there are facts; False once the queue is closed and empty."""
+        while not self._facts:
+            if self.closed:
+                return False
+            self._stirred.clear()
+            await self._stirred.wait()
+        return True
+
+    def first(self, count: int) -> list[HeardFact]:
+        """The oldest facts, left where they are."""
+        return [self._facts[at] for at in range(min(count, len(self._facts)))]
+
+    def remove(self, count: int) -> None:
+        """The oldest *count* facts are safe."""
+        for _ in range(count):
+            self._facts.popleft()
+
+
+async def record(
+    queue: FactQueue, ledger: Ledger, deliver: Callable[[list[Delivery]], None], *, patience: timedelta = DISK_PATIENCE
+) -> None:
+    """Write what is queued until the queue is closed and empty, handing deliveries over after each commit.
+
+    Raises StoreHopeless when the disk of the database stays full for *patience*.
+    """
+    while await queue.some():
+        await _record_batch(queue, ledger, queue.first(BATCH), deliver, patience)
+
+
+async def _record_batch(
+    queue: FactQueue,
+    ledger: Ledger,
+    batch: Sequence[HeardFact],
+    deliver: Callable[[list[Delivery]], None],
+    patience: timedelta,
+) -> None:
+    try:
+        deliveries = await _write(queue, ledger, batch, patience)
+    except asyncpg.PostgresError as error:
+        if len(batch) > 1:
+            middle = len(batch) // 2
+            await _record_batch(queue, ledger, batch[:middle], deliver, patience)
+            await _record_batch(queue, ledger, batch[middle:], deliver, patience)
+        else:
+            await _set_aside(ledger, batch[0], error)
+            queue.remove(1)
+        return
+    queue.remove(len(batch))
+    deliver(deliveries)
+
+
+async def _write(queue: FactQueue, ledger: Ledger, batch: Sequence[HeardFact], patience: timedelta) -> list[Delivery]:
+    """Write one batch, however long the database is away. A refusal of the batch itself is raised."""
+    clock = asyncio.get_running_loop().time
+    away_since: float | None = None
+    pause = PAUSE_FIRST
+    while True:
+        try:
+            deliveries = await ledger.record(batch)
+            if away_since is not None:
+                # The commit of an earlier try may have succeeded without our hearing of it.
+                deliveries = await ledger.due_of(batch)
+        except _AWAY as error:
+            if away_since is None:
+                away_since = clock()
+                _cry(error, len(queue))
+            if isinstance(error, asyncpg.DiskFullError) and clock() - away_since > patience.total_seconds():
+                raise StoreHopeless("the disk of the database is full") from error
+            await asyncio.sleep(pause)
+            pause = min(PAUSE_CAP, pause * 2)
+        else:
+            if away_since is not None:
+                log.info("database_back", away_seconds=round(clock() - away_since, 1), facts_waiting=len(queue))
+            return deliveries
+
+
+def _cry(error: BaseException, waiting: int) -> None:
+    if isinstance(error, asyncpg.DiskFullError):
+        log.critical("database_disk_full", reason=str(error), facts_waiting=waiting, advice="make room on its disk")
+    else:
+        log.error("database_lost", reason=str(error) or type(error).__name__, facts_waiting=waiting)
+
+
+async def _set_aside(ledger: Ledger, heard: HeardFact, error: asyncpg.PostgresError) -> None:
+    log.error(
+        "fact_set_aside",
+        enterprise=heard.enterprise,
+        host=heard.host,
+        call=heard.fact.call,
+        fact=heard.fact.key,
+        reason=str(error),
+    )
+    await ledger.reject(heard, str(error))
