@@ -1,0 +1,1 @@
+"""From the outbox to the CRM: one lane per enterprise plans, sends, judges the answer, and settles."""

@@ -1,0 +1,197 @@
+"""One enterprise's way to its CRM: plan, start what is due, wait, until closed.
+
+Laws: one lane sends for one enterprise, and nothing that one CRM does slows another's lane; a request that was cut
+off leaves its rows due. What a bug breaks here, the owner of the lane starts anew from the table.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
+from contextlib import suppress
+from datetime import datetime, timedelta
+from typing import Any, assert_never
+
+import structlog
+
+from amibridge.delivery.plan import History, Popup
+from amibridge.delivery.stock import Stock
+from amibridge.delivery.teller import RecordUrl, Teller
+from amibridge.delivery.zone import AccountZone
+from amibridge.enterprises import Enterprise
+from amibridge.retailcrm.client import RetailCrm
+from amibridge.store.outbox import Delivery, Settlement
+
+log = structlog.get_logger()
+
+POPUPS_IN_FLIGHT = 6
+"""At 150 ms to the CRM and back enough for its 40 requests/s, and few enough for fresh news to overtake history."""
+
+GRACE = timedelta(seconds=4)
+"""For requests in flight when the lane closes; the whole daemon has 10 s."""
+
+READ_AGAIN_AFTER = timedelta(seconds=2)
+"""After a reading of the table that failed."""
+
+
+class Lane:
+    """*read_due*, *unwritten*: as in `Stock`. *settle*: takes verdicts to be written soon."""
+
+    def __init__(
+        self,
+        enterprise: Enterprise,
+        *,
+        crm: RetailCrm,
+        read_due: Callable[[int, int], Awaitable[list[Delivery]]],
+        unwritten: Iterable[int],
+        settle: Callable[[Sequence[Settlement]], None],
+        record_url: RecordUrl,
+        now: Callable[[], datetime],
+        jitter: Callable[[], float],
+    ) -> None:
+        self._log = log.bind(enterprise=enterprise.id)
+        self._stock = Stock(read_due, unwritten)
+        self._teller = Teller(
+            enterprise,
+            self._stock.agenda,
+            crm=crm,
+            settle=settle,
+            record_url=record_url,
+            now=now,
+            jitter=jitter,
+            log=self._log,
+        )
+        self._zone = AccountZone(enterprise.account, self._log)
+        self._crm = crm
+        self._now = now
+        self._jitter = jitter
+        self._awake = asyncio.Event()
+        self._closing = False
+        self._unreadable = False
+        self._popups: set[asyncio.Task[None]] = set()
+        self._history: asyncio.Task[None] | None = None
+        self._asking: asyncio.Task[None] | None = None
+
+    def offer(self, rows: Iterable[Delivery]) -> None:
+        """Take rows just committed; after `close` they are left to the next start."""
+        if not self._closing:
+            self._stock.offer(rows)
+            self._awake.set()
+
+    def written(self, ids: Iterable[int]) -> None:
+        """These rows are done in the table, too."""
+        self._stock.written(ids)
+
+    def reconfigure(self, enterprise: Enterprise) -> None:
+        if enterprise.account != self._teller.enterprise.account:
+            self._zone = AccountZone(enterprise.account, self._log)
+        self._teller.reconfigure(enterprise)
+        self._awake.set()
+
+    def close(self) -> None:
+        """Start nothing new: `run` ends when what is in flight is answered, or its grace is over."""
+        self._closing = True
+        self._awake.set()
+
+    async def run(self) -> None:
+        """Once. Rows offered before the first reading wait for it: a call's order is by id."""
+        async with asyncio.TaskGroup() as tasks:
+            reading: asyncio.Task[None] | None = None
+            while not self._closing:
+                self._awake.clear()
+                now = self._now()
+                if not _busy(reading) and self._stock.wants_reread(now):
+                    reading = self._spawn(tasks, "reading", self._read(now))
+                wake_at = self._start_due(tasks, now) if self._stock.complete else None
+                await self._sleep(now, wake_at, None if _busy(reading) else self._reread_at(now))
+            if reading is not None:
+                reading.cancel()
+            await self._finish()
+
+    async def _read(self, now: datetime) -> None:
+        try:
+            await self._stock.reread(now)
+        except Exception as error:
+            # Whatever ails the table must not stop what is in memory.
+            if not self._unreadable:
+                self._unreadable = True
+                self._log.error("deliveries_unreadable", reason=str(error) or type(error).__name__)
+            self._stock.reread_at = now + READ_AGAIN_AFTER
+        else:
+            if self._unreadable:
+                self._unreadable = False
+                self._log.info("deliveries_readable_again")
+
+    def _reread_at(self, now: datetime) -> datetime | None:
+        """None when it is late already: then it waits for room, not for time."""
+        at = self._stock.reread_at
+        return at if at is not None and at > now else None
+
+    def _start_due(self, tasks: asyncio.TaskGroup, now: datetime) -> datetime | None:
+        standing, agenda = self._teller.standing, self._stock.agenda
+        room = standing.room(
+            now,
+            popups_in_flight=len(self._popups),
+            popups_max=POPUPS_IN_FLIGHT,
+            history_in_flight=_busy(self._history),
+        )
+        zone = self._teller.enterprise.time_zone or self._zone.zone
+        ask_at = None
+        if zone is None and agenda.history and room.history and not _busy(self._asking):
+            ask_at = self._zone.ask_at
+            if ask_at is None or ask_at <= now:
+                self._asking = self._spawn(tasks, "time zone", self._zone.ask(self._crm, self._now, self._jitter))
+                ask_at = None
+        plan = agenda.plan(now, popup_slots=room.popups, history_slot=room.history and zone is not None)
+        for dropped in plan.dropped:
+            self._teller.drop(dropped.row, dropped.why)
+        for send in plan.sends:
+            match send:
+                case Popup():
+                    popup = self._spawn(tasks, "popup", self._teller.tell(send))
+                    self._popups.add(popup)
+                    popup.add_done_callback(self._popups.discard)
+                case History():
+                    assert zone is not None
+                    self._history = self._spawn(tasks, "history", self._teller.upload(send, zone))
+                case _ as never:
+                    assert_never(never)
+        return min((at for at in (plan.wake_at, standing.wake_at(now), ask_at) if at is not None), default=None)
+
+    def _spawn(self, tasks: asyncio.TaskGroup, what: str, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        task = tasks.create_task(_whole(work), name=f"{what} of {self._teller.enterprise.id}")
+        task.add_done_callback(lambda _: self._awake.set())
+        return task
+
+    async def _sleep(self, now: datetime, *until: datetime | None) -> None:
+        wake_at = min((at for at in until if at is not None), default=None)
+        seconds = None if wake_at is None else max(0.0, (wake_at - now).total_seconds())
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._awake.wait()
+
+    async def _finish(self) -> None:
+        in_flight = {task for task in (*self._popups, self._history, self._asking) if task is not None}
+        if self._asking is not None:
+            self._asking.cancel()
+        if in_flight:
+            _, late = await asyncio.wait(in_flight, timeout=GRACE.total_seconds())
+            for task in late:
+                task.cancel()
+        if self._stock.waiting:
+            self._log.info("deliveries_left_for_next_start", rows=self._stock.waiting)
+
+
+async def _whole(work: Coroutine[Any, Any, None]) -> None:
+    try:
+        await work
+    except asyncio.CancelledError as error:
+        task = asyncio.current_task()
+        if task is not None and task.cancelling():
+            raise
+        # Somebody cancelled a future deep in a library. To the group that would be an orderly end, with rows astray.
+        raise RuntimeError("a request was cancelled by nobody in charge") from error
+
+
+def _busy(task: asyncio.Task[None] | None) -> bool:
+    return task is not None and not task.done()

@@ -1,0 +1,159 @@
+"""All lanes of this process: rows come in from the recorder, lanes tell the CRMs, verdicts go back into the table.
+
+Laws: a lane that fails is started anew from the table and hurts no other; lanes follow the enterprises as they change;
+at the stop nothing new is sent, what is in flight is answered or stays due, and every verdict is written.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
+from datetime import UTC, datetime
+
+import structlog
+
+from amibridge.calls.record import CallRecord
+from amibridge.delivery.lane import Lane
+from amibridge.delivery.settlements import Settlements
+from amibridge.delivery.teller import RecordUrl
+from amibridge.enterprises import Enterprise, EnterpriseId
+from amibridge.retailcrm.client import RetailCrm
+from amibridge.store.outbox import Delivery, Outbox, Settlement
+
+log = structlog.get_logger()
+
+READERS = 2
+"""Lanes that read the table at once: after a start with many enterprises the recorder needs connections, too."""
+
+RESTART_FIRST, RESTART_CAP = 1.0, 60.0
+"""Seconds before a failed lane is started anew; doubled while it fails again within a minute."""
+
+FLUSH = 1.0
+"""Seconds for the last verdicts at the stop."""
+
+
+def no_record_url(enterprise: Enterprise, record: CallRecord) -> str | None:
+    return None
+
+
+def utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+class Deliveries:
+    """*record_url*: where the CRM can listen to a call, None if nowhere. *jitter*: a number from [0, 1)."""
+
+    def __init__(
+        self,
+        outbox: Outbox,
+        crm: RetailCrm,
+        enterprises: Iterable[Enterprise] = (),
+        *,
+        record_url: RecordUrl = no_record_url,
+        now: Callable[[], datetime] = utc_now,
+        jitter: Callable[[], float] = random.random,
+    ) -> None:
+        self._outbox = outbox
+        self._crm = crm
+        self._enterprises = {enterprise.id: enterprise for enterprise in enterprises}
+        self._record_url = record_url
+        self._now = now
+        self._jitter = jitter
+        self._settlements = Settlements(outbox.settle, self._written)
+        self._lanes: dict[EnterpriseId, Lane] = {}
+        self._keepers: dict[EnterpriseId, asyncio.Task[None]] = {}
+        self._tasks: asyncio.TaskGroup | None = None
+        self._stopping = asyncio.Event()
+        self._reading = asyncio.Semaphore(READERS)
+
+    def offer(self, deliveries: Iterable[Delivery]) -> None:
+        """Rows just committed. Rows nobody can take now stay due and are read when somebody can."""
+        by_enterprise: defaultdict[EnterpriseId, list[Delivery]] = defaultdict(list)
+        for delivery in deliveries:
+            by_enterprise[delivery.enterprise].append(delivery)
+        for enterprise, rows in by_enterprise.items():
+            lane = self._lanes.get(enterprise)
+            if lane is not None:
+                lane.offer(rows)
+
+    def enterprises(self, known: Iterable[Enterprise]) -> None:
+        """These are all enterprises from now on: lanes are opened, told of changes, or closed."""
+        self._enterprises = {enterprise.id: enterprise for enterprise in known}
+        for number, lane in self._lanes.items():
+            enterprise = self._enterprises.get(number)
+            if enterprise is None:
+                lane.close()
+            else:
+                lane.reconfigure(enterprise)
+        self._open_lanes()
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Until *stop*, and then at most `lane.GRACE` and `FLUSH`."""
+        async with asyncio.TaskGroup() as group:
+            writing = group.create_task(self._settlements.run(), name="settlements")
+            async with asyncio.TaskGroup() as self._tasks:
+                self._open_lanes()
+                await stop.wait()
+                self._stopping.set()
+                for lane in self._lanes.values():
+                    lane.close()
+            self._tasks = None
+            self._settlements.close()
+            _, late = await asyncio.wait({writing}, timeout=FLUSH)
+            if late:
+                log.error("settlements_left", rows=len(self._settlements.unwritten()), advice="they will be sent again")
+                writing.cancel()
+
+    def _open_lanes(self) -> None:
+        if self._tasks is None or self._stopping.is_set():
+            return
+        for number in self._enterprises:
+            if number not in self._keepers:
+                self._keepers[number] = self._tasks.create_task(self._keep(number), name=f"lane {number}")
+
+    async def _keep(self, number: EnterpriseId) -> None:
+        clock = asyncio.get_running_loop().time
+        failures = 0
+        while not self._stopping.is_set() and number in self._enterprises:
+            begun = clock()
+            lane = self._lanes[number] = self._lane(self._enterprises[number])
+            try:
+                await lane.run()
+            except Exception as error:
+                failures = failures + 1 if clock() - begun < 60 else 1
+                wait = min(RESTART_CAP, RESTART_FIRST * 2 ** min(failures - 1, 10))
+                log.error("lane_failed", enterprise=number, again_in=wait, exc_info=error)
+                del self._lanes[number]
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(wait):
+                        await self._stopping.wait()
+        self._lanes.pop(number, None)
+        del self._keepers[number]
+
+    def _lane(self, enterprise: Enterprise) -> Lane:
+        async def read_due(after: int, limit: int) -> list[Delivery]:
+            async with self._reading:
+                return await self._outbox.load_due(enterprise.id, after=after, limit=limit)
+
+        return Lane(
+            enterprise,
+            crm=self._crm,
+            read_due=read_due,
+            unwritten=self._settlements.unwritten(enterprise.id),
+            settle=self._settlements.put,
+            record_url=self._record_url,
+            now=self._now,
+            jitter=self._jitter,
+        )
+
+    def _written(self, settlements: Sequence[Settlement]) -> None:
+        by_enterprise: defaultdict[EnterpriseId, list[int]] = defaultdict(list)
+        for settlement in settlements:
+            by_enterprise[settlement.enterprise].append(settlement.id)
+        for enterprise, ids in by_enterprise.items():
+            lane = self._lanes.get(enterprise)
+            if lane is not None:
+                lane.written(ids)
