@@ -1,0 +1,243 @@
+"""One AMI connection as Asterisk serves it: login, filters, answers, events, and the mischief of the day.
+
+Laws: without a login there are no events; what is not said while a connection is away or frozen is lost, as in reality.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import re
+import secrets
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+
+from amibridge.ami.wire import read_message
+from amibridge.sandbox.pbx_channels import Channels
+from amibridge.sandbox.pbx_mischief import Mischief
+
+Headers = Mapping[str, str]
+
+CREDENTIALS = frozenset({"Secret", "Key"})
+
+WRITE_PATIENCE = timedelta(seconds=1)
+"""Asterisk drops who does not read; its own patience, `writetimeout`, is a tenth of this."""
+
+
+@dataclass(slots=True)
+class Exchange:
+    """What all connections of one PBX share. *audience* is set while somebody is logged in."""
+
+    username: str
+    secret: str
+    originate: Callable[[Headers], bool]
+    channels: Channels
+    speed: float
+    mischief: Mischief = field(default_factory=Mischief)
+    received: list[Headers] = field(default_factory=list)
+    lines: list[Line] = field(default_factory=list)
+    audience: asyncio.Event = field(default_factory=asyncio.Event)
+    _last_event: tuple[float, float] = (0.0, 0.0)
+
+    def perform(self, raw: bytes, at: float) -> None:
+        """An event of the epoch second *at* happens."""
+        self._last_event = (at, time.monotonic())
+        self.channels.observe(raw)
+        for line in list(self.lines):
+            line.tell(raw)
+
+    def now(self) -> float:
+        """The clock of the PBX, in epoch seconds: that of its trace, going on between two events."""
+        at, since = self._last_event
+        return at + (time.monotonic() - since) * self.speed
+
+    def joined(self, line: Line) -> None:
+        self.lines.append(line)
+        self.audience.set()
+
+    def left(self, line: Line) -> None:
+        if line in self.lines:
+            self.lines.remove(line)
+        if not self.lines:
+            self.audience.clear()
+
+    async def drain(self) -> None:
+        """Wait for the slowest reader, and drop who does not read at all."""
+        for line in list(self.lines):
+            await line.drain()
+
+
+class Line:
+    """*serve* runs one connection from greeting to end."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, exchange: Exchange) -> None:
+        self._reader = reader
+        self._writer = writer
+        self._exchange = exchange
+        self._challenge = ""
+        self._wanted: list[re.Pattern[bytes]] = []
+        self._unwanted: list[re.Pattern[bytes]] = []
+        self._said = 0
+        self._told = 0
+        self._frozen = False
+        self._over = False
+
+    async def serve(self) -> None:
+        try:
+            self._say(self._exchange.mischief.greeting)
+            while not self._over:
+                raw = await self._reader.readuntil(b"\r\n\r\n")
+                await self._answer(read_message(raw.strip(b"\r\n")).headers)
+        except (EOFError, ConnectionError, asyncio.LimitOverrunError):
+            self._over = True
+        finally:
+            self._exchange.left(self)
+            self._writer.close()
+
+    def tell(self, raw: bytes) -> None:
+        """An event, if this line wants it."""
+        if not self._wants(raw):
+            return
+        self._told += 1
+        mischief = self._exchange.mischief
+        if mischief.freeze_at_event == self._told:
+            self._exchange.mischief = replace(mischief, freeze_at_event=None)
+            self._frozen = True
+        elif mischief.cut_at_event == self._told:
+            self._exchange.mischief = replace(mischief, cut_at_event=None)
+            self._say(raw[: len(raw) // 2])
+            self._end()
+        else:
+            self._say(mischief.garbage + raw)
+
+    async def drain(self) -> None:
+        try:
+            async with asyncio.timeout(WRITE_PATIENCE.total_seconds()):
+                await self._writer.drain()
+        except (TimeoutError, ConnectionError):
+            self.hang_up()
+
+    def hang_up(self) -> None:
+        """Gone without a word."""
+        self._over = True
+        self._exchange.left(self)
+        self._writer.transport.abort()
+
+    def _end(self) -> None:
+        """Closed after what has been said."""
+        self._over = True
+        self._exchange.left(self)
+        self._writer.close()
+
+    def _wants(self, raw: bytes) -> bool:
+        if self._wanted and not any(regex.search(raw) for regex in self._wanted):
+            return False
+        return not any(regex.search(raw) for regex in self._unwanted)
+
+    def _say(self, raw: bytes) -> None:
+        if self._frozen or self._over:
+            return
+        mischief = self._exchange.mischief
+        if mischief.cut_after_bytes is not None and self._said + len(raw) >= mischief.cut_after_bytes:
+            self._exchange.mischief = replace(mischief, cut_after_bytes=None)
+            self._writer.write(raw[: mischief.cut_after_bytes - self._said])
+            self._end()
+            return
+        self._said += len(raw)
+        for start in range(0, len(raw), mischief.piece):
+            self._writer.write(raw[start : start + mischief.piece])
+
+    def _reply(self, action: Headers, response: str, **headers: str) -> None:
+        asked = {"ActionID": action["ActionID"]} if "ActionID" in action else {}
+        lines = {"Response": response, **asked, **headers}
+        self._say("".join(f"{key}: {value}\r\n" for key, value in lines.items()).encode() + b"\r\n")
+
+    async def _answer(self, action: Headers) -> None:
+        if self._frozen:
+            return
+        mischief = self._exchange.mischief
+        self._exchange.received.append({key: value for key, value in action.items() if key not in CREDENTIALS})
+        if mischief.answers_after:
+            await asyncio.sleep(mischief.answers_after.total_seconds())
+        name = action.get("Action", "")
+        if name in mischief.ignores:
+            return
+        match name.lower():
+            case "login":
+                self._login(action)
+            case "challenge":
+                self._challenge = str(secrets.randbelow(10**9))
+                self._reply(action, "Success", Challenge=self._challenge)
+            case "logoff":
+                self._reply(action, "Goodbye", Message="Thanks for all the fish.")
+                self._end()
+            case _ if self not in self._exchange.lines or name in mischief.refuses:
+                self._reply(action, "Error", Message="Permission denied")
+            case "ping":
+                self._reply(action, "Success", Ping="Pong", Timestamp=f"{time.time():.6f}")
+            case "filter":
+                self._filter(action)
+            case "coreshowchannels":
+                self._list_channels(action)
+            case "originate" if self._exchange.originate(action):
+                self._reply(action, "Success", Message="Originate successfully queued")
+            case "originate":
+                self._reply(action, "Error", Message="Extension does not exist.")
+            case "":
+                self._reply(action, "Error", Message="Missing action in request")
+            case _:
+                unknown = f"Invalid/unknown command: {name}. Use Action: ListCommands to show available commands."
+                self._reply(action, "Error", Message=unknown)
+
+    def _login(self, action: Headers) -> None:
+        exchange = self._exchange
+        if exchange.mischief.close_at_login:
+            self._end()
+        elif "Login" in exchange.mischief.refuses or not self._proves(action):
+            self._reply(action, "Error", Message="Authentication failed")
+            self._end()
+        else:
+            self._reply(action, "Success", Message="Authentication accepted")
+            if exchange.mischief.boots:
+                self._say(b"Event: FullyBooted\r\nPrivilege: system,all\r\nStatus: Fully Booted\r\n\r\n")
+            if self not in exchange.lines and not self._over:
+                exchange.joined(self)
+
+    def _proves(self, action: Headers) -> bool:
+        secret = self._exchange.secret
+        if action.get("AuthType", "").upper() == "MD5":
+            digest = hashlib.md5((self._challenge + secret).encode(), usedforsecurity=False).hexdigest()
+            proven = bool(self._challenge) and secrets.compare_digest(action.get("Key", ""), digest)
+        else:
+            proven = action.get("Secret") == secret
+        return proven and action.get("Username") == self._exchange.username
+
+    def _filter(self, action: Headers) -> None:
+        """A whitelist, or with a leading ``!`` a blacklist; lines of one kind are OR-ed."""
+        text = action.get("Filter", "")
+        if action.get("Operation", "").lower() != "add":
+            self._reply(action, "Error", Message="Unknown operation")
+            return
+        try:
+            regex = re.compile(text.removeprefix("!").encode())
+        except re.error:
+            self._reply(action, "Error", Message="Filter did not compile.  Check the syntax of the filter given.")
+            return
+        (self._unwanted if text.startswith("!") else self._wanted).append(regex)
+        self._reply(action, "Success", Message="Filter added successfully")
+
+    def _list_channels(self, action: Headers) -> None:
+        asked = {"ActionID": action["ActionID"]} if "ActionID" in action else {}
+        self._reply(action, "Success", EventList="start", Message="Channels will follow")
+        items = list(self._exchange.channels.shown(self._exchange.now()))
+        for item in items:
+            self._say(_event("CoreShowChannel", {**asked, **item}))
+        ending = {**asked, "EventList": "Complete", "ListItems": str(len(items))}
+        self._say(_event("CoreShowChannelsComplete", ending))
+
+
+def _event(name: str, headers: Headers) -> bytes:
+    lines = {"Event": name, **headers}
+    return "".join(f"{key}: {value}\r\n" for key, value in lines.items()).encode() + b"\r\n"

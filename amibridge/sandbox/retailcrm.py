@@ -1,0 +1,192 @@
+"""A RetailCRM to play with: the API as its contract describes it, strict, and a page that shows what operators see.
+
+Laws: first the key, then the rate, then a fault if one was asked for, then the verb; keys are neither logged nor
+shown; what was accepted outlives `serve`, so this CRM can be down for a while and come back.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
+from datetime import UTC, datetime
+from typing import assert_never
+from urllib.parse import parse_qsl
+
+import structlog
+from aiohttp import web
+
+from amibridge.sandbox.crm_account import CrmAccount, SandboxAccount, SandboxUser
+from amibridge.sandbox.crm_faults import (
+    BadGateway,
+    Busy,
+    Cut,
+    Faults,
+    Hang,
+    Nonsense,
+    Slow,
+    TelephonyOff,
+    WrongKey,
+)
+from amibridge.sandbox.crm_forms import Refused
+from amibridge.sandbox.crm_page import add_page
+from amibridge.sandbox.crm_verbs import Ask, find_verb
+from amibridge.sandbox.crm_witness import Change, SeenRequest, Violation, Witness
+
+__all__ = ["SandboxAccount", "SandboxCrm", "SandboxUser"]
+
+log = structlog.get_logger()
+
+FORM_TYPE = "application/x-www-form-urlencoded"
+MAX_BODY = 4 * 1024 * 1024
+MAX_FIELDS = 100
+EXCERPT = 500
+"""Characters of a body that the request log keeps."""
+
+WRONG_KEY = 'Wrong "apiKey" value.'
+
+GRACE = 1.0
+"""Seconds that requests under way get when the server closes."""
+
+BAD_GATEWAY = "<html><head><title>502 Bad Gateway</title></head><body><h1>502 Bad Gateway</h1><hr>nginx</body></html>"
+
+
+class SandboxCrm:
+    """Accounts are told apart by their key. *faults*: how to misbehave next."""
+
+    def __init__(self, accounts: Sequence[SandboxAccount]) -> None:
+        self._accounts = {account.api_key: CrmAccount(account) for account in accounts}
+        if len(self._accounts) != len(accounts) or "" in self._accounts:
+            raise ValueError("each account needs a key of its own")
+        self.faults = Faults()
+        self._witness = Witness()
+        self._closing = asyncio.Event()
+
+    @property
+    def accounts(self) -> Sequence[CrmAccount]:
+        return tuple(self._accounts.values())
+
+    @property
+    def requests(self) -> deque[SeenRequest]:
+        """The latest requests, in order of arrival."""
+        return self._witness.requests
+
+    @property
+    def violations(self) -> list[Violation]:
+        return self._witness.violations
+
+    def account(self, api_key: str) -> CrmAccount:
+        """Raises KeyError for a key no account has."""
+        return self._accounts[api_key]
+
+    def listen(self) -> AsyncIterator[Change]:
+        """What changes from now on, until the server closes."""
+        return self._witness.listen()
+
+    @asynccontextmanager
+    async def serve(self, host: str = "127.0.0.1", port: int = 0) -> AsyncIterator[str]:
+        """Answers at the address it yields, without a trailing slash. *port* 0 takes a free one."""
+        self._closing.clear()
+        app = web.Application(client_max_size=MAX_BODY)
+        app.router.add_route("*", "/api/{method:.*}", self._respond)
+        add_page(app, self.accounts, self._witness)
+        runner = web.AppRunner(app, access_log=None, handler_cancellation=True, shutdown_timeout=GRACE)
+        await runner.setup()
+        try:
+            await web.TCPSite(runner, host, port).start()
+            url = f"http://{f'[{host}]' if ':' in host else host}:{runner.addresses[0][1]}"
+            log.info("sandbox_crm_listening", address=url, accounts=len(self._accounts))
+            yield url
+        finally:
+            self._closing.set()
+            self._witness.tell(None)
+            await runner.cleanup()
+
+    async def _respond(self, request: web.Request) -> web.Response:
+        seen = SeenRequest(datetime.now(UTC), asyncio.get_running_loop().time(), request.method, request.path)
+        self._witness.requests.append(seen)
+        complaint = None
+        try:
+            response = await self._answer(request, seen)
+        except Refused as refusal:
+            complaint = "; ".join([refusal.text, *(f"{name}: {text}" for name, text in refusal.errors.items())])
+            response = web.json_response(refusal.body(), status=refusal.status)
+            log.warning("sandbox_crm_refused", path=seen.path, status=refusal.status, because=complaint)
+        if response is None:
+            if request.transport is not None:
+                request.transport.abort()
+            return web.Response()
+        self._witness.answered(seen, response.status, complaint)
+        return response
+
+    async def _answer(self, request: web.Request, seen: SeenRequest) -> web.Response | None:
+        """None: close the connection instead of an answer."""
+        query, form = dict(request.query.items()), await _form(request)
+        presented = (request.headers.get("X-API-KEY"), form.pop("apiKey", None), query.pop("apiKey", None))
+        keys = [key for key in presented if key]
+        seen.excerpt = "&".join(f"{name}={value}" for name, value in form.items())[:EXCERPT]
+        account = self._admit(seen, keys)
+        fault = self.faults.take(seen.path, keys[0])
+        match fault:
+            case Hang() | Cut():
+                if fault.done:
+                    with suppress(Refused):
+                        self._carry_out(account, seen, query, form)
+                if isinstance(fault, Hang):
+                    await self._closing.wait()
+                return None
+            case Slow():
+                await asyncio.sleep(fault.seconds)
+            case Busy():
+                after = {} if fault.retry_after is None else {"Retry-After": str(fault.retry_after)}
+                body = {"success": False, "errorMsg": "Service is temporarily unavailable"}
+                return web.json_response(body, status=503, headers=after)
+            case BadGateway():
+                return web.Response(text=BAD_GATEWAY, content_type="text/html", status=502)
+            case Nonsense():
+                return web.Response(text=fault.body, content_type="application/json")
+            case WrongKey():
+                raise Refused(403, WRONG_KEY)
+            case TelephonyOff():
+                raise Refused(400, "Telephony not enabled")
+            case None:
+                pass
+            case _ as never:
+                assert_never(never)
+        return self._carry_out(account, seen, query, form)
+
+    def _admit(self, seen: SeenRequest, keys: Sequence[str]) -> CrmAccount:
+        if not keys:
+            raise Refused(400, '"apiKey" is missing.')
+        account = self._accounts.get(keys[0])
+        if account is None:
+            raise Refused(403, WRONG_KEY)
+        seen.account = account.account.name
+        if not self._witness.within_rate(seen, keys[0]):
+            raise Refused(503, "Rate limit exceeded")
+        return account
+
+    def _carry_out(
+        self, account: CrmAccount, seen: SeenRequest, query: Mapping[str, str], form: Mapping[str, str]
+    ) -> web.Response:
+        verb, path = find_verb(seen.method, seen.path)
+        answer = verb(account, Ask(datetime.now(UTC), path, query, form))
+        for change in answer.changes:
+            self._witness.tell(change)
+        return web.json_response(answer.body, status=answer.status)
+
+
+async def _form(request: web.Request) -> dict[str, str]:
+    """Fields of the body; none when it is not a form. Of a field given twice the last counts, as in PHP."""
+    try:
+        body = await request.read()
+    except web.HTTPRequestEntityTooLarge:
+        raise Refused(413, "Request Entity Too Large") from None
+    if request.content_type != FORM_TYPE:
+        return {}
+    try:
+        text = body.decode("utf-8")
+        return dict(parse_qsl(text, keep_blank_values=True, errors="strict", max_num_fields=MAX_FIELDS))
+    except ValueError:
+        raise Refused(400, "Errors in the input parameters") from None
