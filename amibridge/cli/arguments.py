@@ -1,0 +1,133 @@
+"""The words of the command line. A published interface: commands and options may be added, never renamed.
+
+Laws: nothing here imports what a command needs, so that `--help` is immediate; every `--help` shows an example.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+from collections.abc import Callable
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, NoReturn, TypeAlias
+
+from amibridge import __version__
+
+Command: TypeAlias = Callable[[argparse.Namespace], int]
+
+_INVALID_CHOICE = re.compile(r"invalid choice: '?(?P<word>[^']*?)'? \(choose from (?P<known>.*)\)", re.DOTALL)
+
+
+class _Parser(argparse.ArgumentParser):
+    def __init__(self, **options: Any) -> None:
+        super().__init__(formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False, **options)
+
+    def error(self, message: str) -> NoReturn:
+        """Usage and one sentence, with the nearest word when one was misspelt; exit code 2."""
+        if choice := _INVALID_CHOICE.search(message):
+            close = get_close_matches(choice["word"], re.findall(r"[\w-]+", choice["known"]), n=1)
+            meant = f"did you mean '{close[0]}'?" if close else f"there are {choice['known']}"
+            message = f"unknown word '{choice['word']}'; {meant}"
+        super().error(message)
+
+
+def parser(commands: dict[str, Command]) -> argparse.ArgumentParser:
+    """The parser of the whole program; a parsed command line holds its entry of *commands* as ``command``."""
+    whole = _Parser(
+        prog="amibridge",
+        description="Joins Asterisk (AMI) with RetailCRM: popups when a phone rings, history when the call is over.",
+        epilog="example:\n  amibridge demo",
+    )
+    whole.add_argument("--version", action="version", version=f"amibridge {__version__}")
+    words = whole.add_subparsers(metavar="COMMAND", required=True)
+    configured = argparse.ArgumentParser(add_help=False)
+    configured.add_argument(
+        "--config", type=Path, metavar="FILE", help="amibridge.toml (default: /etc/amibridge/amibridge.toml, if there)"
+    )
+
+    def command(
+        group: Any, name: str, says: str, example: str, *, of: str = "", parents: tuple[Any, ...] = (configured,)
+    ) -> argparse.ArgumentParser:
+        added: argparse.ArgumentParser = group.add_parser(
+            name,
+            help=says,
+            description=f"{says[0].upper()}{says[1:]}.",
+            epilog=f"example:\n  {example}",
+            parents=parents,
+        )
+        added.set_defaults(command=commands[f"{of}{name}"])
+        return added
+
+    command(words, "run", "run the daemon", "amibridge run --config /etc/amibridge/amibridge.toml")
+
+    demo = command(
+        words, "demo", "show everything on this machine, with nothing installed", "amibridge demo", parents=()
+    )
+    demo.add_argument("--port", type=_port, metavar="N", help="where the page is served (default: chosen by the demo)")
+    demo.add_argument("--speed", type=_speed, default=1.0, metavar="X", help="how much faster than life (default: 1)")
+    demo.add_argument("--once", action="store_true", help="end when the traces have been played, with a summary")
+
+    replay = command(
+        words, "replay", "print the calls in raw AMI bytes", "amibridge replay incoming.ami.gz", parents=()
+    )
+    replay.add_argument("trace", nargs="+", metavar="TRACE", help="a file, a .gz file, or - for standard input")
+    replay.add_argument("--host", metavar="NAME", help="the host it was captured on: begins the call ids")
+    replay.add_argument("--enterprise", type=Path, metavar="FILE", help="enterprise file with its numbering")
+    replay.add_argument("--facts", action="store_true", help="print every fact instead of call records")
+    replay.add_argument("--render", action="store_true", help="also print the CRM requests; needs --enterprise")
+
+    enterprise = words.add_parser(
+        "enterprise",
+        help="the enterprises that are served",
+        description="The enterprises that are served: what their files say, put into the database.",
+        epilog="example:\n  amibridge enterprise apply enterprises/*.toml",
+    ).add_subparsers(metavar="COMMAND", required=True)
+    apply = command(
+        enterprise,
+        "apply",
+        "put enterprise files into the database and print what changed",
+        "amibridge enterprise apply enterprises/0123.toml",
+        of="enterprise ",
+    )
+    apply.add_argument("files", nargs="+", type=Path, metavar="FILE")
+    command(enterprise, "list", "list the enterprises", "amibridge enterprise list", of="enterprise ")
+    for name, says in (("show", "show one enterprise, without its secrets"), ("remove", "stop serving an enterprise")):
+        one = command(enterprise, name, says, f"amibridge enterprise {name} 0123", of="enterprise ")
+        one.add_argument("number", metavar="N", help="the enterprise's number")
+
+    database = words.add_parser(
+        "db",
+        help="the database",
+        description="The database: its tables.",
+        epilog="example:\n  amibridge db upgrade",
+    ).add_subparsers(metavar="COMMAND", required=True)
+    command(database, "upgrade", "bring the tables up to date", "amibridge db upgrade", of="db ")
+
+    deliveries = command(
+        words,
+        "deliveries",
+        "list what the CRM was told, or is still to be told",
+        "amibridge deliveries 0123 --state parked\n  amibridge deliveries 0123 --resend 17 18",
+    )
+    deliveries.add_argument("number", metavar="N", help="the enterprise's number")
+    deliveries.add_argument("--state", choices=("due", "sent", "dropped", "parked"), help="only those in this state")
+    deliveries.add_argument("--call", metavar="ID", help="only those of one call")
+    deliveries.add_argument("--resend", nargs="+", type=int, metavar="ID", help="try these again")
+    return whole
+
+
+def _port(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and int(text) <= 65535):
+        raise argparse.ArgumentTypeError("a port is a number up to 65535")
+    return int(text)
+
+
+def _speed(text: str) -> float:
+    try:
+        speed = float(text)
+    except ValueError:
+        speed = 0.0
+    if not 0 < speed <= 10_000:
+        raise argparse.ArgumentTypeError("a speed is a number above 0, at most 10000")
+    return speed

@@ -1,0 +1,178 @@
+"""`amibridge enterprise`: the declarative files into the database, and what is there.
+
+Laws: all files are right, or none is applied; what is printed never holds a secret.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from amibridge.cli.configured import begin, in_loop
+from amibridge.cli.enterprise_file import read_enterprise
+from amibridge.cli.failure import CommandFailed
+from amibridge.cli.stored import open_store, show
+from amibridge.config import ConfigError, Settings
+from amibridge.config.documents import nearest
+from amibridge.enterprises import Enterprise, EnterpriseId
+from amibridge.secrets import Keyring, open_keyring
+from amibridge.store.directory import Directory, EnterpriseRefused
+
+HIDDEN = "******"
+
+
+def apply(args: argparse.Namespace) -> int:
+    """What changed: a JSON line for each enterprise, and in words on stderr."""
+    settings = begin(args)
+    return in_loop(_apply(settings, _read_all(args.files)))
+
+
+def list_all(args: argparse.Namespace) -> int:
+    return in_loop(_list(begin(args)))
+
+
+def show_one(args: argparse.Namespace) -> int:
+    return in_loop(_show(begin(args), EnterpriseId(args.number)))
+
+
+def remove(args: argparse.Namespace) -> int:
+    return in_loop(_remove(begin(args), EnterpriseId(args.number)))
+
+
+def _read_all(files: Sequence[Path]) -> list[Enterprise]:
+    """Raises ConfigError with the mistakes of every file."""
+    found: list[Enterprise] = []
+    problems: list[str] = []
+    first: dict[EnterpriseId, Path] = {}
+    for file in files:
+        try:
+            enterprise = read_enterprise(file)
+        except ConfigError as error:
+            problems += error.problems
+            continue
+        if enterprise.id in first:
+            problems.append(f"{file}: number: {enterprise.id} is described by {first[enterprise.id]} already")
+        first.setdefault(enterprise.id, file)
+        found.append(enterprise)
+    if problems:
+        raise ConfigError(problems)
+    return found
+
+
+async def _apply(settings: Settings, enterprises: Sequence[Enterprise]) -> int:
+    keyring = _keyring(settings)
+    failed = 0
+    async with open_store(settings) as pool:
+        directory = Directory(pool, keyring)
+        for enterprise in enterprises:
+            try:
+                changes = await directory.apply(enterprise)
+            except EnterpriseRefused as error:
+                print(f"amibridge: {error}", file=sys.stderr)
+                failed = 1
+                continue
+            show({"enterprise": enterprise.id, "changes": changes})
+            print(f"{enterprise.id} {enterprise.name}: {'; '.join(changes) or 'nothing to change'}", file=sys.stderr)
+    return failed
+
+
+async def _list(settings: Settings) -> int:
+    keyring = _keyring(settings)
+    async with open_store(settings) as pool:
+        directory = Directory(pool, keyring)
+        readable = {one.id: one for one in await directory.load()}
+        for number in await directory.numbers():
+            one = readable.get(number)
+            if one is None:
+                show({"enterprise": number, "readable": False})
+                continue
+            show(
+                {
+                    "enterprise": number,
+                    "readable": True,
+                    "name": one.name,
+                    "crm": one.account.url,
+                    "hosts": [host.name for host in one.hosts],
+                    "operators": len(one.operators),
+                }
+            )
+    return 0
+
+
+async def _show(settings: Settings, number: EnterpriseId) -> int:
+    keyring = _keyring(settings)
+    async with open_store(settings) as pool:
+        directory = Directory(pool, keyring)
+        enterprise = await directory.load_one(number)
+        if enterprise is None:
+            raise await _unknown(directory, number)
+        show(dict(_described(enterprise)))
+    return 0
+
+
+async def _remove(settings: Settings, number: EnterpriseId) -> int:
+    keyring = _keyring(settings)
+    async with open_store(settings) as pool:
+        directory = Directory(pool, keyring)
+        if not await directory.remove(number):
+            raise await _unknown(directory, number)
+    show({"enterprise": number, "removed": True})
+    print(f"{number}: no longer served; its calls and deliveries stay in the database", file=sys.stderr)
+    return 0
+
+
+def _keyring(settings: Settings) -> Keyring:
+    settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return open_keyring(settings.secrets.key_file, guarded=settings.secrets.guarded)
+
+
+async def _unknown(directory: Directory, number: EnterpriseId) -> CommandFailed:
+    numbers = await directory.numbers()
+    if not numbers:
+        return CommandFailed("there are no enterprises yet: amibridge enterprise apply FILE")
+    meant = nearest(number, numbers)
+    return CommandFailed(f"there is no enterprise {number}" + (f"; did you mean {meant}?" if meant else ""))
+
+
+def _described(one: Enterprise) -> Iterator[tuple[str, Any]]:
+    """In the words and the order of an enterprise file."""
+    yield "number", one.id
+    yield "name", one.name
+    yield "timezone", one.time_zone and one.time_zone.key
+    yield "region", one.region
+    yield "client_id", one.client_id
+    yield (
+        "retailcrm",
+        {
+            "url": one.account.url,
+            "api_key": HIDDEN,
+            "site": one.account.site,
+            "create_customers": one.create_customers,
+            "create_orders": one.create_orders,
+            "credit": one.credit,
+            "webhook_secret": HIDDEN,
+        },
+    )
+    yield (
+        "asterisk",
+        [
+            {
+                "name": host.name,
+                "host": host.host,
+                "port": host.port,
+                "username": host.username,
+                "secret": HIDDEN,
+                "internal": host.numbering.internal,
+                "trunks": list(host.numbering.trunks),
+                "originate_channel": host.originate_channel,
+                "originate_context": host.originate_context,
+                "recordings": host.recordings,
+            }
+            for host in one.hosts
+        ],
+    )
+    yield "operators", {who: {"user": operator.user, "name": operator.name} for who, operator in one.operators.items()}
+    yield "lines", {number: {"site": line.site, "name": line.name} for number, line in one.lines.items()}

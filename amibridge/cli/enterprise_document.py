@@ -1,0 +1,171 @@
+"""The shape of `enterprises/<number>.toml`: its keys, their defaults, and what each value must look like.
+
+Laws: whatever goes to Asterisk is free of line breaks; an API key goes over TLS or to this very machine.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Literal
+from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
+
+from phonenumbers import SUPPORTED_REGIONS
+from pydantic import AfterValidator, Field
+
+from amibridge.calls.numbering import DEFAULT_INTERNAL
+from amibridge.config.documents import Shape, Text, nearest
+from amibridge.retailcrm.account_url import check_account_url
+
+LONGEST_PATTERN = 200
+"""Characters of `internal`: an expression longer than that is a mistake, or an attack on the one who runs it."""
+
+
+def is_given(text: str) -> str:
+    if not text.strip():
+        raise ValueError("must not be empty")
+    return text
+
+
+def _is_number(text: str) -> str:
+    if re.fullmatch(r"[0-9A-Za-z][0-9A-Za-z_-]{0,31}", text) is None:
+        raise ValueError("must be up to 32 letters, digits, - and _")
+    return text
+
+
+def _is_zone(text: str) -> str:
+    try:
+        ZoneInfo(text)
+    except (ValueError, OSError, ZoneInfoNotFoundError):
+        meant = nearest(text, available_timezones())
+        raise ValueError("unknown time zone" + (f"; did you mean {meant!r}?" if meant else "")) from None
+    return text
+
+
+def _is_region(text: str) -> str:
+    if text not in SUPPORTED_REGIONS:
+        raise ValueError("must be a country in two capital letters, like RU, BY or KZ")
+    return text
+
+
+def _is_client_id(text: str) -> str:
+    # Four, because the ones that an older bridge gave out must go on working.
+    if re.fullmatch(r"[0-9A-Za-z_-]{4,128}", text) is None:
+        raise ValueError("must be 4 to 128 letters, digits, - and _")
+    return text
+
+
+def _is_webhook_secret(text: str) -> str:
+    if re.fullmatch(r"[0-9A-Za-z_-]{16,128}", text) is None:
+        raise ValueError("must be 16 to 128 letters, digits, - and _")
+    return text
+
+
+def _is_extension(text: str) -> str:
+    if re.fullmatch(r"[0-9A-Za-z_.*#+-]{1,64}", text) is None:
+        raise ValueError("is not an extension: up to 64 digits, letters and . * # + - _")
+    return text
+
+
+def _is_host_name(text: str) -> str:
+    if re.fullmatch(r"[0-9A-Za-z][0-9A-Za-z_.-]{0,63}", text) is None:
+        raise ValueError("must be up to 64 letters, digits, dots, - and _")
+    return text
+
+
+def _is_address(text: str) -> str:
+    if re.fullmatch(r"[0-9A-Za-z_.:%-]{1,253}", text) is None:
+        raise ValueError("must be a host name or an IP address, without a port")
+    return text
+
+
+def _is_pattern(text: str) -> str:
+    if len(text) > LONGEST_PATTERN:
+        raise ValueError(f"is longer than {LONGEST_PATTERN} characters")
+    try:
+        matches_nothing = re.compile(text).match("")
+    except (re.error, RecursionError, OverflowError) as error:
+        raise ValueError(f"not a regular expression: {error}") from None
+    if matches_nothing:
+        raise ValueError("matches every number; an extension looks like ^\\d{2,5}$")
+    return text
+
+
+def _is_trunk(text: str) -> str:
+    technology, slash, endpoint = text.partition("/")
+    if not technology or not slash or not endpoint or " " in text:
+        raise ValueError("must name technology and endpoint, like PJSIP/provider or SIP/00013*")
+    return text
+
+
+def _is_channel(text: str) -> str:
+    rest = text.replace("{extension}", "", 1)
+    if rest == text or "/" not in text or any(character in rest for character in "{} "):
+        raise ValueError("must hold {extension} once and nothing else in braces, like PJSIP/{extension}")
+    return text
+
+
+def _is_context(text: str) -> str:
+    if re.fullmatch(r"[^\s,|]{1,79}", text) is None:
+        raise ValueError("must be the name of a dialplan context")
+    return text
+
+
+def _is_recordings(text: str) -> str:
+    scheme = urlsplit(text).scheme if "://" in text else ""
+    if not text.startswith("/") and scheme not in ("http", "https", "sftp"):
+        raise ValueError("must be a whole path, or begin with https://, http:// or sftp://")
+    return text
+
+
+GivenText = Annotated[Text, AfterValidator(is_given)]
+
+
+class RetailcrmTable(Shape):
+    url: Annotated[Text, AfterValidator(check_account_url)]
+    api_key: GivenText | None = None
+    api_key_file: GivenText | None = None
+    site: GivenText | None = None
+    create_customers: bool = True
+    create_orders: bool = False
+    credit: Literal["first", "last"] = "first"
+    webhook_secret: Annotated[Text, AfterValidator(_is_webhook_secret)] | None = None
+
+
+class AsteriskTable(Shape):
+    name: Annotated[Text, AfterValidator(_is_host_name)]
+    host: Annotated[Text, AfterValidator(_is_address)]
+    port: Annotated[int, Field(ge=1, le=65535)] = 5038
+    username: GivenText
+    secret: GivenText | None = None
+    secret_file: GivenText | None = None
+    internal: Annotated[Text, AfterValidator(_is_pattern)] = DEFAULT_INTERNAL
+    trunks: list[Annotated[Text, AfterValidator(_is_trunk)]] = Field(default_factory=list)
+    originate_channel: Annotated[Text, AfterValidator(_is_channel)] = "PJSIP/{extension}"
+    originate_context: Annotated[Text, AfterValidator(_is_context)] = "from-internal"
+    recordings: Annotated[Text, AfterValidator(_is_recordings)] | None = None
+
+
+class OperatorTable(Shape):
+    user: Annotated[int, Field(ge=1, le=2**31 - 1)] | None = None
+    name: GivenText | None = None
+
+
+class LineTable(Shape):
+    site: GivenText | None = None
+    name: GivenText | None = None
+
+
+ExtensionKey = Annotated[Text, AfterValidator(_is_extension)]
+
+
+class EnterpriseDocument(Shape):
+    number: Annotated[Text, AfterValidator(_is_number)]
+    name: GivenText
+    timezone: Annotated[Text, AfterValidator(_is_zone)] | None = None
+    region: Annotated[Text, AfterValidator(_is_region)] = "RU"
+    client_id: Annotated[Text, AfterValidator(_is_client_id)] | None = None
+    retailcrm: RetailcrmTable
+    asterisk: Annotated[list[AsteriskTable], Field(min_length=1)]
+    operators: dict[ExtensionKey, OperatorTable] = Field(default_factory=dict)
+    lines: dict[ExtensionKey, LineTable] = Field(default_factory=dict)

@@ -1,0 +1,130 @@
+"""`enterprises/<number>.toml`, as a person writes it, into an `Enterprise`.
+
+Laws: every mistake at once, with its line and key; files named in it are looked for beside it. An absent `client_id`
+or `webhook_secret` is left empty: the directory keeps the one there is, or makes one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from pydantic import ValidationError
+
+from amibridge.calls.numbering import Numbering
+from amibridge.calls.record import Extension
+from amibridge.cli.enterprise_document import AsteriskTable, EnterpriseDocument, is_given
+from amibridge.config.documents import ConfigError, KeyPath, mistakes, one_line, parse_toml, placed, read_text
+from amibridge.enterprises import Account, AmiHost, Credit, Enterprise, EnterpriseId, HostName, Line, Operator
+from amibridge.redact import Secret
+
+
+def read_enterprise(path: Path) -> Enterprise:
+    """The enterprise that *path* describes. Raises ConfigError with every mistake in it."""
+    text = read_text(path)
+    said = parse_toml(text, path)
+    secrets, found = _read_secrets(said, path.absolute().parent)
+    found.extend(_doubles(said))
+    try:
+        document = EnterpriseDocument.model_validate(said)
+    except ValidationError as error:
+        raise ConfigError(placed(path, text, [*mistakes(error, EnterpriseDocument), *found])) from None
+    if found:
+        raise ConfigError(placed(path, text, found))
+    return _enterprise(document, secrets)
+
+
+def _enterprise(document: EnterpriseDocument, secrets: dict[KeyPath, Secret]) -> Enterprise:
+    number, crm = EnterpriseId(document.number), document.retailcrm
+    return Enterprise(
+        id=number,
+        name=document.name,
+        account=Account(url=crm.url, api_key=secrets[("retailcrm",)], site=crm.site),
+        hosts=tuple(
+            _host(number, document.region, table, secrets["asterisk", index])
+            for index, table in enumerate(document.asterisk)
+        ),
+        client_id=document.client_id or "",
+        webhook_secret=Secret(crm.webhook_secret or ""),
+        time_zone=ZoneInfo(document.timezone) if document.timezone else None,
+        region=document.region,
+        operators={
+            Extension(extension): Operator(Extension(extension), table.user, table.name)
+            for extension, table in document.operators.items()
+        },
+        lines={line: Line(line, table.site, table.name) for line, table in document.lines.items()},
+        credit=Credit(crm.credit),
+        create_customers=crm.create_customers,
+        create_orders=crm.create_orders,
+    )
+
+
+def _host(number: EnterpriseId, region: str, table: AsteriskTable, secret: Secret) -> AmiHost:
+    return AmiHost(
+        enterprise=number,
+        name=HostName(table.name),
+        host=table.host,
+        port=table.port,
+        username=table.username,
+        secret=secret,
+        numbering=Numbering(table.internal, tuple(table.trunks), region),
+        originate_channel=table.originate_channel,
+        originate_context=table.originate_context,
+        recordings=table.recordings,
+    )
+
+
+def _read_secrets(said: dict[str, Any], folder: Path) -> tuple[dict[KeyPath, Secret], list[tuple[KeyPath, str]]]:
+    """The API key and each host's AMI secret, from the document or from the file it names, and what is wrong there."""
+    wanted: list[tuple[KeyPath, dict[str, Any], str]] = [
+        (("asterisk", index), table, "secret") for index, table in _hosts(said)
+    ]
+    if isinstance(crm := said.get("retailcrm"), dict):
+        wanted.append((("retailcrm",), crm, "api_key"))
+    secrets: dict[KeyPath, Secret] = {}
+    found: list[tuple[KeyPath, str]] = []
+    for key, table, name in wanted:
+        given, file = table.get(name), table.get(f"{name}_file")
+        if given is None and file is None:
+            found.append((key, f"{name} or {name}_file is missing"))
+        elif given is not None and file is not None:
+            found.append(((*key, f"{name}_file"), f"give either {name} or {name}_file, not both"))
+        elif isinstance(given, str):
+            secrets[key] = Secret(given)
+        elif isinstance(file, str) and file.isprintable():  # what is not, the document's shape complains of
+            try:
+                secrets[key] = _secret_in(folder / Path(file).expanduser())
+            except ConfigError as error:
+                found.extend(((*key, f"{name}_file"), problem) for problem in error.problems)
+    return secrets, found
+
+
+def _secret_in(path: Path) -> Secret:
+    """The one line that the file holds; the line break at its end is not part of the secret."""
+    try:
+        return Secret(is_given(one_line(read_text(path).removesuffix("\n").removesuffix("\r"))))
+    except ValueError as error:
+        raise ConfigError([f"{path}: {error}"]) from None
+
+
+def _doubles(said: dict[str, Any]) -> Iterator[tuple[KeyPath, str]]:
+    """Two hosts of one name, or one Asterisk given twice: each of its calls would be told twice."""
+    names: set[object] = set()
+    addresses: set[object] = set()
+    for index, table in _hosts(said):
+        name, address = table.get("name"), (str(table.get("host")).lower(), table.get("port", 5038))
+        if name is not None and name in names:
+            yield ("asterisk", index, "name"), "another [[asterisk]] has this name already"
+        if "host" in table and address in addresses:
+            yield ("asterisk", index, "host"), "another [[asterisk]] has this address and port already"
+        names.add(name)
+        addresses.add(address)
+
+
+def _hosts(said: dict[str, Any]) -> Iterator[tuple[int, dict[str, Any]]]:
+    tables = said.get("asterisk")
+    for index, table in enumerate(tables if isinstance(tables, list) else []):
+        if isinstance(table, dict):
+            yield index, table

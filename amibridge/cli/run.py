@@ -1,0 +1,27 @@
+"""`amibridge run` and `amibridge demo`: hand over to the daemon, or to the daemon with a sandbox around it."""
+
+from __future__ import annotations
+
+import argparse
+
+from amibridge import daemon
+from amibridge.cli.configured import begin, in_loop, settings_of
+from amibridge.cli.failure import CommandFailed
+
+
+def run(args: argparse.Namespace) -> int:
+    settings = begin(args)
+    try:
+        in_loop(daemon.run(settings, reload=lambda: settings_of(args)))
+    except daemon.DaemonFailed as error:
+        raise CommandFailed(str(error)) from error
+    return 0
+
+
+def demo(args: argparse.Namespace) -> int:
+    from amibridge.sandbox.demo import demo as play
+
+    try:
+        return in_loop(play(port=args.port, speed=args.speed, once=args.once))
+    except daemon.DaemonFailed as error:
+        raise CommandFailed(str(error)) from error

@@ -1,0 +1,40 @@
+"""What commands on the database share: the way in, and JSON lines as the answer."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import AsyncIterator, Mapping
+from datetime import timedelta
+from typing import Any
+
+import asyncpg
+
+from amibridge.cli.failure import CommandFailed
+from amibridge.config import Settings
+from amibridge.store.db import DatabaseMissing, open_pool
+from amibridge.store.embedded import EmbeddedUnusable
+from amibridge.store.opening import open_database
+
+PATIENCE = timedelta(seconds=5)
+"""A person waits for a command, unlike systemd for a daemon."""
+
+
+@contextlib.asynccontextmanager
+async def open_store(settings: Settings) -> AsyncIterator[asyncpg.Pool]:
+    """The database the daemon uses, whether it runs or not. Raises CommandFailed, also for what breaks meanwhile."""
+    try:
+        async with (
+            open_database(settings.database, settings.data_dir, share=True, patience=PATIENCE) as server,
+            open_pool(server.dsn) as pool,
+        ):
+            yield pool
+    except (DatabaseMissing, EmbeddedUnusable) as error:
+        raise CommandFailed(str(error)) from error
+    except (asyncpg.PostgresError, asyncpg.InterfaceError, TimeoutError) as error:
+        raise CommandFailed(f"the database failed: {str(error) or type(error).__name__}") from error
+
+
+def show(answer: Mapping[str, Any]) -> None:
+    """One JSON line on stdout."""
+    print(json.dumps(answer, ensure_ascii=False))

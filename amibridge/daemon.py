@@ -1,0 +1,169 @@
+"""The composition root: what is built from what, who is started, in which order it stops. It contains no rules.
+
+Stopping follows the data's path: the web takes no more questions, hosts say goodbye, the queue drains into the ledger,
+the lanes finish what is in flight; all within ten seconds, and what did not make it is resumed by the next start.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+import structlog
+
+from amibridge import __version__
+from amibridge.ami.link import LinkSettings
+from amibridge.calls.record import CallRecord
+from amibridge.config import Settings
+from amibridge.delivery.worker import Deliveries
+from amibridge.enterprises import Enterprise
+from amibridge.retailcrm.client import CrmSettings, open_crm
+from amibridge.runtime.keeper import Keeper
+from amibridge.runtime.pulse import Pulse
+from amibridge.runtime.supervise import Hopeless, spawn
+from amibridge.runtime.systemd import notify
+from amibridge.secrets import Keyring, open_keyring
+from amibridge.store.db import DatabaseMissing, open_pool
+from amibridge.store.directory import Directory
+from amibridge.store.embedded import EmbeddedStopped, EmbeddedUnusable
+from amibridge.store.ledger import Ledger
+from amibridge.store.opening import open_database
+from amibridge.store.outbox import Outbox
+from amibridge.store.recorder import FactQueue, StoreHopeless, record
+from amibridge.web.app import WebServices, make_app, serve
+from amibridge.web.recordings import record_url
+
+log = structlog.get_logger()
+
+DRAINED_WITHIN = timedelta(seconds=2)
+"""For the facts in the queue at the stop; if the database is away, the next start learns of their calls otherwise."""
+
+LISTEN_FOR = timedelta(days=3 * 365)
+"""How long the CRM's player may ask for a recording: as long as companies keep them."""
+
+
+class DaemonFailed(Exception):
+    """The daemon could not start, or cannot go on. One sentence for whoever started it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """The parts of a daemon that runs, for whoever plays with it in one process."""
+
+    directory: Directory
+    keeper: Keeper
+    outbox: Outbox
+    queue: FactQueue
+    pulse: Pulse
+
+
+async def run(settings: Settings, reload: Callable[[], Settings] | None = None) -> None:
+    """Serve until SIGTERM or SIGINT; SIGHUP reads the settings of the log again. Raises DaemonFailed."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for name in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(name, _stop_or_leave, stop)
+    if reload is not None:
+        loop.add_signal_handler(signal.SIGHUP, _reload_log, reload)
+    async with serving(settings, stop):
+        notify("READY=1", "STATUS=serving")
+        await stop.wait()
+        notify("STOPPING=1", "STATUS=stopping")
+        log.info("stopping")
+    log.info("stopped")
+
+
+@contextlib.asynccontextmanager
+async def serving(settings: Settings, stop: asyncio.Event) -> AsyncIterator[Running]:
+    """The whole daemon, from its database up; leaving it stops everything in order. Raises DaemonFailed.
+
+    *stop* is set on the way out, and may be set from inside or outside to end it.
+    """
+    settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    keyring = open_keyring(settings.secrets.key_file, guarded=settings.secrets.guarded)
+    try:
+        async with (
+            open_database(settings.database, settings.data_dir) as server,
+            open_pool(server.dsn) as pool,
+            open_crm(CrmSettings()) as crm,
+        ):
+            directory, ledger, outbox = Directory(pool, keyring), Ledger(pool), Outbox(pool)
+            queue, pulse = FactQueue(), Pulse()
+            deliveries = Deliveries(outbox, crm, record_url=_record_urls(settings, keyring))
+            keeper = Keeper(directory, ledger, queue, deliveries.enterprises, LinkSettings())
+            services = WebServices(pool, outbox, keeper.standings, queue, lambda: pulse.longest_stall, keyring)
+            lanes_stop, web_stop = asyncio.Event(), asyncio.Event()
+            async with asyncio.TaskGroup() as tasks:
+                watching = spawn(tasks, "database watch", server.watch, final=(EmbeddedStopped,))
+                recording = spawn(
+                    tasks, "recorder", lambda: record(queue, ledger, deliveries.offer), final=(StoreHopeless,)
+                )
+                delivering = spawn(tasks, "deliveries", lambda: deliveries.run(lanes_stop))
+                following = spawn(tasks, "keeper", lambda: keeper.keep(stop))
+                spawn(tasks, "web", lambda: serve(make_app(services), settings.web, web_stop))
+                beating = spawn(tasks, "pulse", pulse.beat)
+                log.info("started", version=__version__, instance=settings.instance, pid=os.getpid())
+                try:
+                    yield Running(directory, keeper, outbox, queue, pulse)
+                finally:
+                    stop.set()
+                    web_stop.set()
+                    watching.cancel()
+                    await asyncio.wait({following})
+                    queue.close()
+                    await asyncio.wait({recording}, timeout=DRAINED_WITHIN.total_seconds())
+                    if not recording.done():
+                        log.error("facts_left", facts=len(queue), advice="the next start settles their calls anew")
+                        recording.cancel()
+                    lanes_stop.set()
+                    await asyncio.wait({delivering})
+                    beating.cancel()
+    except* (Hopeless, StoreHopeless, EmbeddedStopped, EmbeddedUnusable, DatabaseMissing) as failed:
+        raise DaemonFailed(_why(failed)) from failed
+
+
+def _record_urls(settings: Settings, keyring: Keyring) -> Callable[[Enterprise, CallRecord], str | None]:
+    """Where the CRM can listen to a call; nowhere, if the host's recordings are not within our reach."""
+
+    def url_of(enterprise: Enterprise, record: CallRecord) -> str | None:
+        host = next((host for host in enterprise.hosts if record.call_id.startswith(f"{host.name}:")), None)
+        if host is None or host.recordings is None or not record.recordings:
+            return None
+        expires_at = datetime.now(UTC) + LISTEN_FOR
+        return record_url(settings.web.public_url, keyring, enterprise.id, record.call_id, expires_at)
+
+    return url_of
+
+
+def _stop_or_leave(stop: asyncio.Event) -> None:
+    """The first signal asks for an orderly stop, the second one for none."""
+    if stop.is_set():
+        log.warning("left_at_once")
+        os._exit(1)
+    stop.set()
+
+
+def _reload_log(reload: Callable[[], Settings]) -> None:
+    from amibridge import log as logging
+
+    notify("RELOADING=1", f"MONOTONIC_USEC={int(asyncio.get_running_loop().time() * 1_000_000)}")
+    try:
+        settings = reload()
+        logging.configure(settings.log.format, settings.log.level)
+        log.info("settings_reloaded", level=settings.log.level)
+    except Exception as error:
+        log.error("settings_not_reloaded", reason=str(error))
+    notify("READY=1")
+
+
+def _why(group: BaseExceptionGroup[Exception]) -> str:
+    first: BaseException = group
+    while isinstance(first, BaseExceptionGroup):
+        first = first.exceptions[0]
+    cause = first.__cause__
+    return f"{first}: {cause}" if cause is not None else str(first)

@@ -1,0 +1,1 @@
+"""Keeping work alive: supervision of tasks and the conversation with systemd."""

@@ -1,0 +1,151 @@
+"""The straight line for one host: link, board, voice; and coming back for ever when the link is lost.
+
+Laws: between bytes and queue nothing awaits; a host that is away or refuses us is said once per change of state; the
+pauses between tries grow, are capped and jittered, and shrink again once a link has lasted.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import assert_never
+
+import structlog
+
+from amibridge.ami.errors import AmiError, LoginRefused
+from amibridge.ami.events import AmiEvent, Tick
+from amibridge.ami.link import AmiAddress, Link, LinkSettings
+from amibridge.calls.board import Board
+from amibridge.enterprises import AmiHost, HostStanding, LinkState
+from amibridge.runtime.voice import Voice
+
+LASTED = timedelta(seconds=60)
+"""A link that lived so long was a good one: the next try comes soon again."""
+
+
+ROOM_AGAIN = timedelta(seconds=1)
+"""Between two looks whether the queue has room for what could not be said."""
+
+
+@dataclass(frozen=True, slots=True)
+class Backoff:
+    """Pauses between tries: they double from *first* to *longest*."""
+
+    first: timedelta = timedelta(milliseconds=500)
+    longest: timedelta = timedelta(seconds=30)
+
+    def pause(self, failures: int, chance: float) -> float:
+        """Seconds before the next try after *failures* in a row; *chance* from [0, 1) spreads those who wait."""
+        ceiling = min(self.longest, self.first * 2.0 ** min(failures - 1, 16))
+        return ceiling.total_seconds() * (0.5 + chance / 2)
+
+
+AWAY = Backoff()
+REFUSED = Backoff(timedelta(seconds=15), timedelta(minutes=10))
+"""A wrong secret is not mended in a second, and Asterisk's fail2ban counts."""
+
+
+class Follower:
+    """Follows one host until cancelled."""
+
+    def __init__(
+        self,
+        host: AmiHost,
+        board: Board,
+        voice: Voice,
+        *,
+        settings: LinkSettings,
+        chance: Callable[[], float] = random.random,
+    ) -> None:
+        self._host = host
+        self._board = board
+        self._voice = voice
+        self._settings = settings
+        self._chance = chance
+        self._log = structlog.get_logger().bind(enterprise=host.enterprise, host=host.name)
+        self._state, self._since = LinkState.CONNECTING, datetime.now(UTC)
+        self._reason: str | None = None
+        self._version = ""
+        self._events = self._garbled_before = 0
+        self._link: Link | None = None
+
+    def standing(self) -> HostStanding:
+        garbled = self._garbled_before + (0 if self._link is None else self._link.garbled)
+        return HostStanding(self._host, self._state, self._since, self._reason, self._version, self._events, garbled)
+
+    async def follow(self) -> None:
+        """Connect, listen, come back; for ever."""
+        clock = asyncio.get_running_loop().time
+        failures = 0
+        while True:
+            begun = clock()
+            while not self._voice.has_caught_up():
+                await asyncio.sleep(ROOM_AGAIN.total_seconds())
+            error = await self._listen()
+            failures = 1 if clock() - begun > LASTED.total_seconds() else failures + 1
+            backoff = REFUSED if isinstance(error, LoginRefused) else AWAY
+            await asyncio.sleep(backoff.pause(failures, self._chance()))
+
+    def hear(self, events: Sequence[AmiEvent]) -> None:
+        """Fold *events* and say what they mean. Raises QueueFull: the link must go, and a snapshot mend it."""
+        heard_at = datetime.now(UTC)
+        self._events += len(events)
+        for event in events:
+            try:
+                facts = self._board.apply(event)
+            except Exception as error:
+                self._log.error("event_not_folded", event_type=type(event).__name__, exc_info=error)
+                continue
+            self._voice.say(facts, heard_at)
+        self._voice.wonder(self._board.take_anomalies())
+
+    def tick(self) -> None:
+        """Let the board forget what is long over, on a host where nothing happens."""
+        self.hear([Tick(datetime.now(UTC))])
+
+    async def _listen(self) -> AmiError:
+        """One connection from its greeting to its end; why it ended."""
+        link = self._link = Link(
+            AmiAddress(self._host.host, self._host.port, self._host.username, self._host.secret),
+            self.hear,
+            settings=self._settings,
+        )
+        try:
+            await link.open()
+            self._version = link.version
+            self._stand(LinkState.UP, None)
+            self._log.info("host_connected", version=link.version, filtered=link.filtered)
+            lost = await link.watch()
+            self._stand(LinkState.LOST, str(lost))
+        except LoginRefused as error:
+            self._stand(LinkState.REFUSED, str(error))
+            return error
+        except AmiError as error:
+            self._stand(LinkState.UNREACHABLE, str(error))
+            return error
+        else:
+            return lost
+        finally:
+            self._garbled_before += link.garbled
+            self._link = None
+            await link.close()
+
+    def _stand(self, state: LinkState, reason: str | None) -> None:
+        changed, self._state, self._reason = self._state is not state, state, reason
+        if not changed:
+            return
+        self._since = datetime.now(UTC)
+        match state:
+            case LinkState.REFUSED:
+                self._log.error("host_refused_login", reason=reason, user=self._host.username)
+            case LinkState.UNREACHABLE:
+                self._log.warning("host_unreachable", reason=reason)
+            case LinkState.LOST:
+                self._log.warning("host_lost", reason=reason)
+            case LinkState.UP | LinkState.CONNECTING:
+                pass
+            case _ as never:
+                assert_never(never)

@@ -1,0 +1,116 @@
+"""Makes the followers that run equal the hosts that the directory wants, while enterprises come, change and go.
+
+Laws: one follower per host, each a supervised task of its own; what an earlier run said of a host's live calls is
+taken up before its first link; a directory that cannot be read changes nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Sequence
+from datetime import timedelta
+from functools import partial
+from typing import NamedTuple
+
+import asyncpg
+import structlog
+
+from amibridge.ami.link import LinkSettings
+from amibridge.calls.board import Board
+from amibridge.enterprises import AmiHost, Enterprise, EnterpriseId, HostName, HostStanding
+from amibridge.runtime.follower import Follower
+from amibridge.runtime.supervise import spawn
+from amibridge.runtime.voice import Voice
+from amibridge.store.directory import Directory
+from amibridge.store.ledger import Ledger
+from amibridge.store.recorder import FactQueue
+
+log = structlog.get_logger()
+
+TICK_EVERY = timedelta(minutes=1)
+
+
+class HostKey(NamedTuple):
+    enterprise: EnterpriseId
+    host: HostName
+
+
+class _Running(NamedTuple):
+    host: AmiHost
+    follower: Follower
+    task: asyncio.Task[None]
+
+
+class Keeper:
+    """*on_enterprises* is told of every reading of the directory, the first before any host is followed."""
+
+    def __init__(
+        self,
+        directory: Directory,
+        ledger: Ledger,
+        queue: FactQueue,
+        on_enterprises: Callable[[Sequence[Enterprise]], None],
+        settings: LinkSettings,
+    ) -> None:
+        self._directory = directory
+        self._ledger = ledger
+        self._queue = queue
+        self._on_enterprises = on_enterprises
+        self._settings = settings
+        self._running: dict[HostKey, _Running] = {}
+
+    def standings(self) -> list[HostStanding]:
+        """How each followed host stands."""
+        return [running.follower.standing() for running in self._running.values()]
+
+    async def keep(self, stop: asyncio.Event) -> None:
+        """Until *stop*; then every follower has said goodbye to its host."""
+        async with asyncio.TaskGroup() as tasks:
+            watching = spawn(tasks, "directory", partial(self._watch, tasks))
+            ticking = spawn(tasks, "tick", self._tick)
+            await stop.wait()
+            watching.cancel()
+            ticking.cancel()
+            for running in self._running.values():
+                running.task.cancel()
+
+    async def _watch(self, tasks: asyncio.TaskGroup) -> None:
+        await self._reconcile(tasks)
+        async with contextlib.aclosing(self._directory.changed()) as changes:
+            async for _ in changes:
+                try:
+                    await self._reconcile(tasks)
+                except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+                    log.warning("directory_not_read", reason=str(error) or type(error).__name__)
+
+    async def _reconcile(self, tasks: asyncio.TaskGroup) -> None:
+        enterprises = await self._directory.load()
+        self._on_enterprises(enterprises)
+        wanted = {HostKey(host.enterprise, host.name): host for one in enterprises for host in one.hosts}
+        for key, running in list(self._running.items()):
+            if wanted.get(key) != running.host:
+                del self._running[key]
+                running.task.cancel()
+                await asyncio.wait({running.task})
+                log.info("host_left_alone" if key not in wanted else "host_changed", enterprise=key[0], host=key[1])
+        for key, host in wanted.items():
+            if key not in self._running:
+                follower = await self._follower(host)
+                task = spawn(tasks, f"follow {key.enterprise}/{key.host}", follower.follow)
+                self._running[key] = _Running(host, follower, task)
+
+    async def _follower(self, host: AmiHost) -> Follower:
+        board = Board(host.name, host.numbering)
+        facts = await self._ledger.facts_of_live_calls(host.enterprise, host.name)
+        board.adopt(facts)
+        if facts:
+            calls = len({fact.call for fact in facts})
+            log.info("live_calls_taken_up", enterprise=host.enterprise, host=host.name, calls=calls)
+        return Follower(host, board, Voice(host, self._queue), settings=self._settings)
+
+    async def _tick(self) -> None:
+        while True:
+            await asyncio.sleep(TICK_EVERY.total_seconds())
+            for running in self._running.values():
+                running.follower.tick()

@@ -1,0 +1,52 @@
+"""The one shape of an error, and what every answer carries."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Awaitable, Callable, Mapping
+
+import structlog
+from aiohttp import web
+
+log = structlog.get_logger()
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+REQUEST_ID = "X-Request-ID"
+
+
+def refusal(status: int, error: str, detail: str, headers: Mapping[str, str] | None = None) -> web.Response:
+    """*error*: a code that programs may compare; *detail*: a sentence for people."""
+    return web.json_response({"success": False, "error": error, "detail": detail}, status=status, headers=headers)
+
+
+@web.middleware
+async def identified(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Each request gets an id: every answer carries it, and every line it caused in the log."""
+    request_id = secrets.token_hex(8)
+    with structlog.contextvars.bound_contextvars(request=request_id):
+        response = await _answer(request, handler)
+    if not response.prepared:
+        response.headers[REQUEST_ID] = request_id
+    return response
+
+
+async def _answer(request: web.Request, handler: Handler) -> web.StreamResponse:
+    try:
+        return await handler(request)
+    except web.HTTPException as error:
+        if error.status < 400:
+            raise
+        allowed = {name: value for name, value in error.headers.items() if name == "Allow"}
+        return refusal(error.status, error.reason.lower().replace(" ", "_"), f"{error.reason}.", allowed)
+    except ConnectionError:
+        raise  # who asked has gone
+    except Exception as error:
+        # The path may hold a token: only what kind of thing was asked for is said.
+        log.error("request_failed", method=request.method, resource=_resource(request), exc_info=error)
+        return refusal(500, "internal_error", "Something went wrong here; the log knows more.")
+
+
+def _resource(request: web.Request) -> str:
+    resource = request.match_info.route.resource
+    return "" if resource is None else resource.canonical

@@ -1,0 +1,79 @@
+"""`/health/live`: the loop turns. `/health/ready`: each thing we depend on, by name, and how it stands.
+
+Law: one PBX that is away does not make the bridge unready, for the others are served; a database that is away does.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from datetime import timedelta
+from typing import Any
+
+import asyncpg
+from aiohttp import web
+
+from amibridge.enterprises import HostStanding
+from amibridge.store.outbox import Backlog, Outbox
+from amibridge.store.recorder import FactQueue
+from amibridge.web.answers import Handler
+
+PATIENCE = 2.0
+"""Seconds a health check waits for the database; whoever asks has a timeout of his own."""
+
+
+async def live(request: web.Request) -> web.Response:
+    return web.json_response({"status": "live"})
+
+
+def readiness(
+    outbox: Outbox,
+    standings: Callable[[], Sequence[HostStanding]],
+    queue: FactQueue,
+    longest_stall: Callable[[], timedelta],
+) -> Handler:
+    async def respond(request: web.Request) -> web.StreamResponse:
+        backlogs, reason = await _backlogs(outbox)
+        body = {
+            "status": "ready" if reason is None else "not_ready",
+            "database": {"state": "up"} if reason is None else {"state": "away", "reason": reason},
+            "hosts": [_host(standing) for standing in standings()],
+            "facts_waiting": len(queue),
+            "deliveries": [_backlog(backlog) for backlog in backlogs],
+            "longest_stall_ms": round(longest_stall().total_seconds() * 1000, 1),
+        }
+        return web.json_response(body, status=200 if reason is None else 503)
+
+    return respond
+
+
+async def _backlogs(outbox: Outbox) -> tuple[Sequence[Backlog], str | None]:
+    try:
+        async with asyncio.timeout(PATIENCE):
+            return await outbox.backlogs(), None
+    except TimeoutError:
+        return (), f"no answer within {PATIENCE:g} s"
+    except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        return (), str(error) or type(error).__name__
+
+
+def _host(standing: HostStanding) -> dict[str, Any]:
+    return {
+        "enterprise": standing.host.enterprise,
+        "host": standing.host.name,
+        "state": standing.state,
+        "since": standing.since.isoformat(timespec="seconds"),
+        "reason": standing.reason,
+        "version": standing.version,
+        "events": standing.events,
+        "garbled": standing.garbled,
+    }
+
+
+def _backlog(backlog: Backlog) -> dict[str, Any]:
+    return {
+        "enterprise": backlog.enterprise,
+        "status": backlog.status,
+        "rows": backlog.rows,
+        "oldest": backlog.oldest.isoformat(timespec="seconds"),
+    }

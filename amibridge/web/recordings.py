@@ -1,0 +1,93 @@
+"""`GET /recordings/{token}`: the recording of one call, for RetailCRM's player.
+
+Laws: only a link that we signed opens anything, and only files below the host's folder; a recording that is not there
+yet is a state (503 and Retry-After), not an error. Range, HEAD and ETag are aiohttp's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path, PurePosixPath
+
+import asyncpg
+import structlog
+from aiohttp import web
+
+from amibridge.calls.record import CallId
+from amibridge.enterprises import EnterpriseId
+from amibridge.secrets import Keyring, LinkExpired, LinkRefused
+from amibridge.store.recordings import CallRecordings, recordings_of_call
+from amibridge.web.answers import Handler, refusal
+
+log = structlog.get_logger()
+
+MAY_STILL_COME = timedelta(minutes=10)
+"""After the end of the call: MixMonitor mixes, a script converts, a mounted folder lags."""
+
+AGAIN_AFTER = timedelta(seconds=5)
+
+TYPES = {".wav": "audio/wav", ".mp3": "audio/mpeg", ".gsm": "audio/gsm", ".ogg": "audio/ogg"}
+
+HEADERS = {
+    "Cache-Control": "private, max-age=86400",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+}
+
+
+def record_url(public_url: str, keyring: Keyring, enterprise: EnterpriseId, call: CallId, expires_at: datetime) -> str:
+    """Where the recording of *call* can be heard until *expires_at*; minted before the file exists."""
+    return f"{public_url}/recordings/{keyring.sign_link(f'{enterprise}/{call}', expires_at)}"
+
+
+def serve_recordings(pool: asyncpg.Pool, keyring: Keyring) -> Handler:
+    async def respond(request: web.Request) -> web.StreamResponse:
+        now = datetime.now(UTC)
+        try:
+            payload = keyring.read_link(request.match_info["token"], now)
+        except LinkExpired:
+            return refusal(410, "link_expired", "This link has expired.")
+        except LinkRefused:
+            return refusal(404, "not_found", "There is no such recording.")
+        enterprise, _, call = payload.partition("/")
+        found = await recordings_of_call(pool, EnterpriseId(enterprise), CallId(call))
+        file = None if found is None else await asyncio.to_thread(find_file, found)
+        if file is not None:
+            log.debug("recording_fetched", enterprise=enterprise, call=call)
+            headers = HEADERS | {"Content-Type": TYPES.get(file.suffix.lower(), "application/octet-stream")}
+            return web.FileResponse(file, headers=headers)
+        if found is None or now - found.ended_at < MAY_STILL_COME:
+            wait = {"Retry-After": str(int(AGAIN_AFTER.total_seconds()))}
+            return refusal(503, "not_ready", "The recording is not there yet.", wait)
+        log.warning("recording_missing", enterprise=enterprise, call=call, folder=found.folder, paths=found.paths)
+        return refusal(404, "not_found", "There is no such recording.")
+
+    return respond
+
+
+def find_file(recordings: CallRecordings) -> Path | None:
+    """The first recording that is there and holds sound. Blocks: folders may be on the network.
+
+    The PBX's folder may be mounted here under another name, so the longest end of its path that exists counts.
+    """
+    if recordings.folder is None or not recordings.folder.startswith("/"):
+        return None
+    root = Path(recordings.folder).resolve()
+    found = (_below(root, PurePosixPath(path).parts) for path in recordings.paths)
+    return next((file for file in found if file is not None), None)
+
+
+def _below(root: Path, parts: Sequence[str]) -> Path | None:
+    names = [part for part in parts if part not in ("/", ".")]
+    if ".." in names or any("\0" in name for name in names):
+        return None
+    for start in range(len(names)):
+        try:
+            file = root.joinpath(*names[start:]).resolve()
+            if file.is_relative_to(root) and file.is_file() and file.stat().st_size > 0:
+                return file
+        except OSError:
+            continue
+    return None
