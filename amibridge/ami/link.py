@@ -137,7 +137,7 @@ class Link:
             raise LinkLost(str(error)) from error
         # A user without the read class `system` is never told FullyBooted.
         await self._comes(self._booted, self._settings.boot_grace)
-        await self._set_filters()
+        await self._set_filter()
         await self._ask_for_snapshot()
 
     async def watch(self) -> AmiError:
@@ -259,10 +259,9 @@ class Link:
             raise LinkLost(str(self._lost.result()))
         return awaited.done()
 
-    async def _set_filters(self) -> None:
+    async def _set_filter(self) -> None:
         try:
-            for regex in actions.event_filters():
-                await self.send(actions.add_filter(regex))
+            await self.send(actions.add_filter(actions.event_filter()))
         except (ActionRefused, ActionUnanswered):
             self.filtered = False
         else:
@@ -270,6 +269,8 @@ class Link:
 
     async def _ask_for_snapshot(self) -> None:
         try:
+            # A list carries no time: the Pong before it tells by how much Asterisk's clock differs from ours.
+            self._start(actions.ping())
             await self.send(actions.core_show_channels())
         except ActionRefused:
             self.lists_channels = False

@@ -97,8 +97,7 @@ class Session:
             self._snapshots.setdefault(read_message(raw).get("ActionID"), []).append(event)
             return
         if event.at is not arrived:
-            self._last_at = event.at
-            self._ahead = event.at - arrived
+            self._learn_time(event.at, arrived)
         if isinstance(event, FullyBooted):
             self.state = SessionState.READY
         received.append(event)
@@ -114,7 +113,15 @@ class Session:
             return
         if self.state is SessionState.LOGGING_IN and message.get("Message") == "Authentication accepted":
             self.state = SessionState.AUTHENTICATED
+        if (at := _time(message.get("Timestamp"))) is not None:  # of a Pong
+            self._learn_time(at, arrived)
         received.append(Reply(message.get("ActionID"), response in ("Success", "Goodbye", "Follows"), message))
+
+    def _learn_time(self, at: datetime, arrived: datetime) -> None:
+        """Asterisk's clock showed *at*. A trace has no other clock."""
+        if arrived is not self._last_at:
+            self._ahead = at - arrived
+        self._last_at = at
 
     def _greet(self, raw: bytes, greeting: re.Match[bytes], arrived: datetime, received: list[Received]) -> None:
         self.garbled += greeting.start() > 0
@@ -131,3 +138,10 @@ class Session:
         """Lists carry no Timestamp: the snapshot is dated by our clock, corrected by how far Asterisk's is ahead."""
         channels = self._snapshots.pop(read_message(raw).get("ActionID"), [])
         return ChannelSnapshot(self.pbx_time(arrived), tuple(channels))
+
+
+def _time(stamp: str) -> datetime | None:
+    try:
+        return datetime.fromtimestamp(float(stamp), UTC)
+    except (ValueError, OverflowError, OSError):
+        return None

@@ -9,6 +9,9 @@ from dataclasses import dataclass, field
 
 from amibridge.ami.wire import read_message
 
+OPENING = ("Login", "Filter", "Ping", "CoreShowChannels")
+"""What a link asks first, in this order."""
+
 GREETING = b"Asterisk Call Manager/11.0.0\r\n"
 BOOTED = b"Event: FullyBooted\r\nPrivilege: system,all\r\nStatus: Fully Booted\r\n\r\n"
 

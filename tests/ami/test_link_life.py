@@ -24,7 +24,7 @@ from amibridge.ami.link import AmiAddress, Link, LinkSettings
 from amibridge.redact import Secret
 from tests.ami.linking import HASTY, PATIENT, SECRET, Listener, hangup, link_to, linked, pending
 from tests.ami.pieces import events_in
-from tests.ami.scripted_pbx import BOOTED, GREETING, Visit, polite, scripted
+from tests.ami.scripted_pbx import BOOTED, GREETING, OPENING, Visit, polite, scripted
 from tests.calls.truth import read_bytes
 from tests.corpus import TRACES, Trace
 
@@ -144,7 +144,7 @@ class TestLosing:
     async def test_a_half_open_link_is_noticed(self) -> None:
         async def freeze(visit: Visit) -> None:
             visit.say(GREETING)
-            for name in ("Login", "Filter", "Filter", "CoreShowChannels"):
+            for name in OPENING:
                 action = await visit.hear()
                 assert action["Action"] == name
                 visit.answer(action)

@@ -17,7 +17,7 @@ from amibridge.ami.events import (
 from amibridge.ami.link import AmiAddress, Link, LinkSettings
 from amibridge.redact import Secret
 from tests.ami.linking import HASTY, PATIENT, SECRET, Listener, hangup, link_to, linked
-from tests.ami.scripted_pbx import GREETING, ScriptedPbx, Talk, Visit, polite, scripted
+from tests.ami.scripted_pbx import GREETING, OPENING, ScriptedPbx, Talk, Visit, polite, scripted
 
 
 class TestOpening:
@@ -26,11 +26,11 @@ class TestOpening:
             await listener.has(1, ChannelSnapshot)
             assert listener.types() == [Connected, FullyBooted, ChannelSnapshot]
             assert (link.version, link.filtered, link.lists_channels) == ("11.0.0", True, True)
-            assert pbx.visits[0].names() == ["Login", "Filter", "Filter", "CoreShowChannels"]
+            assert pbx.visits[0].names() == list(OPENING)
             [login] = pbx.heard("Login")
             assert (login["Username"], login["Secret"], login["Events"]) == ("amibridge", SECRET, "on")
             filters = [(one["Operation"], one["Filter"]) for one in pbx.heard("Filter")]
-            assert filters == [("Add", regex) for regex in actions.event_filters()]
+            assert filters == [("Add", actions.event_filter())]
 
     async def test_a_user_who_is_never_told_that_asterisk_has_booted(self) -> None:
         async with linked(polite(booted=False)) as (_, _, listener):

@@ -250,3 +250,24 @@ def test_ticks_never_come_from_the_wire() -> None:
     seen: set[type[AmiEvent]] = {type(event) for trace in ALL for event in events_in([read_bytes(trace.path)])}
     assert Tick not in seen
     assert Hangup in seen
+
+    def test_before_any_event_the_pong_tells_what_the_clock_of_the_pbx_shows(self) -> None:
+        session, ahead = Session(), NOON - timedelta(hours=12)
+        session.receive_data(b"Response: Success\r\nPing: Pong\r\nTimestamp: %f\r\n\r\n" % ahead.timestamp(), NOON)
+        [snapshot] = session.receive_data(complete(), NOON + timedelta(seconds=2))
+        assert isinstance(snapshot, ChannelSnapshot)
+        assert snapshot.at == ahead + timedelta(seconds=2)
+
+    @pytest.mark.parametrize("stamp", [b"soon", b"nan", b"-inf", b"1e99", b""])
+    def test_a_pong_without_a_time_is_only_a_pong(self, stamp: bytes) -> None:
+        session = Session()
+        [reply] = session.receive_data(b"Response: Success\r\nPing: Pong\r\nTimestamp: %s\r\n\r\n" % stamp, NOON)
+        assert isinstance(reply, Reply)
+        assert session.pbx_time(NOON) == NOON
+
+    def test_in_a_trace_a_snapshot_happens_at_the_time_of_what_came_before(self) -> None:
+        second = NOON + timedelta(minutes=7)
+        stream = hangup(stamp=str(NOON.timestamp())) + hangup(stamp=str(second.timestamp())) + complete()
+        [_, _, snapshot] = Session().receive_data(stream)
+        assert isinstance(snapshot, ChannelSnapshot)
+        assert snapshot.at == second
