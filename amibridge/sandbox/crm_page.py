@@ -9,17 +9,18 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from importlib.resources import files
 from itertools import islice
 from typing import Any
 
 from aiohttp import web
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 
 from amibridge.sandbox.crm_account import CrmAccount, Popup, SandboxUser, StoredCall
 from amibridge.sandbox.crm_witness import SeenRequest, Witness
 
-SHOWN_CALLS = 200
+SHOWN_CALLS = 50
 SHOWN_REQUESTS = 100
 REMEMBERED = timedelta(seconds=7)
 """How long a closed popup still tells why; the style sheet fades it for a second more."""
@@ -32,7 +33,7 @@ WHY = {
     "answered": "Answered",
     "no answered": "No answer",
     "busy": "Busy",
-    "cancel": "Caller gave up",
+    "cancel": "Cancelled",
     "failed": "Failed",
 }
 RESULTS = {
@@ -69,7 +70,7 @@ def add_page(app: web.Application, accounts: Sequence[CrmAccount], witness: Witn
 def describe(
     accounts: Sequence[CrmAccount], witness: Witness, now: datetime, newest: int | None = None
 ) -> dict[str, Any]:
-    """Plain data; calls and requests newest first, at most *newest* calls of each account."""
+    """Plain data; calls by their date and requests, newest first; of each account the *newest* calls that came in."""
     return {
         "now": now.isoformat(),
         "accounts": [_account(account, now, newest) for account in accounts],
@@ -89,15 +90,7 @@ class _Page:
     def __init__(self, accounts: Sequence[CrmAccount], witness: Witness) -> None:
         self._accounts = accounts
         self._witness = witness
-        environment = Environment(
-            loader=PackageLoader("amibridge.sandbox"),
-            autoescape=True,
-            undefined=StrictUndefined,
-            trim_blocks=True,
-            lstrip_blocks=True,
-        )
-        environment.filters |= {"clock": _clock, "millis": _millis}
-        self._template = environment.get_template("crm.html")
+        self._template = _template()
 
     async def show(self, request: web.Request) -> web.Response:
         state = describe(self._accounts, self._witness, datetime.now(UTC), SHOWN_CALLS)
@@ -135,6 +128,19 @@ class _Page:
             return response
 
 
+@cache
+def _template() -> Template:
+    environment = Environment(
+        loader=PackageLoader("amibridge.sandbox"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"clock": _clock, "millis": _millis}
+    return environment.get_template("crm.html")
+
+
 def _asset(name: str, kind: str) -> Any:
     content = files("amibridge.sandbox").joinpath("templates", name).read_text("utf-8")
 
@@ -156,8 +162,12 @@ def _account(account: CrmAccount, now: datetime, newest: int | None) -> dict[str
             {**_user(user), "popups": [_popup(popup) for popup in shown if popup.user == user.id]}
             for user in account.users.values()
         ],
-        "calls": [_call(account, call) for call in islice(reversed(account.calls), newest)],
+        "calls": [_call(account, call) for call in _latest(account.calls, newest)],
     }
+
+
+def _latest(calls: Sequence[StoredCall], newest: int | None) -> list[StoredCall]:
+    return sorted(islice(reversed(calls), newest), key=lambda call: call.date, reverse=True)
 
 
 def _user(user: SandboxUser) -> dict[str, Any]:

@@ -51,6 +51,7 @@ class Answer:
 
 
 def _call_event(account: CrmAccount, ask: Ask) -> Answer:
+    read_query(ask.query, NoQuery)
     event = read_event(ask.form)
     if not account.telephony_enabled:
         raise Refused(400, "Telephony not enabled")
@@ -66,6 +67,7 @@ def _call_event(account: CrmAccount, ask: Ask) -> Answer:
 
 
 def _calls_upload(account: CrmAccount, ask: Ask) -> Answer:
+    read_query(ask.query, NoQuery)
     calls = read_calls(ask.form)
     if not account.telephony_enabled:
         raise Refused(400, "Telephony not enabled or not supports calls upload")
@@ -164,6 +166,7 @@ def _module(account: CrmAccount, ask: Ask) -> Answer:
 
 
 def _edit_module(account: CrmAccount, ask: Ask) -> Answer:
+    read_query(ask.query, NoQuery)
     module = read_module(ask.form)
     if module.code != ask.path["code"]:
         raise Refused(400, "Errors in the entity format", {"code": "The code must be that of the path."})

@@ -25,6 +25,7 @@ from amibridge.daemon import Running, serving
 from amibridge.enterprises import EnterpriseId, HostName
 from amibridge.redact import Secret
 from amibridge.sandbox.crm_account import CrmAccount, PopupOpened
+from amibridge.sandbox.crm_witness import Change
 from amibridge.sandbox.library import demo_traces
 from amibridge.sandbox.pbx import SandboxPbx
 from amibridge.sandbox.retailcrm import SandboxCrm
@@ -40,17 +41,25 @@ TOLD_WITHIN = timedelta(seconds=30)
 """How long `--once` waits, when all has been played, for the CRM to have been told."""
 
 
-class Steps:
-    """Tells a person what is being done, when, and how long each step took."""
+class Interrupted(Exception):
+    """Go no further: *stop* was set while all this was being set up."""
 
-    def __init__(self) -> None:
+
+class Steps:
+    """Tells a person what is being done, when, and how long each step took. No step begins after *stop*."""
+
+    def __init__(self, stop: asyncio.Event) -> None:
         self._begun = time.monotonic()
+        self._stop = stop
 
     def say(self, text: str) -> None:
         print(f"[{time.monotonic() - self._begun:5.1f} s] {text}", file=sys.stderr, flush=True)
 
     @contextlib.contextmanager
     def step(self, text: str) -> Iterator[None]:
+        """Raises Interrupted."""
+        if self._stop.is_set():
+            raise Interrupted
         begun = time.monotonic()
         yield
         self.say(f"{text} ({time.monotonic() - begun:.1f} s)")
@@ -58,9 +67,10 @@ class Steps:
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """Everything that runs, and where the page is."""
+    """Everything that runs, what changes in the CRM from the beginning on, and where its page is."""
 
     crm: SandboxCrm
+    changes: AsyncIterator[Change]
     accounts: Mapping[EnterpriseId, CrmAccount]
     pbxs: Mapping[HostName, SandboxPbx]
     running: Running
@@ -70,30 +80,40 @@ class Stage:
 async def demo(*, port: int | None = None, speed: float = 1.0, once: bool = False) -> int:
     """Run until Ctrl-C; with *once* until all recorded calls have been played, then 0 if the CRM has every one right.
 
-    Raises OSError when *port* is taken.
+    Raises OSError when *port* cannot be had, EmbeddedUnusable, and DaemonFailed.
     """
     log.configure()
-    steps, stop = Steps(), asyncio.Event()
-    for name in (signal.SIGTERM, signal.SIGINT):
+    stop = asyncio.Event()
+    steps = Steps(stop)
+    for name in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):  # a terminal that is closed leaves nothing behind, too
         asyncio.get_running_loop().add_signal_handler(name, stop.set)
-    async with _stage(steps, stop, port=port, speed=speed, once=once) as stage:
-        steps.say(f"open {stage.page} and watch calls arrive" + ("" if once else "; Ctrl-C ends the demo"))
-        async with asyncio.TaskGroup() as tasks:
-            first = tasks.create_task(_first_popup(stage, steps), name="first popup")
-            if once:
-                await _until(stop, _all_told(stage))
-            else:
-                await stop.wait()
-            first.cancel()
-        complete = _summarise(stage, steps) if once and not stop.is_set() else not once
+    played: Stage | None = None
+    with contextlib.suppress(Interrupted):
+        async with _stage(steps, stop, port=port, speed=speed, once=once) as stage:
+            steps.say(f"open {stage.page} and watch calls arrive" + ("" if once else "; Ctrl-C ends the demo"))
+            async with asyncio.TaskGroup() as tasks:
+                first = tasks.create_task(_first_popup(stage, steps), name="first popup")
+                if once:
+                    await _until(stop, _all_told(stage))
+                else:
+                    await stop.wait()
+                first.cancel()
+            played = None if stop.is_set() else stage
     steps.say("stopped; nothing is left behind")
-    return 0 if complete else 1
+    if not once:
+        return 0
+    if played is None:
+        steps.say("interrupted: not all calls were played")
+        return 1
+    return 0 if _summarise(played, steps) else 1
 
 
 @contextlib.asynccontextmanager
 async def _stage(
     steps: Steps, stop: asyncio.Event, *, port: int | None, speed: float, once: bool
 ) -> AsyncIterator[Stage]:
+    if port is not None:
+        _free_port(port, wanted=True)  # before anything else is begun
     accounts = {shop.number: shop.account() for shop in SHOPS}
     crm = SandboxCrm(list(accounts.values()))
     with tempfile.TemporaryDirectory(prefix="amibridge-demo-") as name:
@@ -102,20 +122,21 @@ async def _stage(
         async with contextlib.AsyncExitStack() as stack:
             with steps.step("a private PostgreSQL"):
                 database = await stack.enter_async_context(open_embedded(folder, throwaway=True))
-            page = _free_port(PAGE_PORT if port is None else port, wanted=port is not None)
             with steps.step("a sandbox RetailCRM"):
-                crm_url = await stack.enter_async_context(crm.serve("127.0.0.1", page))
+                chosen = _free_port(PAGE_PORT) if port is None else port
+                crm_url = await stack.enter_async_context(crm.serve("127.0.0.1", chosen))
+            changes = crm.listen()
             pbxs = _pbxs(speed=speed, once=once, recordings=recordings)
             with steps.step(f"{len(pbxs)} sandbox PBXs"):
                 addresses = {name: await stack.enter_async_context(pbx.serve()) for name, pbx in pbxs.items()}
             with steps.step(f"the bridge, its tables, {len(SHOPS)} enterprises"):
-                settings = _settings(folder, database.dsn, _free_port(page + 1))
+                settings = _settings(folder, database.dsn, _free_port(_beside(crm_url)))
                 running = await stack.enter_async_context(serving(settings, stop))
                 for shop in SHOPS:
                     enterprise = shop.enterprise(accounts[shop.number], crm_url, addresses, recordings)
                     await running.directory.apply(enterprise)
             of_crm = {number: crm.account(account.api_key) for number, account in accounts.items()}
-            yield Stage(crm, of_crm, pbxs, running, f"{crm_url}/")
+            yield Stage(crm, changes, of_crm, pbxs, running, f"{crm_url}/")
 
 
 def _pbxs(*, speed: float, once: bool, recordings: Path) -> dict[HostName, SandboxPbx]:
@@ -139,21 +160,24 @@ def _settings(folder: Path, dsn: str, port: int) -> Settings:
 
 
 async def _first_popup(stage: Stage, steps: Steps) -> None:
-    async for change in stage.crm.listen():
+    async for change in stage.changes:
         if isinstance(change, PopupOpened):
-            steps.say("the first popup is on the page")
+            steps.say(f"the first popup is on {stage.page}")
             return
 
 
 async def _all_told(stage: Stage) -> None:
-    """Until everything has been played and nothing is on its way to the CRM any more."""
+    """Until everything has been played, has reached the CRM, and nothing is on its way there any more."""
     for pbx in stage.pbxs.values():
         await pbx.played()
     running = stage.running
+    expected = {shop.number: len(true_calls(shop.traces(), shop.region)) for shop in SHOPS}
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(TOLD_WITHIN.total_seconds()):
-            while len(running.queue) or any(
-                one.status is DeliveryStatus.DUE for one in await running.outbox.backlogs()
+            while (
+                any(len(stage.accounts[number].calls) < calls for number, calls in expected.items())
+                or len(running.queue)
+                or any(one.status is DeliveryStatus.DUE for one in await running.outbox.backlogs())
             ):
                 await asyncio.sleep(0.1)
 
@@ -189,19 +213,27 @@ def _summarise(stage: Stage, steps: Steps) -> bool:
         }
         print(json.dumps(summary, ensure_ascii=False), flush=True)
         steps.say(
-            f"{shop.name}: {len(wanted)} calls with customers played, {len(account.calls)} in the CRM, "
-            + ("each once and right" if not wrong else f"{len(wrong)} of them not right")
+            f"{shop.name}: calls with customers: {len(wanted)} played, {len(account.calls)} in the CRM, "
+            + ("each once and right" if not wrong else f"{len(wrong)} differences:")
         )
         for line in wrong:
             steps.say(f"  {line}")
     return complete
 
 
+def _beside(url: str) -> int:
+    """The next port, 0 behind the last one."""
+    return (int(url.rpartition(":")[2]) + 1) % 2**16
+
+
 def _free_port(first: int, *, wanted: bool = False) -> int:
-    """*first*, or any free port when it is taken and nobody insisted on it. Raises OSError."""
-    for port in (first,) if wanted else (first, 0):
-        with socket.socket() as probe, contextlib.suppress(OSError):
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            probe.bind(("127.0.0.1", port))
-            return int(probe.getsockname()[1])
-    raise OSError(f"port {first} is taken: choose another with --port")
+    """*first*, or any free port when it cannot be had and nobody insisted on it. Raises OSError."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", first))
+        except OSError as error:
+            if wanted:
+                raise OSError(f"port {first} cannot be had ({error.strerror}): choose another with --port") from error
+            probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])

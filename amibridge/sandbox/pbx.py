@@ -30,8 +30,8 @@ BREATH = 64
 
 class SandboxPbx:
     """*speed*: 1 is as recorded, `math.inf` as fast as the listeners read. *gap*: recorded seconds between two traces.
-    *overlap*: how many traces play at once. *lost*: False holds the play while nobody is logged in.
-    *monitor_dir*: where recordings of the calls appear when they end.
+    *overlap*: how many traces play at once. *lost*: False holds the play while nobody knows what lives, who would miss
+    the rest. *monitor_dir*: where recordings of the calls appear when they end.
 
     Raises OSError and ValueError for traces that cannot be read.
     """
@@ -108,16 +108,23 @@ class SandboxPbx:
             finally:
                 connected.discard(line)
 
+        self._all_played.clear()
+        self._exchange.channels.clear()
         server = await asyncio.start_server(receive, host, port)
         where, number = server.sockets[0].getsockname()[:2]
+        failed: Exception | None = None
         async with server, asyncio.TaskGroup() as tasks:
             player = tasks.create_task(self._play(), name="sandbox PBX")
             try:
                 yield str(where), int(number)
+            except Exception as error:  # the caller's, and no part of our group of tasks
+                failed = error
             finally:
                 player.cancel()
                 for line in list(connected):
                     line.hang_up()
+        if failed is not None:
+            raise failed
 
     async def _play(self) -> None:
         """The traces, and whatever calls are asked for meanwhile; for ever."""
@@ -149,9 +156,9 @@ class SandboxPbx:
             elif number % BREATH == 0:
                 await self._exchange.drain()
                 await asyncio.sleep(0)
-            if not self._lost and not self._exchange.audience.is_set():
+            if not self._lost and not self._exchange.followed.is_set():
                 halted = clock()
-                await self._exchange.audience.wait()
+                await self._exchange.followed.wait()
                 begun += clock() - halted
             self._exchange.perform(play.render(note.raw), score.first_at + play.seconds + note.at)
 

@@ -25,8 +25,14 @@ class _Channel:
     born: float
     application: tuple[str, str] = ("", "")
     bridge: str = ""
-    talk_began: float | None = None
+    joined: float | None = None
+    bridged: float = 0.0
     recording: str | None = None
+
+    def leave(self, at: float) -> None:
+        self.bridge = ""
+        self.bridged += 0.0 if self.joined is None else at - self.joined
+        self.joined = None
 
 
 @dataclass(slots=True)
@@ -42,8 +48,6 @@ class Channels:
         event, at = headers.get("Event", ""), float(headers.get("Timestamp", "0"))
         if event == "Newchannel":
             self._alive[headers["Uniqueid"]] = _Channel(dict(headers), at)
-        if event == "DialBegin" and (dialled := self._alive.get(headers["DestUniqueid"])) is not None:
-            dialled.application = ("AppDial", "(Outgoing Line)")
         channel = self._alive.get(headers.get("Uniqueid", ""))
         if channel is None:
             return
@@ -53,15 +57,19 @@ class Channels:
             case "Newexten":
                 channel.application = (headers.get("Application", ""), headers.get("AppData", ""))
             case "BridgeEnter":
-                channel.bridge = headers["BridgeUniqueid"]
-                channel.talk_began = channel.talk_began or at
+                channel.bridge, channel.joined = headers["BridgeUniqueid"], at
             case "BridgeLeave":
-                channel.bridge = ""
+                channel.leave(at)
             case "VarSet" if headers.get("Variable") == "MIXMONITOR_FILENAME":
                 channel.recording = headers.get("Value")
             case "Hangup":
                 del self._alive[headers["Uniqueid"]]
-                self._record(channel, at)
+                channel.leave(at)
+                self._record(channel)
+
+    def clear(self) -> None:
+        """None lives any more, and nothing is recorded."""
+        self._alive.clear()
 
     def shown(self, now: float) -> Iterator[Headers]:
         """Each living channel as `CoreShowChannels` lists it at *now*."""
@@ -78,8 +86,8 @@ class Channels:
     def __len__(self) -> int:
         return len(self._alive)
 
-    def _record(self, channel: _Channel, ended: float) -> None:
-        if self.monitor_dir is None or channel.recording is None:
-            return
-        talked = timedelta(0) if channel.talk_began is None else timedelta(seconds=ended - channel.talk_began)
-        write_recording(self.monitor_dir / PurePosixPath(channel.recording).name, talked)
+    def _record(self, channel: _Channel) -> None:
+        """What MixMonitor's option `b` leaves: the time spent in bridges."""
+        if self.monitor_dir is not None and channel.recording is not None:
+            heard = timedelta(seconds=channel.bridged)
+            write_recording(self.monitor_dir / PurePosixPath(channel.recording).name, heard)

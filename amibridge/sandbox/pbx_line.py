@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import math
 import re
 import secrets
 import time
-from collections.abc import Callable, Mapping
+from collections import deque
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
@@ -21,6 +23,13 @@ from amibridge.sandbox.pbx_mischief import Mischief
 Headers = Mapping[str, str]
 
 CREDENTIALS = frozenset({"Secret", "Key"})
+SPELLINGS = {
+    name.lower(): name
+    for name in (
+        "Action", "ActionID", "AuthType", "Channel", "Exten", "Filter", "Key", "Operation", "Secret", "Username",
+    )
+}  # fmt: skip
+"""Asterisk reads the names of headers without regard to case; these are the ones we read."""
 
 WRITE_PATIENCE = timedelta(seconds=1)
 """Asterisk drops who does not read; its own patience, `writetimeout`, is a tenth of this."""
@@ -28,7 +37,8 @@ WRITE_PATIENCE = timedelta(seconds=1)
 
 @dataclass(slots=True)
 class Exchange:
-    """What all connections of one PBX share. *audience* is set while somebody is logged in."""
+    """What all connections of one PBX share. *audience* is set while somebody is logged in, *followed* while somebody
+    has been told which channels live: he knows all there is."""
 
     username: str
     secret: str
@@ -39,6 +49,7 @@ class Exchange:
     received: list[Headers] = field(default_factory=list)
     lines: list[Line] = field(default_factory=list)
     audience: asyncio.Event = field(default_factory=asyncio.Event)
+    followed: asyncio.Event = field(default_factory=asyncio.Event)
     _last_event: tuple[float, float] = (0.0, 0.0)
 
     def perform(self, raw: bytes, at: float) -> None:
@@ -51,7 +62,9 @@ class Exchange:
     def now(self) -> float:
         """The clock of the PBX, in epoch seconds: that of its trace, going on between two events."""
         at, since = self._last_event
-        return at + (time.monotonic() - since) * self.speed
+        if not at:
+            return time.time()
+        return at if math.isinf(self.speed) else at + (time.monotonic() - since) * self.speed
 
     def joined(self, line: Line) -> None:
         self.lines.append(line)
@@ -62,6 +75,7 @@ class Exchange:
             self.lines.remove(line)
         if not self.lines:
             self.audience.clear()
+            self.followed.clear()
 
     async def drain(self) -> None:
         """Wait for the slowest reader, and drop who does not read at all."""
@@ -81,6 +95,7 @@ class Line:
         self._unwanted: list[re.Pattern[bytes]] = []
         self._said = 0
         self._told = 0
+        self._pieces: deque[bytes] = deque()
         self._frozen = False
         self._over = False
 
@@ -88,13 +103,11 @@ class Line:
         try:
             self._say(self._exchange.mischief.greeting)
             while not self._over:
-                raw = await self._reader.readuntil(b"\r\n\r\n")
-                await self._answer(read_message(raw.strip(b"\r\n")).headers)
+                await self._answer(_action(await self._reader.readuntil(b"\r\n\r\n")))
         except (EOFError, ConnectionError, asyncio.LimitOverrunError):
-            self._over = True
+            self._pieces.clear()
         finally:
-            self._exchange.left(self)
-            self._writer.close()
+            self._end()
 
     def tell(self, raw: bytes) -> None:
         """An event, if this line wants it."""
@@ -113,6 +126,8 @@ class Line:
             self._say(mischief.garbage + raw)
 
     async def drain(self) -> None:
+        while self._pieces:
+            await asyncio.sleep(0)
         try:
             async with asyncio.timeout(WRITE_PATIENCE.total_seconds()):
                 await self._writer.drain()
@@ -122,6 +137,7 @@ class Line:
     def hang_up(self) -> None:
         """Gone without a word."""
         self._over = True
+        self._pieces.clear()
         self._exchange.left(self)
         self._writer.transport.abort()
 
@@ -129,7 +145,8 @@ class Line:
         """Closed after what has been said."""
         self._over = True
         self._exchange.left(self)
-        self._writer.close()
+        if not self._pieces:
+            self._writer.close()
 
     def _wants(self, raw: bytes) -> bool:
         if self._wanted and not any(regex.search(raw) for regex in self._wanted):
@@ -142,12 +159,28 @@ class Line:
         mischief = self._exchange.mischief
         if mischief.cut_after_bytes is not None and self._said + len(raw) >= mischief.cut_after_bytes:
             self._exchange.mischief = replace(mischief, cut_after_bytes=None)
-            self._writer.write(raw[: mischief.cut_after_bytes - self._said])
+            self._write(raw[: max(0, mischief.cut_after_bytes - self._said)], mischief.piece)
             self._end()
             return
         self._said += len(raw)
-        for start in range(0, len(raw), mischief.piece):
-            self._writer.write(raw[start : start + mischief.piece])
+        self._write(raw, mischief.piece)
+
+    def _write(self, raw: bytes, piece: int) -> None:
+        """At once, or a piece each turn of the loop: written in one turn, pieces would arrive as one."""
+        if len(raw) <= piece and not self._pieces:
+            self._writer.write(raw)
+            return
+        if not self._pieces:
+            asyncio.get_running_loop().call_soon(self._write_piece)
+        self._pieces += (raw[start : start + piece] for start in range(0, len(raw), piece))
+
+    def _write_piece(self) -> None:
+        if self._pieces:
+            self._writer.write(self._pieces.popleft())
+        if self._pieces:
+            asyncio.get_running_loop().call_soon(self._write_piece)
+        elif self._over:
+            self._writer.close()
 
     def _reply(self, action: Headers, response: str, **headers: str) -> None:
         asked = {"ActionID": action["ActionID"]} if "ActionID" in action else {}
@@ -162,21 +195,25 @@ class Line:
         if mischief.answers_after:
             await asyncio.sleep(mischief.answers_after.total_seconds())
         name = action.get("Action", "")
-        if name in mischief.ignores:
+        if _is_among(name, mischief.ignores):
             return
         match name.lower():
             case "login":
                 self._login(action)
+            case "":
+                self._reply(action, "Error", Message="Missing action in request")
+            case "challenge" if action.get("AuthType", "").upper() != "MD5":
+                self._reply(action, "Error", Message="Must specify AuthType")
             case "challenge":
                 self._challenge = str(secrets.randbelow(10**9))
                 self._reply(action, "Success", Challenge=self._challenge)
             case "logoff":
                 self._reply(action, "Goodbye", Message="Thanks for all the fish.")
                 self._end()
-            case _ if self not in self._exchange.lines or name in mischief.refuses:
+            case _ if self not in self._exchange.lines or _is_among(name, mischief.refuses):
                 self._reply(action, "Error", Message="Permission denied")
             case "ping":
-                self._reply(action, "Success", Ping="Pong", Timestamp=f"{time.time():.6f}")
+                self._reply(action, "Success", Ping="Pong", Timestamp=f"{self._exchange.now():.6f}")
             case "filter":
                 self._filter(action)
             case "coreshowchannels":
@@ -185,8 +222,6 @@ class Line:
                 self._reply(action, "Success", Message="Originate successfully queued")
             case "originate":
                 self._reply(action, "Error", Message="Extension does not exist.")
-            case "":
-                self._reply(action, "Error", Message="Missing action in request")
             case _:
                 unknown = f"Invalid/unknown command: {name}. Use Action: ListCommands to show available commands."
                 self._reply(action, "Error", Message=unknown)
@@ -195,7 +230,7 @@ class Line:
         exchange = self._exchange
         if exchange.mischief.close_at_login:
             self._end()
-        elif "Login" in exchange.mischief.refuses or not self._proves(action):
+        elif _is_among("Login", exchange.mischief.refuses) or not self._proves(action):
             self._reply(action, "Error", Message="Authentication failed")
             self._end()
         else:
@@ -236,6 +271,16 @@ class Line:
             self._say(_event("CoreShowChannel", {**asked, **item}))
         ending = {**asked, "EventList": "Complete", "ListItems": str(len(items))}
         self._say(_event("CoreShowChannelsComplete", ending))
+        self._exchange.followed.set()
+
+
+def _action(raw: bytes) -> Headers:
+    headers = read_message(raw.strip(b"\r\n")).headers
+    return {SPELLINGS.get(name.lower(), name): value for name, value in headers.items()}
+
+
+def _is_among(action: str, named: Collection[str]) -> bool:
+    return action.lower() in map(str.lower, named)
 
 
 def _event(name: str, headers: Headers) -> bytes:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 from amibridge.ami.session import GREETING
@@ -97,7 +98,7 @@ def read_score(path: Path) -> Score:
 def _events(chunks: Iterable[bytes]) -> Iterable[bytes]:
     """Events for everybody, each with what ended it: `Cdr` ends in two blank lines, and so it stays."""
     messages = b"".join(chunks).split(END_OF_MESSAGE)
-    for message, following in zip(messages, [*messages[1:], b""], strict=True):
+    for message, following in pairwise(messages):  # the last one has no end: the capture stopped there
         raw = message.lstrip(b"\r\n")
         if not raw.startswith(b"Event: ") or GREETING.search(raw) is not None:
             continue

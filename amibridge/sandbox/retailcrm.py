@@ -17,6 +17,7 @@ from urllib.parse import parse_qsl
 import structlog
 from aiohttp import web
 
+from amibridge.log import HIDDEN
 from amibridge.sandbox.crm_account import CrmAccount, SandboxAccount, SandboxUser
 from amibridge.sandbox.crm_faults import (
     BadGateway,
@@ -110,7 +111,8 @@ class SandboxCrm:
         try:
             response = await self._answer(request, seen)
         except Refused as refusal:
-            complaint = "; ".join([refusal.text, *(f"{name}: {text}" for name, text in refusal.errors.items())])
+            complaints = [refusal.text, *(f"{name}: {text}" for name, text in refusal.errors.items())]
+            complaint = self._without_keys("; ".join(complaints))
             response = web.json_response(refusal.body(), status=refusal.status)
             log.warning("sandbox_crm_refused", path=seen.path, status=refusal.status, because=complaint)
         if response is None:
@@ -125,7 +127,8 @@ class SandboxCrm:
         query, form = dict(request.query.items()), await _form(request)
         presented = (request.headers.get("X-API-KEY"), form.pop("apiKey", None), query.pop("apiKey", None))
         keys = [key for key in presented if key]
-        seen.excerpt = "&".join(f"{name}={value}" for name, value in form.items())[:EXCERPT]
+        # A key may also stand where none belongs, in a misspelt field.
+        seen.excerpt = self._without_keys("&".join(f"{name}={value}" for name, value in form.items()))[:EXCERPT]
         account = self._admit(seen, keys)
         fault = self.faults.take(seen.path, keys[0])
         match fault:
@@ -155,6 +158,11 @@ class SandboxCrm:
             case _ as never:
                 assert_never(never)
         return self._carry_out(account, seen, query, form)
+
+    def _without_keys(self, text: str) -> str:
+        for key in self._accounts:
+            text = text.replace(key, HIDDEN)
+        return text
 
     def _admit(self, seen: SeenRequest, keys: Sequence[str]) -> CrmAccount:
         if not keys:

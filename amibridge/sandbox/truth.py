@@ -10,6 +10,7 @@ from typing import Any
 
 from amibridge.calls.phones import shown, to_e164
 from amibridge.calls.record import Extension
+from amibridge.retailcrm.render import WITHHELD
 from amibridge.sandbox.crm_account import CrmAccount, StoredCall
 
 RESULTS: Mapping[str, str] = {
@@ -28,18 +29,24 @@ TOLERANCE = 1.0
 
 @dataclass(frozen=True, slots=True)
 class TrueCall:
-    """A call with somebody outside, as the CRM should have it. *extension*: who is credited, None for nobody."""
+    """A call with somebody outside, as the CRM should have it. *extension*: who is credited, None for nobody.
+
+    *waited*, *talked*: seconds. When it began is not here: a sandbox PBX moves it.
+    """
 
     trace: str
     kind: str
     result: str
-    phone: str | None
+    phone: str
+    line: str | None
     extension: Extension | None
+    waited: float
     talked: float
 
     def __str__(self) -> str:
         return (
-            f"{self.trace}: {self.kind} {self.phone} {self.result}, {self.extension or 'nobody'}, {self.talked:.0f} s"
+            f"{self.trace}: {self.kind} {self.phone} {self.result}, line {self.line}, "
+            f"{self.extension or 'nobody'}, waited {self.waited:.0f} s, talked {self.talked:.0f} s"
         )
 
 
@@ -55,8 +62,7 @@ def played_calls(traces: Iterable[Path]) -> int:
 
 def differences(stored: Sequence[StoredCall], account: CrmAccount, wanted: Iterable[TrueCall]) -> list[str]:
     """What is missing in a history, or is too much in it; nothing when it has each wanted call once."""
-    left = list(stored)
-    found: list[str] = []
+    left, found = list(stored), []
     for call in wanted:
         match = next((one for one in left if _agree(one, account, call)), None)
         if match is None:
@@ -64,8 +70,9 @@ def differences(stored: Sequence[StoredCall], account: CrmAccount, wanted: Itera
         else:
             left.remove(match)
     found += [
-        f"too much: {one.external_id}: {one.kind} {one.phone} {one.result}, {_extension(one, account) or 'nobody'}, "
-        f"{one.duration} s"
+        f"too much: {one.external_id}: {one.kind} {one.phone} {one.result}, line {one.external_phone}, "
+        f"{_extension(one, account) or 'nobody'}, waited {one.duration_waiting} s, talked {one.duration} s, "
+        f"dated {one.date:%Y-%m-%d %H:%M:%S}"
         for one in left
     ]
     return found
@@ -83,9 +90,11 @@ def _external(trace: Path, region: str) -> Iterator[TrueCall]:
             trace=trace.name.partition(".")[0],
             kind="out" if outgoing else "in",
             result=RESULTS[told["disposition"]],
-            phone=to_e164(number, region) or number,
+            phone=to_e164(number, region) or number or WITHHELD,
+            line=told["did"],
             extension=None if credited is None else Extension(credited),
-            talked=float(told["talk_s"]),
+            waited=(told["answer"] or told["hangup"]) - told["start"],
+            talked=told["talk_s"],
         )
 
 
@@ -98,9 +107,19 @@ def _told(trace: Path) -> list[dict[str, Any]]:
 def _agree(stored: StoredCall, account: CrmAccount, wanted: TrueCall) -> bool:
     return (
         (stored.kind, stored.result, stored.phone) == (wanted.kind, wanted.result, wanted.phone)
+        # Which line an outgoing call takes is not told before a trunk is tried.
+        and (stored.external_phone == wanted.line or (wanted.kind == "out" and stored.external_phone is None))
         and _extension(stored, account) == wanted.extension
+        and abs((stored.duration_waiting or 0) - wanted.waited) <= TOLERANCE
         and abs((stored.duration or 0) - wanted.talked) <= TOLERANCE
+        and _is_dated_right(stored)
     )
+
+
+def _is_dated_right(stored: StoredCall) -> bool:
+    """Its id is its first channel's Uniqueid, which begins with the second of that channel's birth."""
+    born = stored.external_id.rpartition(":")[2].partition(".")[0]
+    return born.isdigit() and abs(stored.date.timestamp() - int(born)) <= TOLERANCE
 
 
 def _extension(stored: StoredCall, account: CrmAccount) -> str | None:

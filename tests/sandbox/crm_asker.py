@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo
 import aiohttp
 
 from amibridge.sandbox.retailcrm import SandboxAccount, SandboxCrm, SandboxUser
+from tests.sandbox.contract import assert_agreed
 
 KEY = "key-of-romashka"
 OTHER_KEY = "key-of-vasilek"
@@ -61,6 +62,8 @@ def finished(**changes: object) -> dict[str, object]:
 
 
 class Asker:
+    """Every answer it gets must look as the contract says."""
+
     def __init__(self, crm: SandboxCrm, url: str, session: aiohttp.ClientSession) -> None:
         self.crm = crm
         self.url = url
@@ -86,7 +89,9 @@ class Asker:
         async with self.session.request(
             method, self.url + path, params=query or None, data=form, headers=headers
         ) as response:
-            return response.status, json.loads(await response.text())
+            body = json.loads(await response.text())
+            assert_agreed(method, path, response.status, body)
+            return response.status, body
 
     async def text(self, path: str) -> str:
         async with self.session.get(self.url + path) as response:

@@ -41,6 +41,7 @@ async function refresh() {
       const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
       for (const part of document.querySelectorAll("[data-live]")) settle(part, fresh.getElementById(part.id));
       tick();
+      if (changes.readyState === EventSource.OPEN) show("on", "live");
     } catch {
       show("lost", "reconnecting");
     }
@@ -66,6 +67,7 @@ document.addEventListener("animationend", (event) => {
 });
 setInterval(tick, 500);
 
+show("waiting", "connecting");
 const changes = new EventSource("changes");
 changes.addEventListener("open", () => { show("on", "live"); refresh(); });
 changes.addEventListener("changed", refresh);
