@@ -35,8 +35,8 @@ from amibridge.store.ledger import Ledger
 from amibridge.store.opening import open_database
 from amibridge.store.outbox import Outbox
 from amibridge.store.recorder import FactQueue, StoreHopeless, record
-from amibridge.web.app import WebServices, make_app, serve
-from amibridge.web.recordings import record_url
+from amibridge.web.app import AddressTaken, WebServices, make_app, serve
+from amibridge.web.recordings import is_within_reach, record_url
 
 log = structlog.get_logger()
 
@@ -45,6 +45,8 @@ DRAINED_WITHIN = timedelta(seconds=2)
 
 LISTEN_FOR = timedelta(days=3 * 365)
 """How long the CRM's player may ask for a recording: as long as companies keep them."""
+
+_FATAL = (Hopeless, StoreHopeless, EmbeddedStopped, EmbeddedUnusable, DatabaseMissing, AddressTaken)
 
 
 class DaemonFailed(Exception):
@@ -105,7 +107,7 @@ async def serving(settings: Settings, stop: asyncio.Event) -> AsyncIterator[Runn
                 )
                 delivering = spawn(tasks, "deliveries", lambda: deliveries.run(lanes_stop))
                 following = spawn(tasks, "keeper", lambda: keeper.keep(stop))
-                spawn(tasks, "web", lambda: serve(make_app(services), settings.web, web_stop))
+                spawn(tasks, "web", lambda: serve(make_app(services), settings.web, web_stop), final=(AddressTaken,))
                 beating = spawn(tasks, "pulse", pulse.beat)
                 log.info("started", version=__version__, instance=settings.instance, pid=os.getpid())
                 try:
@@ -123,7 +125,7 @@ async def serving(settings: Settings, stop: asyncio.Event) -> AsyncIterator[Runn
                     lanes_stop.set()
                     await asyncio.wait({delivering})
                     beating.cancel()
-    except* (Hopeless, StoreHopeless, EmbeddedStopped, EmbeddedUnusable, DatabaseMissing) as failed:
+    except* _FATAL as failed:
         raise DaemonFailed(_why(failed)) from failed
 
 
@@ -132,7 +134,7 @@ def _record_urls(settings: Settings, keyring: Keyring) -> Callable[[Enterprise, 
 
     def url_of(enterprise: Enterprise, record: CallRecord) -> str | None:
         host = next((host for host in enterprise.hosts if record.call_id.startswith(f"{host.name}:")), None)
-        if host is None or host.recordings is None or not record.recordings:
+        if host is None or not is_within_reach(host.recordings or "") or not record.recordings:
             return None
         expires_at = datetime.now(UTC) + LISTEN_FOR
         return record_url(settings.web.public_url, keyring, enterprise.id, record.call_id, expires_at)

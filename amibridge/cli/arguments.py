@@ -113,13 +113,19 @@ def parser(commands: dict[str, Command]) -> argparse.ArgumentParser:
     deliveries.add_argument("number", metavar="N", help="the enterprise's number")
     deliveries.add_argument("--state", choices=("due", "sent", "dropped", "parked"), help="only those in this state")
     deliveries.add_argument("--call", metavar="ID", help="only those of one call")
-    deliveries.add_argument("--resend", nargs="+", type=int, metavar="ID", help="try these again")
+    deliveries.add_argument("--resend", nargs="+", type=_row, metavar="ID", help="try these again")
     return whole
 
 
 def _port(text: str) -> int:
     if not (text.isascii() and text.isdigit() and int(text) <= 65535):
         raise argparse.ArgumentTypeError("a port is a number up to 65535")
+    return int(text)
+
+
+def _row(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and len(text) <= 18):
+        raise argparse.ArgumentTypeError("the id of a delivery is a whole number, as `amibridge deliveries` prints it")
     return int(text)
 
 

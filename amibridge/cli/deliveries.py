@@ -13,6 +13,8 @@ from amibridge.config import Settings
 from amibridge.enterprises import EnterpriseId
 from amibridge.store.outbox import DeliveryRow, DeliveryStatus, Outbox
 
+SHOWN = 100
+
 
 def deliveries(args: argparse.Namespace) -> int:
     settings, number = begin(args), EnterpriseId(args.number)
@@ -24,8 +26,13 @@ def deliveries(args: argparse.Namespace) -> int:
 
 async def _list(settings: Settings, number: EnterpriseId, status: DeliveryStatus | None, call: CallId | None) -> int:
     async with open_store(settings) as pool:
-        for row in await Outbox(pool).find(number, status=status, call=call):
-            show(_described(row))
+        rows = await Outbox(pool).find(number, status=status, call=call, limit=SHOWN + 1)
+    for row in rows[:SHOWN]:
+        show(_described(row))
+    if not rows:
+        print(f"amibridge: {number} has no such deliveries", file=sys.stderr)
+    elif len(rows) > SHOWN:
+        print(f"amibridge: there are more; these are the newest {SHOWN}", file=sys.stderr)
     return 0
 
 

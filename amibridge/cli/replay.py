@@ -32,6 +32,8 @@ def replay(args: argparse.Namespace, enterprise: Enterprise | None) -> int:
         try:
             for line in _lines(path, args, enterprise):
                 print(line)
+        except BrokenPipeError:
+            raise  # that is not the trace but whoever read our output
         except OSError as error:
             print(f"{path}: {error.strerror or error}", file=sys.stderr)
             failed = 1

@@ -20,8 +20,9 @@ def run(args: argparse.Namespace) -> int:
 
 def demo(args: argparse.Namespace) -> int:
     from amibridge.sandbox.demo import demo as play
+    from amibridge.store.embedded import EmbeddedUnusable
 
     try:
         return in_loop(play(port=args.port, speed=args.speed, once=args.once))
-    except daemon.DaemonFailed as error:
+    except (daemon.DaemonFailed, EmbeddedUnusable) as error:
         raise CommandFailed(str(error)) from error

@@ -22,8 +22,6 @@ from amibridge.enterprises import Enterprise
 from amibridge.retailcrm.client import RetailCrm
 from amibridge.store.outbox import Delivery, Settlement
 
-log = structlog.get_logger()
-
 POPUPS_IN_FLIGHT = 6
 """At 150 ms to the CRM and back enough for its 40 requests/s, and few enough for fresh news to overtake history."""
 
@@ -49,7 +47,7 @@ class Lane:
         now: Callable[[], datetime],
         jitter: Callable[[], float],
     ) -> None:
-        self._log = log.bind(enterprise=enterprise.id)
+        self._log = structlog.get_logger(enterprise=enterprise.id)
         self._stock = Stock(read_due, unwritten)
         self._teller = Teller(
             enterprise,

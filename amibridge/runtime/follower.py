@@ -19,12 +19,12 @@ from amibridge.ami.errors import AmiError, LoginRefused
 from amibridge.ami.events import AmiEvent, Tick
 from amibridge.ami.link import AmiAddress, Link, LinkSettings
 from amibridge.calls.board import Board
+from amibridge.calls.facts import AnyFact
 from amibridge.enterprises import AmiHost, HostStanding, LinkState
 from amibridge.runtime.voice import Voice
 
 LASTED = timedelta(seconds=60)
 """A link that lived so long was a good one: the next try comes soon again."""
-
 
 ROOM_AGAIN = timedelta(seconds=1)
 """Between two looks whether the queue has room for what could not be said."""
@@ -65,11 +65,12 @@ class Follower:
         self._voice = voice
         self._settings = settings
         self._chance = chance
-        self._log = structlog.get_logger().bind(enterprise=host.enterprise, host=host.name)
+        self._log = structlog.get_logger(enterprise=host.enterprise, host=host.name)
         self._state, self._since = LinkState.CONNECTING, datetime.now(UTC)
         self._reason: str | None = None
         self._version = ""
         self._events = self._garbled_before = 0
+        self._ahead = timedelta(0)
         self._link: Link | None = None
 
     def standing(self) -> HostStanding:
@@ -81,30 +82,36 @@ class Follower:
         clock = asyncio.get_running_loop().time
         failures = 0
         while True:
-            begun = clock()
             while not self._voice.has_caught_up():
                 await asyncio.sleep(ROOM_AGAIN.total_seconds())
+            begun = clock()
             error = await self._listen()
             failures = 1 if clock() - begun > LASTED.total_seconds() else failures + 1
             backoff = REFUSED if isinstance(error, LoginRefused) else AWAY
             await asyncio.sleep(backoff.pause(failures, self._chance()))
 
     def hear(self, events: Sequence[AmiEvent]) -> None:
-        """Fold *events* and say what they mean. Raises QueueFull: the link must go, and a snapshot mend it."""
+        """Fold all *events*, then say what they mean.
+
+        Raises QueueFull: the link must go, and a snapshot mend what is missed meanwhile.
+        """
         heard_at = datetime.now(UTC)
+        self._ahead = events[-1].at - heard_at
         self._events += len(events)
-        for event in events:
-            try:
-                facts = self._board.apply(event)
-            except Exception as error:
-                self._log.error("event_not_folded", event_type=type(event).__name__, exc_info=error)
-                continue
-            self._voice.say(facts, heard_at)
+        facts = [fact for event in events for fact in self._fold(event)]
         self._voice.wonder(self._board.take_anomalies())
+        self._voice.say(facts, heard_at)
 
     def tick(self) -> None:
-        """Let the board forget what is long over, on a host where nothing happens."""
-        self.hear([Tick(datetime.now(UTC))])
+        """Let the board forget what is long over, by the clock of its PBX, on a host where nothing happens."""
+        self._fold(Tick(datetime.now(UTC) + self._ahead))
+
+    def _fold(self, event: AmiEvent) -> list[AnyFact]:
+        try:
+            return self._board.apply(event)
+        except Exception as error:
+            self._log.error("event_not_folded", event_type=type(event).__name__, exc_info=error)
+            return []
 
     async def _listen(self) -> AmiError:
         """One connection from its greeting to its end; why it ended."""

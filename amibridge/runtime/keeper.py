@@ -1,7 +1,8 @@
 """Makes the followers that run equal the hosts that the directory wants, while enterprises come, change and go.
 
 Laws: one follower per host, each a supervised task of its own; what an earlier run said of a host's live calls is
-taken up before its first link; a directory that cannot be read changes nothing.
+taken up before its first link; a directory that cannot be read changes nothing; what a host's voice has not got rid
+of yet outlives a change of the host.
 """
 
 from __future__ import annotations
@@ -59,6 +60,7 @@ class Keeper:
         self._on_enterprises = on_enterprises
         self._settings = settings
         self._running: dict[HostKey, _Running] = {}
+        self._voices: dict[HostKey, Voice] = {}
 
     def standings(self) -> list[HostStanding]:
         """How each followed host stands."""
@@ -66,23 +68,32 @@ class Keeper:
 
     async def keep(self, stop: asyncio.Event) -> None:
         """Until *stop*; then every follower has said goodbye to its host."""
-        async with asyncio.TaskGroup() as tasks:
-            watching = spawn(tasks, "directory", partial(self._watch, tasks))
-            ticking = spawn(tasks, "tick", self._tick)
-            await stop.wait()
-            watching.cancel()
-            ticking.cancel()
-            for running in self._running.values():
-                running.task.cancel()
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                watching = spawn(tasks, "directory", partial(self._watch, tasks))
+                ticking = spawn(tasks, "tick", self._tick)
+                await stop.wait()
+                watching.cancel()
+                ticking.cancel()
+                for running in self._running.values():
+                    running.task.cancel()
+        finally:
+            self._running.clear()  # or the next time, after a failure, would take them for followed
 
     async def _watch(self, tasks: asyncio.TaskGroup) -> None:
-        await self._reconcile(tasks)
         async with contextlib.aclosing(self._directory.changed()) as changes:
+            readable = True
             async for _ in changes:
                 try:
                     await self._reconcile(tasks)
                 except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
-                    log.warning("directory_not_read", reason=str(error) or type(error).__name__)
+                    if readable:
+                        log.warning("directory_not_read", reason=str(error) or type(error).__name__)
+                    readable = False
+                else:
+                    if not readable:
+                        log.info("directory_read_again")
+                    readable = True
 
     async def _reconcile(self, tasks: asyncio.TaskGroup) -> None:
         enterprises = await self._directory.load()
@@ -107,7 +118,8 @@ class Keeper:
         if facts:
             calls = len({fact.call for fact in facts})
             log.info("live_calls_taken_up", enterprise=host.enterprise, host=host.name, calls=calls)
-        return Follower(host, board, Voice(host, self._queue), settings=self._settings)
+        voice = self._voices.setdefault(HostKey(host.enterprise, host.name), Voice(host, self._queue))
+        return Follower(host, board, voice, settings=self._settings)
 
     async def _tick(self) -> None:
         while True:

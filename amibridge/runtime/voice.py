@@ -39,7 +39,7 @@ class Voice:
         self._host = host
         self._queue = queue
         self._unsaid: deque[HeardFact] = deque()
-        self._log = structlog.get_logger().bind(enterprise=host.enterprise, host=host.name)
+        self._log = structlog.get_logger(enterprise=host.enterprise, host=host.name)
 
     def say(self, facts: Iterable[AnyFact], heard_at: datetime) -> None:
         """Raises QueueFull; what it had no room for is kept."""

@@ -20,10 +20,20 @@ def refusal(status: int, error: str, detail: str, headers: Mapping[str, str] | N
     return web.json_response({"success": False, "error": error, "detail": detail}, status=status, headers=headers)
 
 
+def refusal_of(error: web.HTTPException) -> web.Response:
+    """aiohttp's own refusal in our shape."""
+    allowed = {name: value for name, value in error.headers.items() if name == "Allow"}
+    return refusal(error.status, error.reason.lower().replace(" ", "_"), f"{error.reason}.", allowed)
+
+
+def new_request_id() -> str:
+    return secrets.token_hex(8)
+
+
 @web.middleware
 async def identified(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Each request gets an id: every answer carries it, and every line it caused in the log."""
-    request_id = secrets.token_hex(8)
+    request_id = new_request_id()
     with structlog.contextvars.bound_contextvars(request=request_id):
         response = await _answer(request, handler)
     if not response.prepared:
@@ -37,10 +47,7 @@ async def _answer(request: web.Request, handler: Handler) -> web.StreamResponse:
     except web.HTTPException as error:
         if error.status < 400:
             raise
-        allowed = {name: value for name, value in error.headers.items() if name == "Allow"}
-        return refusal(error.status, error.reason.lower().replace(" ", "_"), f"{error.reason}.", allowed)
-    except ConnectionError:
-        raise  # who asked has gone
+        return refusal_of(error)
     except Exception as error:
         # The path may hold a token: only what kind of thing was asked for is said.
         log.error("request_failed", method=request.method, resource=_resource(request), exc_info=error)

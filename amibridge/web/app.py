@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -17,6 +19,7 @@ from amibridge.secrets import Keyring
 from amibridge.store.outbox import Outbox
 from amibridge.store.recorder import FactQueue
 from amibridge.web.answers import identified
+from amibridge.web.connection import Connection
 from amibridge.web.health import live, readiness
 from amibridge.web.recordings import serve_recordings
 
@@ -57,16 +60,29 @@ def make_app(services: WebServices) -> web.Application:
 
 async def serve(app: web.Application, settings: WebSettings, stop: asyncio.Event) -> None:
     """Until *stop*. Raises AddressTaken."""
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=GRACE)
+    runner = web.AppRunner(app, shutdown_timeout=GRACE)
     await runner.setup()
     try:
-        site = web.TCPSite(runner, settings.listen_host, settings.listen_port)
-        try:
-            await site.start()
-        except OSError as error:
-            reason = error.strerror or str(error)
-            raise AddressTaken(f"{settings.listen_host}:{settings.listen_port}: {reason}") from error
-        log.info("web_listening", address=f"{settings.listen_host}:{settings.listen_port}")
-        await stop.wait()
+        with contextlib.closing(await _listen(runner, settings)) as listener:
+            for host, port, *_ in (listening.getsockname() for listening in listener.sockets):
+                log.info("web_listening", address=f"[{host}]:{port}" if ":" in host else f"{host}:{port}")
+            await stop.wait()
     finally:
         await runner.cleanup()
+
+
+async def _listen(runner: web.AppRunner, settings: WebSettings) -> asyncio.Server:
+    loop, server = asyncio.get_running_loop(), runner.server
+    assert server is not None
+    address = settings.listen_host, settings.listen_port
+    try:
+        return await loop.create_server(lambda: Connection(server, loop=loop), *address)
+    except OSError as error:
+        raise AddressTaken(f"cannot listen on {address[0]}:{address[1]}: {_reason(error)}") from None
+
+
+def _reason(error: OSError) -> str:
+    """In the system's words: asyncio's own name the address once more."""
+    if error.errno is not None and error.errno > 0:
+        return os.strerror(error.errno)
+    return error.strerror or str(error)

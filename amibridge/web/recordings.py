@@ -26,7 +26,14 @@ log = structlog.get_logger()
 MAY_STILL_COME = timedelta(minutes=10)
 """After the end of the call: MixMonitor mixes, a script converts, a mounted folder lags."""
 
-AGAIN_AFTER = timedelta(seconds=5)
+AGAIN = {"Retry-After": "5"}
+"""Seconds."""
+
+PATIENCE = timedelta(seconds=4)
+"""With the database: a player that waits longer has given up."""
+
+DEEPEST = 64
+"""Folders in a path; each of them is a question to a file system that may be far away."""
 
 TYPES = {".wav": "audio/wav", ".mp3": "audio/mpeg", ".gsm": "audio/gsm", ".ogg": "audio/ogg"}
 
@@ -52,19 +59,27 @@ def serve_recordings(pool: asyncpg.Pool, keyring: Keyring) -> Handler:
         except LinkRefused:
             return refusal(404, "not_found", "There is no such recording.")
         enterprise, _, call = payload.partition("/")
-        found = await recordings_of_call(pool, EnterpriseId(enterprise), CallId(call))
+        try:
+            found = await recordings_of_call(pool, EnterpriseId(enterprise), CallId(call), within=PATIENCE)
+        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+            log.warning("recording_not_looked_up", enterprise=enterprise, call=call, reason=str(error) or "no answer")
+            return refusal(503, "database_away", "This cannot be looked up at the moment.", AGAIN)
         file = None if found is None else await asyncio.to_thread(find_file, found)
         if file is not None:
             log.debug("recording_fetched", enterprise=enterprise, call=call)
             headers = HEADERS | {"Content-Type": TYPES.get(file.suffix.lower(), "application/octet-stream")}
             return web.FileResponse(file, headers=headers)
         if found is None or now - found.ended_at < MAY_STILL_COME:
-            wait = {"Retry-After": str(int(AGAIN_AFTER.total_seconds()))}
-            return refusal(503, "not_ready", "The recording is not there yet.", wait)
+            return refusal(503, "not_ready", "The recording is not there yet.", AGAIN)
         log.warning("recording_missing", enterprise=enterprise, call=call, folder=found.folder, paths=found.paths)
         return refusal(404, "not_found", "There is no such recording.")
 
     return respond
+
+
+def is_within_reach(folder: str) -> bool:
+    """Whether a host's `recordings` is a folder of this machine, not the address of another."""
+    return folder.startswith("/")
 
 
 def find_file(recordings: CallRecordings) -> Path | None:
@@ -72,7 +87,7 @@ def find_file(recordings: CallRecordings) -> Path | None:
 
     The PBX's folder may be mounted here under another name, so the longest end of its path that exists counts.
     """
-    if recordings.folder is None or not recordings.folder.startswith("/"):
+    if recordings.folder is None or not is_within_reach(recordings.folder):
         return None
     root = Path(recordings.folder).resolve()
     found = (_below(root, PurePosixPath(path).parts) for path in recordings.paths)
@@ -81,13 +96,13 @@ def find_file(recordings: CallRecordings) -> Path | None:
 
 def _below(root: Path, parts: Sequence[str]) -> Path | None:
     names = [part for part in parts if part not in ("/", ".")]
-    if ".." in names or any("\0" in name for name in names):
+    if len(names) > DEEPEST or ".." in names or any("\0" in name for name in names):
         return None
     for start in range(len(names)):
         try:
             file = root.joinpath(*names[start:]).resolve()
             if file.is_relative_to(root) and file.is_file() and file.stat().st_size > 0:
                 return file
-        except OSError:
+        except (OSError, RuntimeError):  # RuntimeError: links in a circle, before Python 3.13
             continue
     return None

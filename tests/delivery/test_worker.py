@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Iterable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
@@ -59,10 +59,16 @@ class Bench:
     async def record(self, number: str, *facts: AnyFact) -> list[Delivery]:
         now = datetime.now(UTC)
         heard = [HeardFact(EnterpriseId(number), HostName("pbx"), fact, now) for fact in facts]
-        rows = await Ledger(self.pool).record(heard)
+        rows = await self._written(heard)
         if self.deliveries is not None:
             self.deliveries.offer(rows)
         return rows
+
+    async def _written(self, heard: list[HeardFact]) -> list[Delivery]:
+        """As the recorder does: a connection that died in the pool is no reason to give up."""
+        while True:
+            with suppress(asyncpg.InterfaceError, asyncpg.PostgresConnectionError, ConnectionError):
+                return await Ledger(self.pool).record(heard)
 
     async def counts(self, number: str) -> dict[str, int]:
         rows = await self.pool.fetch(

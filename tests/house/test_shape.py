@@ -16,6 +16,7 @@ EMPTY_WORDS = {"manager", "managers", "helper", "helpers", "util", "utils", "dat
 EMPTY_VERBS = {"process", "handle"}
 MEANT = re.compile(
     "data_received"  # asyncio.Protocol
+    "|handle_error"  # aiohttp.web.RequestHandler
     "|receive_data|data_to_send"  # the usual names of a sans-IO protocol
     "|.*data_dir.*"  # a key of amibridge.toml
 )

@@ -1,0 +1,50 @@
+"""One HTTP connection: what never reaches a route is answered in our shape, too, and logged without a byte of it.
+
+aiohttp would write the whole of what it could not read into the log, a token in the path included.
+"""
+
+from __future__ import annotations
+
+import structlog
+from aiohttp import web
+
+from amibridge.web.answers import REQUEST_ID, new_request_id, refusal, refusal_of
+
+log = structlog.get_logger()
+
+
+class Connection(web.RequestHandler):
+    __slots__ = ()
+
+    def log_access(self, request: web.BaseRequest, response: web.StreamResponse, time: float | None) -> None:
+        """Nothing: the path may hold a token, and what was done is said by whoever did it."""
+
+    async def finish_response(
+        self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
+    ) -> tuple[web.StreamResponse, bool]:
+        """Send *resp*; one that aiohttp made before our middleware was asked, in our shape."""
+        if isinstance(resp, web.HTTPException) and resp.status >= 400:
+            resp = refusal_of(resp)
+            resp.headers[REQUEST_ID] = new_request_id()
+        return await super().finish_response(request, resp, start_time)
+
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,
+    ) -> web.StreamResponse:
+        """The answer to what is not HTTP or too large for it, and to what failed outside of our middleware."""
+        request_id, kind = new_request_id(), type(exc).__name__
+        if status < 500:
+            log.info("request_not_understood", request=request_id, peer=request.remote, reason=kind)
+            answer = refusal(status, "bad_request", "This is not a request that can be understood.")
+        else:
+            log.error("request_failed", request=request_id, peer=request.remote, reason=kind, exc_info=exc)
+            answer = refusal(status, "internal_error", "Something went wrong here; the log knows more.")
+        if request.writer.output_size > 0:
+            raise ConnectionError("half an answer is under way already")
+        answer.headers[REQUEST_ID] = request_id
+        answer.force_close()
+        return answer

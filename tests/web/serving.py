@@ -1,0 +1,82 @@
+"""The side server on a real port, with what it asks."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any
+
+import aiohttp
+import asyncpg
+from aiohttp import web
+from structlog.testing import capture_logs
+from yarl import URL
+
+from amibridge.config import WebSettings
+from amibridge.enterprises import HostStanding
+from amibridge.secrets import Key, Keyring
+from amibridge.store.outbox import Outbox
+from amibridge.store.recorder import FactQueue
+from amibridge.web.app import WebServices, make_app, serve
+from tests.delivery.waiting import until
+
+KEYRING = Keyring([Key("web", bytes(range(32)))])
+
+
+@dataclass(frozen=True)
+class Answer:
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+    json: Any
+
+
+@dataclass
+class Site:
+    """*standings*, *queue* and *stall* are what the health check tells."""
+
+    host: str
+    port: int
+    client: aiohttp.ClientSession
+    queue: FactQueue
+    standings: list[HostStanding] = field(default_factory=list)
+    stall: timedelta = timedelta(0)
+
+    async def ask(self, path: str, method: str = "GET", **more: Any) -> Answer:
+        """*path* is sent as it is."""
+        address = URL(f"http://{self.host}:{self.port}{path}", encoded=True)
+        async with self.client.request(method, address, **more) as response:
+            body = await response.read()
+            is_json = response.content_type == "application/json" and body
+            return Answer(response.status, response.headers, body, await response.json() if is_json else None)
+
+    @contextlib.asynccontextmanager
+    async def connected(self) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
+        """A bare connection, for what no client would send."""
+        reader, writer = await asyncio.open_connection(self.host, self.port)
+        try:
+            yield reader, writer
+        finally:
+            writer.transport.abort()
+
+
+@contextlib.asynccontextmanager
+async def serving(pool: asyncpg.Pool, app: web.Application | None = None) -> AsyncIterator[Site]:
+    stop, queue = asyncio.Event(), FactQueue()
+    async with aiohttp.ClientSession() as client, asyncio.TaskGroup() as tasks:
+        site = Site("127.0.0.1", 0, client, queue)
+        services = WebServices(pool, Outbox(pool), lambda: site.standings, queue, lambda: site.stall, KEYRING)
+        settings = WebSettings("127.0.0.1", 0, "https://bridge.example")
+        with capture_logs() as lines:
+            work = tasks.create_task(serve(app or make_app(services), settings, stop), name="site under test")
+            await until(lambda: lines or work.done())
+        [line] = [line for line in lines if line["event"] == "web_listening"]
+        site.host, _, port = line["address"].rpartition(":")
+        site.port = int(port)
+        try:
+            yield site
+        finally:
+            stop.set()

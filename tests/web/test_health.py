@@ -1,0 +1,108 @@
+"""`/health`: alive as long as the loop turns, ready as long as the database answers."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import asyncpg
+
+from amibridge.enterprises import HostStanding, LinkState
+from amibridge.store.ledger import HeardFact, Ledger
+from tests.delivery.rows import ended, record
+from tests.runtime.following import host_at
+from tests.store.proxy import Proxy
+from tests.web.serving import Site
+
+NOW = datetime.now(UTC)
+WITHIN = 3.0
+"""Seconds: whoever asks for health has a timeout of his own."""
+
+
+def standing(state: LinkState, reason: str | None = None) -> HostStanding:
+    return HostStanding(host_at(("10.0.0.5", 5038), "pbx1"), state, NOW, reason, "11.0.0", 17, 2)
+
+
+async def test_alive(site: Site) -> None:
+    answer = await site.ask("/health/live")
+    assert (answer.status, answer.json) == (200, {"status": "live"})
+
+
+async def test_ready_tells_each_thing_we_depend_on(site: Site, pool: asyncpg.Pool) -> None:
+    host = host_at(("10.0.0.5", 5038), "pbx1")
+    fact = ended(record("pbx1:1.1"))
+    await Ledger(pool).record([HeardFact(host.enterprise, host.name, fact, NOW)])
+    site.standings = [standing(LinkState.UP), standing(LinkState.REFUSED, "Authentication failed")]
+    site.queue.put(HeardFact(host.enterprise, host.name, fact, NOW))
+    site.stall = timedelta(milliseconds=12.34)
+    answer = await site.ask("/health/ready")
+    assert answer.status == 200
+    told = dict(answer.json)
+    [due, *rest] = told.pop("deliveries")
+    assert told == {
+        "status": "ready",
+        "database": {"state": "up"},
+        "hosts": [
+            {
+                "enterprise": "0123",
+                "host": "pbx1",
+                "state": state,
+                "since": NOW.isoformat(timespec="seconds"),
+                "reason": reason,
+                "version": "11.0.0",
+                "events": 17,
+                "garbled": 2,
+            }
+            for state, reason in (("up", None), ("refused", "Authentication failed"))
+        ],
+        "facts_waiting": 1,
+        "longest_stall_ms": 12.3,
+    }
+    assert rest == []
+    assert (due["enterprise"], due["status"], due["rows"]) == ("0123", "due", 2)
+    assert abs(datetime.fromisoformat(due["oldest"]) - datetime.now(UTC)) < timedelta(minutes=1)
+
+
+async def test_a_pbx_that_is_away_does_not_make_the_bridge_unready(site: Site) -> None:
+    site.standings = [standing(LinkState.UNREACHABLE, "Connection refused")]
+    answer = await site.ask("/health/ready")
+    assert (answer.status, answer.json["status"]) == (200, "ready")
+
+
+async def test_no_secret_of_a_host_is_told(site: Site) -> None:
+    site.standings = [replace(standing(LinkState.UP), host=host_at(("10.0.0.5", 5038)))]
+    answer = await site.ask("/health/ready")
+    assert site.standings[0].host.secret.encode() not in answer.body
+
+
+async def test_a_database_that_is_gone_is_said_in_time(far_site: Site, way: Proxy) -> None:
+    assert (await far_site.ask("/health/ready")).status == 200
+    way.close()
+    async with asyncio.timeout(WITHIN):
+        answer = await far_site.ask("/health/ready")
+    assert answer.status == 503
+    assert (answer.json["status"], answer.json["database"]["state"]) == ("not_ready", "away")
+    assert answer.json["database"]["reason"]
+    assert answer.json["deliveries"] == []
+    assert (await far_site.ask("/health/live")).status == 200
+
+
+async def test_a_database_that_says_nothing_any_more_is_said_in_time(far_site: Site, way: Proxy) -> None:
+    """A cable that was pulled: connections stay, and nobody answers on them."""
+    assert (await far_site.ask("/health/ready")).status == 200
+    way.silent = True
+    for _ in range(3):
+        async with asyncio.timeout(WITHIN):
+            answer = await far_site.ask("/health/ready")
+        assert answer.status == 503
+        assert answer.json["database"] == {"state": "away", "reason": "no answer within 2 s"}
+    assert (await far_site.ask("/health/live")).status == 200
+
+
+async def test_health_comes_back_with_the_database(site: Site, pool: asyncpg.Pool) -> None:
+    await pool.execute("ALTER TABLE deliveries RENAME TO deliveries_away")
+    answer = await site.ask("/health/ready")
+    assert (answer.status, answer.json["database"]["state"]) == (503, "away")
+    await pool.execute("ALTER TABLE deliveries_away RENAME TO deliveries")
+    assert (await site.ask("/health/ready")).status == 200
