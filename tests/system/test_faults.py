@@ -1,0 +1,161 @@
+"""What breaks around the daemon costs retries, never a call: a CRM gone mad, a wrong key, a database that restarts."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+from amibridge.sandbox.crm_faults import BadGateway, Busy, Cut, Hang, Nonsense, Slow, TelephonyOff
+from amibridge.sandbox.retailcrm import SandboxCrm
+from amibridge.store.embedded import open_embedded
+from tests.corpus import TRACES
+from tests.delivery.waiting import until
+from tests.system.bridge import Bridge, enterprise_file
+from tests.system.history import assert_history, wanted_of
+from tests.system.test_straight_line import KEY, account, pbx_of
+
+CALLS = [trace for trace in TRACES if trace.stack == "asterisk22" and trace.kind[:2] in ("a_", "h_", "l1", "d_", "k_")]
+UPLOAD = "/api/v5/telephony/calls/upload"
+
+
+async def test_a_crm_gone_mad_costs_retries_and_no_call(bridge: Bridge) -> None:
+    """Whatever a server or a proxy ever did, one after another, before it finally behaves."""
+    crm, wanted = SandboxCrm([account()]), wanted_of(CALLS)
+    history = crm.account(KEY)
+    async with crm.serve() as url, pbx_of(CALLS).serve() as address:
+        for fault in (BadGateway(), Cut(done=True), Nonsense("<html>"), Busy(1), Slow(0.2)):
+            crm.faults.give(fault, path=UPLOAD)
+        await bridge.start()
+        await bridge.apply(
+            enterprise_file("0123", crm_url=url, api_key=KEY, hosts={"pbx1": address}, time_zone="Europe/Minsk")
+        )
+        await until(lambda: len(history.calls) == len(wanted) and not crm.faults, 90)
+        assert_history(history, wanted)
+        assert bridge.log("call_parked") == []
+        assert len(bridge.log("crm_in_trouble")) == len(bridge.log("crm_resumed")) >= 1, "said once per change of state"
+
+
+async def test_a_wrong_key_pauses_its_enterprise_only_and_the_right_one_ends_the_pause(bridge: Bridge) -> None:
+    crm, wanted = SandboxCrm([account(), account("key-of-the-neighbour", "Neighbour")]), wanted_of(CALLS)
+    async with AsyncExitStack() as stack:
+        url = await stack.enter_async_context(crm.serve())
+        hosts = [{"pbx1": await stack.enter_async_context(pbx_of(CALLS).serve())} for _ in range(2)]
+        wrong = enterprise_file(
+            "0001", crm_url=url, api_key="not-the-key-at-all", hosts=hosts[0], time_zone="Europe/Minsk"
+        )
+        await bridge.start()
+        await bridge.apply(wrong, enterprise_file("0002", crm_url=url, api_key="key-of-the-neighbour", hosts=hosts[1]))
+        await until(lambda: len(crm.account("key-of-the-neighbour").calls) == len(wanted), 30)
+        assert_history(crm.account("key-of-the-neighbour"), wanted)
+        await until(lambda: bridge.log("crm_paused", enterprise="0001"), 30)
+        assert bridge.log("crm_paused", enterprise="0002") == []
+        asked = sum(seen.status == 403 for seen in crm.requests)
+        assert asked <= 3, "a paused account is left in peace"
+        await bridge.apply(wrong.replace("not-the-key-at-all", KEY))
+        await until(lambda: len(crm.account(KEY).calls) == len(wanted), 30)
+        assert_history(crm.account(KEY), wanted)
+        assert "not-the-key-at-all" not in bridge.log_file.read_text("utf-8")
+
+
+async def test_a_module_that_is_switched_off_pauses_and_loses_nothing(bridge: Bridge) -> None:
+    crm, wanted = SandboxCrm([account()]), wanted_of(CALLS)
+    async with crm.serve() as url, pbx_of(CALLS).serve() as address:
+        crm.faults.give(TelephonyOff(), times=None, path="/api/v5/telephony")
+        file = enterprise_file("0123", crm_url=url, api_key=KEY, hosts={"pbx1": address}, time_zone="Europe/Minsk")
+        await bridge.start()
+        await bridge.apply(file)
+        await until(lambda: bridge.log("crm_paused"), 30)
+        await until(lambda: len(bridge.log("call_ended")) == len(wanted), 30)
+        crm.faults.clear()
+        await bridge.apply(
+            file.replace('site = "shop"', 'site = "shop-2"')
+        )  # whoever changes the account ends its pause
+        await until(lambda: len(crm.account(KEY).calls) == len(wanted), 30)
+        assert_history(crm.account(KEY), wanted)
+
+
+async def test_postgresql_restarts_and_nothing_is_lost(tmp_path: Path, unused_tcp_port: int) -> None:
+    """It goes in the middle of the calls, is away for a while, and comes back."""
+    crm, wanted = SandboxCrm([account()]), wanted_of(CALLS)
+    (home := tmp_path / "bridge").mkdir()
+    async with AsyncExitStack() as stack:
+        url = await stack.enter_async_context(crm.serve())
+        address = await stack.enter_async_context(pbx_of(CALLS, speed=8.0).serve())
+        async with open_embedded(tmp_path / "pg", throwaway=True) as database:
+            bridge = Bridge(home, database.dsn, unused_tcp_port)
+            stack.push_async_callback(bridge.close)
+            await bridge.start()
+            await bridge.apply(
+                enterprise_file("0123", crm_url=url, api_key=KEY, hosts={"pbx1": address}, time_zone="Europe/Minsk")
+            )
+            await until(lambda: bridge.log("call_answered"), 30)
+        await until(lambda: bridge.log("database_lost"), 30)
+        await until(lambda: len(bridge.log("call_ended")) >= 3, 30)
+        async with open_embedded(tmp_path / "pg", throwaway=True):
+            await until(lambda: len(crm.account(KEY).calls) == len(wanted), 60)
+            assert_history(crm.account(KEY), wanted)
+            assert len(bridge.log("database_lost")) == len(bridge.log("database_back")) == 1
+            bridge.send_signal(signal.SIGTERM)
+            assert await bridge.ended() == 0
+
+
+async def test_a_database_that_comes_later_is_waited_for(tmp_path: Path, unused_tcp_port: int) -> None:
+    (home := tmp_path / "bridge").mkdir()
+    async with AsyncExitStack() as stack:
+        async with open_embedded(tmp_path / "pg", throwaway=True) as database:
+            bridge = Bridge(home, database.dsn, unused_tcp_port)
+            stack.push_async_callback(bridge.close)
+        starting = await stack.enter_async_context(asyncio.TaskGroup())
+        ready = starting.create_task(bridge.start(), name="start")
+        await until(lambda: bridge.log_file.exists() and bridge.log("database_awaited"), 30)
+        assert not ready.done()
+        await stack.enter_async_context(open_embedded(tmp_path / "pg", throwaway=True))
+        await ready
+        assert bridge.log("database_there")
+
+
+async def test_a_link_cut_in_the_middle_of_calls_is_mended_and_no_call_stays_open(bridge: Bridge) -> None:
+    crm = SandboxCrm([account()])
+    wanted = wanted_of(CALLS)
+    pbx = pbx_of(CALLS, speed=4.0)
+    async with crm.serve() as url, pbx.serve() as address:
+        await bridge.start()
+        await bridge.apply(
+            enterprise_file("0123", crm_url=url, api_key=KEY, hosts={"pbx1": address}, time_zone="Europe/Minsk")
+        )
+        await until(lambda: bridge.log("call_answered"), 30)
+        pbx.cut()
+        await until(lambda: bridge.log("host_lost"), 10)
+        await until(lambda: len(bridge.log("host_connected")) == 2, 30)
+        await asyncio.wait_for(pbx.played(), 60)
+        await until(lambda: len(crm.account(KEY).calls) == len(wanted), 30)
+        cut = bridge.log("call_ended", complete=False)
+        assert [line["call"] for line in cut] == ["pbx1:" + bridge.log("call_answered")[0]["call"].partition(":")[2]]
+        whole = [one for one in wanted if not one.trace.endswith("a_inbound_answered_caller_hangup")]
+        known = {line["call"] for line in cut}
+        assert_history(
+            crm.account(KEY), whole, stored=[call for call in crm.account(KEY).calls if call.external_id not in known]
+        )
+
+
+async def test_it_stops_in_order_within_ten_seconds_while_the_crm_hangs(bridge: Bridge) -> None:
+    """With a request in flight that nobody will ever answer; the next start tells what was left."""
+    crm, wanted = SandboxCrm([account()]), wanted_of(CALLS)
+    async with crm.serve() as url, pbx_of(CALLS).serve() as address:
+        crm.faults.give(Hang(), times=None, path=UPLOAD)
+        await bridge.start()
+        await bridge.apply(
+            enterprise_file("0123", crm_url=url, api_key=KEY, hosts={"pbx1": address}, time_zone="Europe/Minsk")
+        )
+        await until(lambda: any(seen.path == UPLOAD for seen in crm.requests), 30)
+        await until(lambda: len(bridge.log("call_ended")) == len(wanted), 30)
+        bridge.send_signal(signal.SIGTERM)
+        await bridge.says("STOPPING=1", 2)
+        assert await bridge.ended() == 0
+        assert bridge.log("stopped")
+        crm.faults.clear()
+        await bridge.start()
+        await until(lambda: len(crm.account(KEY).calls) == len(wanted), 30)
+        assert_history(crm.account(KEY), wanted)

@@ -1,0 +1,105 @@
+"""The daemon is killed without a word, again and again, and every call still reaches the CRM once."""
+
+from __future__ import annotations
+
+import asyncio
+from functools import partial
+
+import pytest
+
+from amibridge.sandbox.crm_faults import Hang
+from amibridge.sandbox.retailcrm import SandboxCrm
+from tests.calls.truth import read_bytes
+from tests.corpus import TRACES, Trace
+from tests.delivery.waiting import until
+from tests.system.bridge import Bridge, enterprise_file
+from tests.system.history import assert_history, wanted_of
+from tests.system.test_straight_line import KEY, account, pbx_of
+
+CALLS = [
+    trace for trace in TRACES if trace.stack == "asterisk22" and trace.kind[:2] in ("a_", "c_", "h_", "i_", "k_", "d_")
+]
+
+
+def first_uniqueid(trace: Trace) -> str:
+    """Of the first channel that a trace of one call shows."""
+    first = read_bytes(trace.path).partition(b"Event: Newchannel")[2].partition(b"\r\nUniqueid: ")[2]
+    return first.partition(b"\r\n")[0].decode()
+
+
+LIFE = 0.4
+"""Seconds between a start and the next thing to be killed at: as long as a commit may take on a busy machine. A daemon
+that never lives so long can promise nothing."""
+
+
+@pytest.mark.parametrize("pause", [0.0, 0.3])
+async def test_killed_in_the_middle_of_calls_it_loses_none_and_tells_none_twice(bridge: Bridge, pause: float) -> None:
+    """Killed *pause* after it heard of something: before the commit, in it, in a request, in a verdict."""
+    crm, wanted = SandboxCrm([account()]), wanted_of(CALLS)
+    history = crm.account(KEY)
+    pbx = pbx_of(CALLS, speed=6.0, shift=False, lost=False)
+    async with crm.serve() as url, pbx.serve() as address:
+        await bridge.start()
+        await bridge.apply(
+            enterprise_file("0123", crm_url=url, api_key=KEY, hosts={"pbx1": address}, time_zone="Europe/Minsk")
+        )
+        for _ in range(4):
+            heard = len(bridge.log())
+            await until(partial(_something_happens, bridge, heard), 30)
+            await asyncio.sleep(pause)
+            await bridge.kill()
+            await bridge.start()
+            await until(lambda: bridge.log("host_connected"), 30)
+            await asyncio.sleep(LIFE)
+        await until(lambda: len(history.calls) >= len(wanted), 60)
+        await asyncio.wait_for(pbx.played(), 30)
+        bridge.send_signal(15)
+        assert await bridge.ended() == 0
+    # How a call went while nobody looked cannot be told; that there was one, from whom and which way, can.
+    told = {call.external_id: (call.kind, call.phone) for call in history.calls}
+    assert told == {
+        f"pbx1:{first_uniqueid(trace)}": (one.kind, one.phone) for trace, one in zip(CALLS, wanted, strict=True)
+    }
+    assert len(history.calls) == len(wanted)
+
+
+def _something_happens(bridge: Bridge, heard: int) -> bool:
+    return any(line["event"].startswith(("call_", "operator_")) for line in bridge.log()[heard:])
+
+
+async def test_killed_after_a_call_and_before_the_crm_heard_of_it_the_next_start_tells_it(bridge: Bridge) -> None:
+    crm, wanted = SandboxCrm([account()]), wanted_of(CALLS)
+    async with pbx_of(CALLS).serve() as address:
+        # Nobody listens where the CRM should be.
+        await bridge.start()
+        dead = "http://127.0.0.1:9"
+        file = enterprise_file("0123", crm_url=dead, api_key=KEY, hosts={"pbx1": address}, time_zone="Europe/Minsk")
+        await bridge.apply(file)
+        await until(lambda: len(bridge.log("call_ended")) == len(wanted), 30)
+        await until(lambda: bridge.log("crm_in_trouble"), 30)
+        await bridge.kill()
+    async with crm.serve() as url:
+        await bridge.apply(file.replace(dead, url))
+        await bridge.start()
+        await until(lambda: len(crm.account(KEY).calls) == len(wanted), 30)
+        assert_history(crm.account(KEY), wanted)
+        late = [event for event in crm.account(KEY).popups if event.kind != "hangup"]
+        assert late == [], "no popup for a phone that stopped ringing long ago"
+
+
+async def test_what_the_crm_took_before_the_kill_is_not_a_second_entry(bridge: Bridge) -> None:
+    """The upload arrives, the answer does not, the daemon dies: the next one repeats it and learns it is known."""
+    crm, wanted = SandboxCrm([account()]), wanted_of(CALLS[:1])
+    history = crm.account(KEY)
+    async with crm.serve() as url, pbx_of(CALLS[:1]).serve() as address:
+        crm.faults.give(Hang(done=True), path="/api/v5/telephony/calls/upload")
+        await bridge.start()
+        await bridge.apply(
+            enterprise_file("0123", crm_url=url, api_key=KEY, hosts={"pbx1": address}, time_zone="Europe/Minsk")
+        )
+        await until(lambda: len(history.calls) == 1, 30)
+        await bridge.kill()
+        await bridge.start()
+        await until(lambda: bridge.log("call_delivered"), 30)
+        assert_history(history, wanted)
+        assert bridge.log("call_delivered")[0]["duplicate"] is True

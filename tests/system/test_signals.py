@@ -1,0 +1,63 @@
+"""What systemd and an administrator see of the daemon: readiness, reload, watchdog, and failures that say why."""
+
+from __future__ import annotations
+
+import signal
+from pathlib import Path
+
+import pytest
+
+from tests.delivery.waiting import until
+from tests.system.bridge import Bridge
+
+
+async def test_sighup_reads_the_settings_of_the_log_again(bridge: Bridge) -> None:
+    await bridge.start()
+    bridge.config.write_text(bridge.config.read_text("utf-8").replace('level = "debug"', 'level = "warning"'), "utf-8")
+    bridge.send_signal(signal.SIGHUP)
+    await bridge.says("RELOADING=1", 5)
+    if "READY=1" not in bridge.told[bridge.told.index("RELOADING=1") :]:
+        await bridge.says("READY=1", 5)
+    assert any(word.startswith("MONOTONIC_USEC=") for word in bridge.told)
+    bridge.config.write_text("[log]\nlevel = 'loud'\n", encoding="utf-8")
+    bridge.send_signal(signal.SIGHUP)
+    await until(lambda: bridge.log("settings_not_reloaded"), 5)
+    bridge.send_signal(signal.SIGTERM)
+    assert await bridge.ended() == 0
+    assert bridge.log("stopped") == [], "the level is warning by now"
+
+
+async def test_two_signals_end_it_at_once(bridge: Bridge) -> None:
+    await bridge.start()
+    bridge.send_signal(signal.SIGTERM)
+    bridge.send_signal(signal.SIGINT)
+    assert await bridge.ended(5) in (0, 1)
+
+
+async def test_every_line_of_the_log_is_json_when_nobody_looks(bridge: Bridge) -> None:
+    await bridge.start()
+    bridge.send_signal(signal.SIGTERM)
+    assert await bridge.ended() == 0
+    assert {"timestamp", "level", "event"} <= bridge.log()[0].keys()
+    assert [line["event"] for line in bridge.log() if line["event"] in ("started", "stopping", "stopped")] == [
+        "started", "stopping", "stopped"
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("config", "code", "says"),
+    [
+        ("[databas]\n", 2, "line 2: databas: unknown key; did you mean 'database'?"),
+        ('[web]\nlisten = "nowhere"\n', 2, "web.listen: must be an address and a port"),
+        ('[database]\ndsn = "postgresql://nobody:hush@/x?host=/dev/null&port=1&sslmode=maybe"\n', 1, "the database"),
+    ],
+)
+async def test_a_start_that_cannot_be_says_why(
+    bridge: Bridge, tmp_path: Path, config: str, code: int, says: str
+) -> None:
+    bridge.config.write_text(f'data_dir = "{tmp_path / "state"}"\n{config}', encoding="utf-8")
+    returned, out, err = await bridge.command("run", "--config", str(bridge.config))
+    assert (returned, out) == (code, "")
+    assert says in err
+    assert "Traceback" not in err
+    assert "hush" not in err
