@@ -11,6 +11,7 @@ import os
 
 import asyncpg
 from sqlalchemy import Connection, text
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
@@ -32,6 +33,12 @@ def upgrade(connection: Connection) -> None:
         context.run_migrations()
 
 
+def reason(error: DBAPIError) -> str:
+    """PostgreSQL's own words."""
+    said = error.orig and error.orig.__cause__
+    return said.message or str(said) if isinstance(said, asyncpg.PostgresError) else str(error.orig)
+
+
 async def main() -> None:
     async def connect() -> asyncpg.Connection:
         # asyncpg's own reading of the DSN: sockets, several hosts, password files.
@@ -49,4 +56,8 @@ if context.is_offline_mode():
     raise SystemExit("Migrations are run against a database: alembic upgrade head, without --sql.")
 if not DSN:
     raise SystemExit("AMIBRIDGE_DATABASE__DSN must name the database; or use `amibridge db upgrade`.")
-asyncio.run(main())
+try:
+    asyncio.run(main())
+except DBAPIError as error:
+    # What `amibridge` shows is our last line; SQLAlchemy's own is a link to its manual.
+    raise SystemExit(reason(error)) from error

@@ -40,6 +40,9 @@ from amibridge.web.recordings import is_within_reach, record_url
 
 log = structlog.get_logger()
 
+GONE_WITHIN = timedelta(seconds=2)
+"""For the goodbyes to all hosts, which are said at once."""
+
 DRAINED_WITHIN = timedelta(seconds=2)
 """For the facts in the queue at the stop; if the database is away, the next start learns of their calls otherwise."""
 
@@ -116,9 +119,12 @@ async def serving(settings: Settings, stop: asyncio.Event) -> AsyncIterator[Runn
                     stop.set()
                     web_stop.set()
                     watching.cancel()
-                    await asyncio.wait({following})
+                    await asyncio.wait({following}, timeout=GONE_WITHIN.total_seconds())
                     queue.close()
                     await asyncio.wait({recording}, timeout=DRAINED_WITHIN.total_seconds())
+                    if not (following.done() and recording.done()):
+                        # A server that went silent: asyncpg would wait for it to confirm that a query is cancelled.
+                        pool.terminate()
                     if not recording.done():
                         log.error("facts_left", facts=len(queue), advice="the next start settles their calls anew")
                         recording.cancel()

@@ -7,6 +7,7 @@ that cannot be read does not keep the others from being served; a change is told
 from __future__ import annotations
 
 import asyncio
+import re
 import secrets
 from collections import defaultdict
 from collections.abc import AsyncGenerator, Iterable
@@ -89,7 +90,7 @@ class Directory:
         return removed
 
     async def load(self) -> tuple[Enterprise, ...]:
-        """Every enterprise whose secrets open, by number. One that cannot be read is logged, once."""
+        """Every enterprise that can be read, by number. One that cannot is logged, once."""
         async with self._pool.acquire() as connection, connection.transaction(isolation="repeatable_read"):
             found = await self._read(connection, None)
         unreadable = {number: stored.broken for number, stored in found.items() if stored.broken}
@@ -112,23 +113,22 @@ class Directory:
         return tuple(EnterpriseId(row["enterprise_id"]) for row in rows)
 
     async def changed(self, look_anyway: timedelta = LOOK_ANYWAY) -> AsyncGenerator[None]:
-        """Yield when the directory may have changed: told so, *look_anyway* later, or after a lost connection.
+        """Yield when the directory may have changed: once it is listened for, told so, *look_anyway* later, or after
+        a lost connection.
 
         Holds one connection of the pool; close it (`contextlib.aclosing`) to give that back.
         """
         watched = True
         while True:
             try:
-                async with self._pool.acquire() as connection:
-                    if not watched:
-                        log.info("directory_watched_again")
-                        watched = True
-                        yield  # what was told meanwhile was not heard
-                    async with aclosing(_rings(connection, look_anyway)) as rings:
-                        async for _ in rings:
-                            yield
+                async with self._pool.acquire() as connection, aclosing(_rings(connection, look_anyway)) as rings:
+                    async for _ in rings:
+                        if not watched:
+                            log.info("directory_watched_again")
+                            watched = True
+                        yield
                 reason = "the connection was lost"
-            except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+            except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError) as error:
                 reason = str(error) or type(error).__name__
             if watched:
                 log.warning("directory_not_watched", reason=reason)
@@ -148,17 +148,17 @@ class Directory:
 
     def _opened(self, row: asyncpg.Record, hosts: Rows, operators: Rows, lines: Rows) -> _Stored:
         number = EnterpriseId(row["enterprise_id"])
-        seals = _Seals(self._keyring)
+        reading = _Reading(self._keyring)
         enterprise = Enterprise(
             id=number,
             name=row["name"],
             account=Account(
-                row["crm_url"], seals.open(row["crm_api_key"], _about(number, "crm_api_key")), row["crm_site"]
+                row["crm_url"], reading.open(row["crm_api_key"], _about(number, "crm_api_key")), row["crm_site"]
             ),
-            hosts=tuple(_host(host, row["region"], seals) for host in hosts),
+            hosts=tuple(_host(host, row["region"], reading) for host in hosts),
             client_id=row["client_id"],
-            webhook_secret=seals.open(row["webhook_secret"], _about(number, "webhook_secret")),
-            time_zone=ZoneInfo(row["time_zone"]) if row["time_zone"] else None,
+            webhook_secret=reading.open(row["webhook_secret"], _about(number, "webhook_secret")),
+            time_zone=reading.time_zone(row["time_zone"]) if row["time_zone"] else None,
             region=row["region"],
             operators={
                 Extension(one["extension"]): Operator(Extension(one["extension"]), one["crm_user"], one["name"])
@@ -169,7 +169,7 @@ class Directory:
             create_customers=row["create_customers"],
             create_orders=row["create_orders"],
         )
-        return _Stored(enterprise, seals.all_current, seals.broken)
+        return _Stored(enterprise, reading.all_current, reading.broken)
 
     async def _write(self, connection: PoolConnectionProxy, new: Enterprise) -> None:
         seal, number = self._keyring.seal, new.id
@@ -223,15 +223,15 @@ class Directory:
 
 @dataclass(frozen=True, slots=True)
 class _Stored:
-    """An enterprise as it was found. *broken*: why a secret did not open (it is empty then), else empty."""
+    """An enterprise as it was found. *broken*: why a part of it could not be read (a stand-in is there), else empty."""
 
     enterprise: Enterprise
     is_current: bool
     broken: str
 
 
-class _Seals:
-    """Opens the secrets of one enterprise, and remembers whether all of them opened, and with the first key."""
+class _Reading:
+    """Reads one enterprise, and remembers what could not be read, and whether the first key opened every secret."""
 
     def __init__(self, keyring: Keyring) -> None:
         self._keyring = keyring
@@ -246,8 +246,22 @@ class _Seals:
             self.broken = str(error)
             return Secret("")
 
+    def time_zone(self, name: str) -> ZoneInfo | None:
+        try:
+            return ZoneInfo(name)
+        except (KeyError, ValueError, OSError):
+            self.broken = f"this machine does not know the time zone {name}"
+            return None
 
-def _host(row: asyncpg.Record, region: str, seals: _Seals) -> AmiHost:
+    def numbering(self, internal: str, trunks: tuple[str, ...], region: str) -> Numbering:
+        try:
+            return Numbering(internal, trunks, region)
+        except re.error as error:
+            self.broken = f"the pattern of extensions {internal} cannot be read: {error}"
+            return Numbering(trunks=trunks, region=region)
+
+
+def _host(row: asyncpg.Record, region: str, reading: _Reading) -> AmiHost:
     number = EnterpriseId(row["enterprise_id"])
     return AmiHost(
         enterprise=number,
@@ -255,8 +269,8 @@ def _host(row: asyncpg.Record, region: str, seals: _Seals) -> AmiHost:
         host=row["address"],
         port=row["port"],
         username=row["username"],
-        secret=seals.open(row["secret"], _about(number, "hosts", row["host"])),
-        numbering=Numbering(row["internal"], tuple(row["trunks"]), region),
+        secret=reading.open(row["secret"], _about(number, "hosts", row["host"])),
+        numbering=reading.numbering(row["internal"], tuple(row["trunks"]), region),
         originate_channel=row["originate_channel"],
         originate_context=row["originate_context"],
         recordings=row["recordings"],
@@ -276,15 +290,16 @@ def _by_enterprise(rows: Rows) -> defaultdict[str, list[asyncpg.Record]]:
 
 
 async def _rings(connection: PoolConnectionProxy, look_anyway: timedelta) -> AsyncGenerator[None]:
-    """Yield at each notification and each time *look_anyway* has passed; end when the connection is lost."""
+    """Yield at once, at each notification and each time *look_anyway* has passed; end when the connection is lost."""
     bell = asyncio.Event()
+    bell.set()  # what was told before was not heard
 
     def ring(*_: object) -> None:
         bell.set()
 
-    connection.add_termination_listener(ring)
-    await connection.add_listener(CHANNEL, ring)
     try:
+        connection.add_termination_listener(ring)
+        await connection.add_listener(CHANNEL, ring)
         while not connection.is_closed():
             with suppress(TimeoutError):
                 async with asyncio.timeout(look_anyway.total_seconds()):
@@ -292,6 +307,4 @@ async def _rings(connection: PoolConnectionProxy, look_anyway: timedelta) -> Asy
             bell.clear()
             yield
     finally:
-        if not connection.is_closed():
-            connection.remove_termination_listener(ring)
-            await connection.remove_listener(CHANNEL, ring)
+        connection.terminate()  # not UNLISTEN: a server that went silent would hold up our own stop

@@ -2,31 +2,28 @@
 
 Laws: it never outlives us (the kernel interrupts it when we die); it makes no user and changes no folder's mode but its
 own; nobody but our user reaches it; one server per folder, and whoever comes second uses the first one's or waits.
-PostgreSQL refuses to run as root, so for root it runs in a user namespace of its own, where root's files are an
-ordinary user's. See docs/adr/0008.
+See docs/adr/0008.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import ctypes
+import fcntl
 import importlib.util
 import os
-import pwd
 import re
 import shutil
 import signal
 import tempfile
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
 import asyncpg
-import structlog
 
-log = structlog.get_logger()
+from amibridge.store.rootless import NeverWithoutRoot, Runner, find_runner
 
 PORT = 5432
 """Of the socket file only: no network port is opened."""
@@ -43,6 +40,7 @@ FREE_WITHIN = timedelta(seconds=15)
 SETTINGS: Mapping[str, str] = {
     "listen_addresses": "",
     "port": str(PORT),
+    "unix_socket_permissions": "0700",
     "max_connections": "50",
     "shared_buffers": "32MB",
     "jit": "off",
@@ -52,11 +50,11 @@ SETTINGS: Mapping[str, str] = {
 THROWAWAY: Mapping[str, str] = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
 """For data that nobody will miss: a demo's, a test's."""
 
-LOCKED = 'lock file "postmaster.pid" already exists'
+HELD = ('lock file "postmaster.pid" already exists', "pre-existing shared memory block")
+"""What a server says that starts while another one has not let go of the folder yet."""
 
-_CLONE_NEWUSER = 0x10000000
-_PR_SET_PDEATHSIG = 1
-_libc = ctypes.CDLL(None, use_errno=True)
+LONGEST_LOG = 1_000_000
+"""Bytes of the server's log that a start leaves."""
 
 
 class EmbeddedUnusable(Exception):
@@ -90,15 +88,21 @@ async def open_embedded(
 
     *share*: use a server that already runs on that folder; without, it is waited for to end. Raises EmbeddedUnusable.
     """
-    home = data_dir / "postgresql"
+    home = Path.cwd() / data_dir / "postgresql"
     if share and (running := await _running(home)) is not None:
         yield DatabaseServer(running)
         return
     binaries = find_binaries()
-    home.mkdir(mode=0o700, parents=True, exist_ok=True)
-    runner = await _runner(binaries, home)
-    if not (home / "data" / "PG_VERSION").exists():
-        await _make_cluster(binaries, home, runner)
+    try:
+        home.mkdir(mode=0o700, parents=True, exist_ok=True)
+        runner = await find_runner(binaries, home)
+        async with _alone(home, runner):
+            if not (home / "data" / "PG_VERSION").exists():
+                await _make_cluster(binaries, home, runner, durable=not throwaway)
+    except NeverWithoutRoot as error:
+        raise EmbeddedUnusable(f"{error}: run amibridge as an ordinary user, or set database.dsn") from error
+    except OSError as error:
+        raise EmbeddedUnusable(f"there can be no PostgreSQL in {home}: {error}") from error
     with _socket_folder(home, runner) as sockets:
         server = f"postgresql://amibridge@/postgres?host={sockets}&port={PORT}"
         chosen = {**SETTINGS, **(THROWAWAY if throwaway else {})}
@@ -133,80 +137,28 @@ def _version_order(folder: Path) -> int:
     return int("".join(re.findall(r"\d+", folder.parent.name)) or "0")
 
 
-@dataclass(frozen=True, slots=True)
-class _Runner:
-    """How the server's programs are started so that they are not root. *uid*: whose the files must be."""
-
-    preexec: Callable[[], None]
-    uid: int | None = None
-
-
-async def _runner(binaries: Path, home: Path) -> _Runner:
-    if os.geteuid() != 0:
-        return _Runner(_die_with_us)
-    try:
-        done = await _run(_Runner(_in_own_namespace), [str(binaries / "postgres"), "--version"])
-    except OSError:
-        done = 1
-    if done == 0:
-        return _Runner(_in_own_namespace)
-    # Where namespaces are forbidden: an existing nobody, whose the folder becomes.
-    nobody = pwd.getpwnam("nobody")
-    runner = _Runner(lambda: _as_user(nobody.pw_uid, nobody.pw_gid), nobody.pw_uid)
-    _give(home, nobody.pw_uid, nobody.pw_gid)
-    reaches = await _run(runner, [str(binaries / "postgres"), "--version"])
-    sees = await _run(runner, ["/usr/bin/test", "-w", str(home)])
-    if reaches or sees:
-        raise EmbeddedUnusable(
-            "PostgreSQL does not run as root, user namespaces are forbidden here, and the user nobody cannot reach "
-            f"{binaries if reaches else home}: run amibridge as an ordinary user, or name a database with database.dsn"
-        )
-    return runner
+@contextlib.asynccontextmanager
+async def _alone(home: Path, runner: Runner) -> AsyncIterator[None]:
+    """One process at a time looks for a cluster and makes it; the lock of one that dies is free."""
+    clock = asyncio.get_running_loop().time
+    deadline = clock() + READY_WITHIN.total_seconds()
+    with (home / "initdb.lock").open("wb") as lock:
+        runner.give(home / "initdb.lock")
+        while True:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if clock() > deadline:
+                    raise _busy(home) from None
+            await asyncio.sleep(0.1)
+        yield
 
 
-def _give(home: Path, uid: int, gid: int) -> None:
-    for path in (home, *home.rglob("*")):
-        os.chown(path, uid, gid, follow_symlinks=False)
-
-
-def _die_with_us() -> None:
-    _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGINT, 0, 0, 0)
-
-
-def _in_own_namespace() -> None:
-    gid = os.getegid()
-    if _libc.unshare(_CLONE_NEWUSER) != 0:
-        raise OSError(ctypes.get_errno(), "unshare")
-    for name, mapping in (("setgroups", "deny"), ("uid_map", "1000 0 1"), ("gid_map", f"1000 {gid} 1")):
-        with open(f"/proc/self/{name}", "w", encoding="ascii") as file:
-            file.write(mapping)
-    _die_with_us()
-
-
-def _as_user(uid: int, gid: int) -> None:
-    os.setgroups([])
-    os.setgid(gid)
-    os.setuid(uid)
-    _die_with_us()
-
-
-async def _run(runner: _Runner, command: Sequence[str]) -> int:
-    """Exit code of a short command; 1 if it could not even be started."""
-    try:
-        process = await asyncio.create_subprocess_exec(
-            *command,
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.DEVNULL,
-            stderr=asyncio.subprocess.DEVNULL,
-            preexec_fn=runner.preexec,
-        )
-    except (OSError, RuntimeError, ValueError):
-        return 1
-    return await process.wait()
-
-
-async def _make_cluster(binaries: Path, home: Path, runner: _Runner) -> None:
+async def _make_cluster(binaries: Path, home: Path, runner: Runner, *, durable: bool) -> None:
     """Made beside its place and moved there whole: one that was interrupted is never taken for a cluster."""
+    if (home / "data").exists():
+        raise EmbeddedUnusable(f"{home / 'data'} is damaged: restore it from a backup, or move it away to begin anew")
     fresh = home / "data.new"
     shutil.rmtree(fresh, ignore_errors=True)
     process = await asyncio.create_subprocess_exec(
@@ -216,22 +168,25 @@ async def _make_cluster(binaries: Path, home: Path, runner: _Runner) -> None:
         "--encoding=UTF8",
         "--locale=C",
         f"--pgdata={fresh}",
+        *(() if durable else ("--no-sync",)),
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
         env=_environment(),
+        start_new_session=True,  # a Ctrl-C on the terminal is for us: we let it finish
         preexec_fn=runner.preexec,
     )
     output, _ = await process.communicate()
     if process.returncode != 0:
-        raise EmbeddedUnusable(f"initdb failed: {_last_line(output)}")
+        raise EmbeddedUnusable(f"initdb failed: {_telling_line(output.decode('utf-8', 'replace'))}")
     fresh.rename(home / "data")
 
 
 async def _start(
-    binaries: Path, home: Path, sockets: Path, runner: _Runner, settings: Mapping[str, str]
+    binaries: Path, home: Path, sockets: Path, runner: Runner, settings: Mapping[str, str]
 ) -> asyncio.subprocess.Process:
-    with (home / "server.log").open("wb") as server_log:
+    with (home / "server.log").open("ab") as server_log:
+        runner.give(home / "server.log")
         return await asyncio.create_subprocess_exec(
             str(binaries / "postgres"),
             "-D",
@@ -259,23 +214,27 @@ async def _start_when_free(
     """The server, once it lets us in; started again while another one has not let go of the folder yet."""
     clock = asyncio.get_running_loop().time
     deadline = clock() + FREE_WITHIN.total_seconds()
+    server_log = home / "server.log"
     while True:
+        old = server_log.stat().st_size if server_log.exists() else 0
         process = await start()
         try:
-            if await _lets_us_in(process, dsn):
+            if await _lets_us_in(process, dsn, home):
+                if old > LONGEST_LOG:
+                    os.truncate(server_log, 0)
                 return process
         except BaseException:
             await _stop(process)
             raise
-        reason = _reason(home)
-        if LOCKED not in reason:
-            raise EmbeddedUnusable(f"the private PostgreSQL does not start: {reason}")
+        said = server_log.read_bytes()[old:].decode("utf-8", "replace")
+        if not any(words in said for words in HELD):
+            raise EmbeddedUnusable(f"the private PostgreSQL does not start: {_telling_line(said)}")
         if clock() > deadline:
-            raise EmbeddedUnusable(f"another amibridge runs on {home.parent}: stop it, or choose another data_dir")
+            raise _busy(home)
         await asyncio.sleep(0.2)
 
 
-async def _lets_us_in(process: asyncio.subprocess.Process, dsn: str) -> bool:
+async def _lets_us_in(process: asyncio.subprocess.Process, dsn: str, home: Path) -> bool:
     """Wait until it does; False when it ended instead."""
     clock = asyncio.get_running_loop().time
     deadline = clock() + READY_WITHIN.total_seconds()
@@ -283,13 +242,20 @@ async def _lets_us_in(process: asyncio.subprocess.Process, dsn: str) -> bool:
         try:
             connection = await asyncpg.connect(dsn, timeout=5)
         except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
-            if clock() > deadline:
-                raise EmbeddedUnusable(f"the private PostgreSQL lets nobody in: {error}") from error
-            await asyncio.sleep(0.02)
+            reason = str(error) or type(error).__name__
         else:
             await connection.close()
-            return True
+            if _lock_file(home)[:1] == [str(process.pid)]:
+                return True
+            reason = "another server answers in its place"
+        if clock() > deadline:
+            raise EmbeddedUnusable(f"the private PostgreSQL lets nobody in: {reason}")
+        await asyncio.sleep(0.02)
     return False
+
+
+def _busy(home: Path) -> EmbeddedUnusable:
+    return EmbeddedUnusable(f"another amibridge runs on {home.parent}: stop it, or choose another data_dir")
 
 
 async def _make_database(server: str) -> None:
@@ -313,29 +279,31 @@ async def _stop(process: asyncio.subprocess.Process) -> None:
 
 
 @contextlib.contextmanager
-def _socket_folder(home: Path, runner: _Runner) -> Iterator[Path]:
-    """A folder for the socket that only its owner may enter, with a path short enough."""
-    longest = home / "run" / f".s.PGSQL.{PORT}"
-    if len(os.fsencode(longest)) <= LONGEST_SOCKET:
+def _socket_folder(home: Path, runner: Runner) -> Iterator[Path]:
+    """A folder for the socket that only its owner may enter; its path is short enough, and fit for a DSN."""
+    if _takes_socket(home / "run"):
         folder = home / "run"
         folder.mkdir(mode=0o700, exist_ok=True)
     else:
-        folder = Path(tempfile.mkdtemp(prefix="amibridge-pg-"))
+        chosen = Path(tempfile.gettempdir())  # TMPDIR may be as long
+        elsewhere = chosen if _takes_socket(chosen / "amibridge-pg-12345678") else Path("/tmp")
+        folder = Path(tempfile.mkdtemp(prefix="amibridge-pg-", dir=elsewhere))
     try:
-        if runner.uid is not None:
-            os.chown(folder, runner.uid, -1)
+        runner.give(folder)
         yield folder
     finally:
         if folder.parent != home:
             shutil.rmtree(folder, ignore_errors=True)
 
 
+def _takes_socket(folder: Path) -> bool:
+    path = folder / f".s.PGSQL.{PORT}"
+    return len(os.fsencode(path)) <= LONGEST_SOCKET and re.fullmatch(r"[\w/.-]+", str(path), re.ASCII) is not None
+
+
 async def _running(home: Path) -> str | None:
     """The DSN of a server that runs on this folder and answers, as its lock file tells."""
-    try:
-        lines = (home / "data" / "postmaster.pid").read_text("utf-8").splitlines()
-    except OSError:
-        return None
+    lines = _lock_file(home)
     if len(lines) < 5:
         return None
     dsn = f"postgresql://amibridge@/amibridge?host={lines[4]}&port={lines[3]}"
@@ -347,14 +315,15 @@ async def _running(home: Path) -> str | None:
     return dsn
 
 
-def _reason(home: Path) -> str:
+def _lock_file(home: Path) -> list[str]:
+    """Of the server that runs on this folder: its process id, ..., port, folder of its socket, ..."""
     try:
-        return _last_line((home / "server.log").read_bytes())
+        return (home / "data" / "postmaster.pid").read_text("utf-8").splitlines()
     except OSError:
-        return "it left no log"
+        return []
 
 
-def _last_line(output: bytes) -> str:
-    lines = [line.strip() for line in output.decode("utf-8", "replace").splitlines() if line.strip()]
+def _telling_line(said: str) -> str:
+    lines = [line.strip() for line in said.splitlines() if line.strip()]
     telling = [line for line in lines if "FATAL" in line or "error" in line.lower()]
-    return (telling or lines or ["no reason given"])[-1]
+    return (telling or lines or ["it gave no reason"])[-1]

@@ -6,6 +6,7 @@ fact that was really inserted.
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from datetime import datetime
 from typing import Any
 
 import asyncpg
+import structlog
 
 from amibridge.calls.facts import AnyFact, CallEnded, CallMerged, FactKey
 from amibridge.calls.notices import NoticeKind, notices_of
@@ -22,7 +24,12 @@ from amibridge.store.codec import decode_fact, encode_fact, storable
 from amibridge.store.db import load_queries
 from amibridge.store.outbox import Delivery
 
+log = structlog.get_logger()
+
 SQL = load_queries(__file__)
+
+LONGEST_KEY = 500
+"""Letters of a key that is set aside: an index of PostgreSQL takes 2704 bytes, and such a key may be why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +50,7 @@ class Ledger:
 
     async def record(self, heard: Sequence[HeardFact]) -> list[Delivery]:
         """Write the batch; the deliveries that it made, in the order of their facts."""
+        heard = _first_of_each_key(heard)
         rows = await self._pool.fetch(
             SQL["record_facts"],
             *_fact_columns(heard),
@@ -56,20 +64,26 @@ class Ledger:
 
     async def due_of(self, heard: Sequence[HeardFact]) -> list[Delivery]:
         """The deliveries of *heard* that are due, whoever wrote them."""
+        heard = _first_of_each_key(heard)
         enterprises, hosts, keys, *_ = _fact_columns(heard)
         return _deliveries(await self._pool.fetch(SQL["due_of_facts"], enterprises, hosts, keys), heard)
 
     async def facts_of_live_calls(self, enterprise: EnterpriseId, host: HostName) -> list[AnyFact]:
-        """What an earlier run said of the calls of this host that it did not see ending."""
-        rows = await self._pool.fetch(SQL["facts_of_live_calls"], enterprise, host)
-        return [decode_fact(row["kind"], row["body"]) for row in rows]
+        """What an earlier run said of the calls of this host that it did not see ending, as far as we understand it."""
+        facts: list[AnyFact] = []
+        for row in await self._pool.fetch(SQL["facts_of_live_calls"], enterprise, host):
+            try:
+                facts.append(decode_fact(row["kind"], row["body"]))
+            except ValueError:
+                log.warning("fact_unreadable", enterprise=enterprise, host=host, call=row["call_id"], kind=row["kind"])
+        return facts
 
     async def reject(self, heard: HeardFact, error: str) -> None:
         """Set aside a fact that cannot be written."""
         fact = heard.fact
-        body = storable(repr(fact))
+        key, body = _short(fact.key), storable(repr(fact))
         await self._pool.execute(
-            SQL["reject_fact"], heard.enterprise, heard.host, storable(fact.key), fact.word, body, storable(error)
+            SQL["reject_fact"], heard.enterprise, heard.host, key, fact.word, body, storable(error)
         )
 
 
@@ -92,6 +106,20 @@ def _deliveries(rows: Iterable[asyncpg.Record], heard: Iterable[HeardFact]) -> l
     ]
 
 
+def _first_of_each_key(heard: Iterable[HeardFact]) -> list[HeardFact]:
+    found: dict[tuple[EnterpriseId, HostName, str], HeardFact] = {}
+    for one in heard:
+        found.setdefault((one.enterprise, one.host, storable(one.fact.key)), one)
+    return list(found.values())
+
+
+def _short(key: str) -> str:
+    key = storable(key).encode(errors="replace").decode()
+    if len(key) <= LONGEST_KEY:
+        return key
+    return f"{key[:LONGEST_KEY]}… {hashlib.sha256(key.encode()).hexdigest()}"
+
+
 def _fact_columns(heard: Sequence[HeardFact]) -> tuple[list[Any], ...]:
     return (
         [one.enterprise for one in heard],
@@ -105,11 +133,13 @@ def _fact_columns(heard: Sequence[HeardFact]) -> tuple[list[Any], ...]:
 
 
 def _live_columns(heard: Sequence[HeardFact]) -> tuple[list[Any], ...]:
-    """One row for each call that goes on: its last fact says how it stands."""
+    """One row for each call that goes on: its first fact says since when, its last one how it stands."""
     over = {(one.enterprise, one.fact.call) for one in heard if _ends(one.fact)}
+    began: dict[tuple[EnterpriseId, CallId], datetime] = {}
     last: dict[tuple[EnterpriseId, CallId], HeardFact] = {}
     for one in heard:
         if (key := (one.enterprise, one.fact.call)) not in over:
+            began.setdefault(key, one.fact.at)
             last[key] = one
     lives = list(last.values())
     return (
@@ -117,6 +147,7 @@ def _live_columns(heard: Sequence[HeardFact]) -> tuple[list[Any], ...]:
         [one.host for one in lives],
         [storable(one.fact.call) for one in lives],
         [str(one.fact.brief.direction) for one in lives],
+        list(began.values()),
         [one.fact.at for one in lives],
         [encode_fact(one.fact) for one in lives],
     )

@@ -8,17 +8,19 @@ WITH new AS (
            WITH ORDINALITY AS f (enterprise_id, host, key, call_id, kind, at, body, ordinal)
      ORDER BY ordinal
         ON CONFLICT (enterprise_id, host, key) DO NOTHING
-    RETURNING enterprise_id, host, key
+    RETURNING enterprise_id, host, key, call_id
 ), lives AS (
     INSERT INTO live_calls (enterprise_id, host, call_id, direction, started_at, updated_at, body)
-    SELECT enterprise_id, host, call_id, direction, at, at, body::jsonb
-      FROM unnest($8::text[], $9::text[], $10::text[], $11::text[], $12::timestamptz[], $13::text[])
-           AS l (enterprise_id, host, call_id, direction, at, body)
+    SELECT enterprise_id, host, call_id, direction, started_at, updated_at, body::jsonb
+      FROM unnest($8::text[], $9::text[], $10::text[], $11::text[], $12::timestamptz[], $13::timestamptz[],
+                  $14::text[])
+           AS l (enterprise_id, host, call_id, direction, started_at, updated_at, body)
+     WHERE EXISTS (SELECT FROM new WHERE new.enterprise_id = l.enterprise_id AND new.call_id = l.call_id)
         ON CONFLICT (enterprise_id, call_id)
            DO UPDATE SET updated_at = excluded.updated_at, body = excluded.body
 ), is_over AS (
     DELETE FROM live_calls
-     USING unnest($14::text[], $15::text[]) AS o (enterprise_id, call_id)
+     USING unnest($15::text[], $16::text[]) AS o (enterprise_id, call_id)
      WHERE live_calls.enterprise_id = o.enterprise_id AND live_calls.call_id = o.call_id
 ), verdicts AS (
     INSERT INTO calls (enterprise_id, call_id, host, direction, outcome, reason, external_number, phone, caller_name,
@@ -28,7 +30,7 @@ WITH new AS (
            r.caller_name, r.line, r.queue, r.rang, r.operators, r.caller, r.started_at, r.rang_at, r.answered_at,
            r.ended_at, make_interval(secs => r.waited_seconds), make_interval(secs => r.talk_seconds), r.hangup_by,
            r.transfers, r.recordings, r.click_to_call, r.complete, r.notes
-      FROM jsonb_to_recordset($16::jsonb) AS r (
+      FROM jsonb_to_recordset($17::jsonb) AS r (
                enterprise_id text, host text, key text, call_id text, direction text, outcome text, reason text,
                external_number text, phone text, caller_name text, line text, queue text, rang text[],
                operators text[], caller text, started_at timestamptz, rang_at timestamptz, answered_at timestamptz,
@@ -39,7 +41,7 @@ WITH new AS (
 ), tries AS (
     INSERT INTO attempts (enterprise_id, call_id, ordinal, extension, rang_at, joined_at, left_at, outcome)
     SELECT a.enterprise_id, a.call_id, a.ordinal, a.extension, a.rang_at, a.joined_at, a.left_at, a.outcome
-      FROM jsonb_to_recordset($17::jsonb) AS a (
+      FROM jsonb_to_recordset($18::jsonb) AS a (
                enterprise_id text, host text, key text, call_id text, ordinal int, extension text,
                rang_at timestamptz, joined_at timestamptz, left_at timestamptz, outcome text)
       JOIN new ON new.enterprise_id = a.enterprise_id AND new.host = a.host AND new.key = a.key
@@ -47,7 +49,7 @@ WITH new AS (
 )
 INSERT INTO deliveries (enterprise_id, host, call_id, fact_key, kind, fresh_until)
 SELECT d.enterprise_id, d.host, d.call_id, d.key, d.kind::delivery_kind, d.fresh_until
-  FROM unnest($18::text[], $19::text[], $20::text[], $21::text[], $22::text[], $23::timestamptz[])
+  FROM unnest($19::text[], $20::text[], $21::text[], $22::text[], $23::text[], $24::timestamptz[])
        WITH ORDINALITY AS d (enterprise_id, host, call_id, key, kind, fresh_until, ordinal)
   JOIN new ON new.enterprise_id = d.enterprise_id AND new.host = d.host AND new.key = d.key
  ORDER BY d.ordinal
@@ -55,7 +57,7 @@ RETURNING enterprise_id, id, host, fact_key, kind::text, due_at, fresh_until, cr
 
 -- facts_of_live_calls --
 -- What was said of the calls of one host that were live when we last wrote, in the order it was said.
-SELECT facts.kind, facts.body
+SELECT facts.kind, facts.body, facts.call_id
   FROM live_calls
   JOIN facts ON facts.enterprise_id = live_calls.enterprise_id AND facts.call_id = live_calls.call_id
  WHERE live_calls.enterprise_id = $1 AND live_calls.host = $2

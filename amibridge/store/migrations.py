@@ -64,14 +64,14 @@ def _revisions(folder: Path) -> list[str]:
 async def _version(dsn: str) -> str | None:
     try:
         connection = await connect(dsn)
-    except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, ValueError) as error:
+        try:
+            found = await connection.fetchval(VERSION)
+        except asyncpg.UndefinedTableError:
+            return None
+        finally:
+            await connection.close()
+    except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
         raise DatabaseUnusable(f"the database cannot be used: {error}") from error
-    try:
-        found = await connection.fetchval(VERSION)
-    except asyncpg.UndefinedTableError:
-        return None
-    finally:
-        await connection.close()
     return None if found is None else str(found)
 
 

@@ -7,17 +7,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 
 import asyncpg
+import structlog
 
 from amibridge.calls.facts import AnyFact
 from amibridge.calls.notices import NoticeKind
 from amibridge.calls.record import CallId
 from amibridge.enterprises import EnterpriseId, HostName
 from amibridge.store.codec import decode_fact, storable
-from amibridge.store.db import load_queries
+from amibridge.store.db import UNHURRIED, fetch_within, load_queries
+
+log = structlog.get_logger()
 
 SQL = load_queries(__file__)
 
@@ -89,25 +92,41 @@ class Backlog:
 class Outbox:
     def __init__(self, pool: asyncpg.Pool) -> None:
         self._pool = pool
+        self._unreadable: set[tuple[EnterpriseId, int]] = set()
 
     async def load_due(self, enterprise: EnterpriseId, *, after: int = 0, limit: int = 10_000) -> list[Delivery]:
-        """Due rows of *enterprise* with an id over *after*, in order, at most *limit*."""
-        rows = await self._pool.fetch(SQL["load_due"], enterprise, after, limit)
-        return [
-            Delivery(
-                enterprise=EnterpriseId(row["enterprise_id"]),
-                id=row["id"],
-                host=HostName(row["host"]),
-                call=CallId(row["call_id"]),
-                kind=NoticeKind(row["kind"]),
-                fact=decode_fact(row["fact_kind"], row["body"]),
-                attempts=row["attempts"],
-                due_at=row["due_at"],
-                fresh_until=row["fresh_until"],
-                created_at=row["created_at"],
-            )
-            for row in rows
-        ]
+        """Due rows of *enterprise* with an id over *after*, in order, at most *limit*; none when there are no more.
+
+        A row whose fact cannot be read is left due, and said once.
+        """
+        while rows := await self._pool.fetch(SQL["load_due"], enterprise, after, limit):
+            found = [delivery for row in rows if (delivery := self._delivery(row)) is not None]
+            if found:
+                return found
+            after = rows[-1]["id"]
+        return []
+
+    def _delivery(self, row: asyncpg.Record) -> Delivery | None:
+        enterprise, id, call = EnterpriseId(row["enterprise_id"]), row["id"], CallId(row["call_id"])
+        try:
+            fact = decode_fact(row["fact_kind"], row["body"])
+        except ValueError:
+            if (enterprise, id) not in self._unreadable:
+                self._unreadable.add((enterprise, id))
+                log.error("delivery_unreadable", enterprise=enterprise, call=call, delivery=id, kind=row["fact_kind"])
+            return None
+        return Delivery(
+            enterprise=enterprise,
+            id=id,
+            host=HostName(row["host"]),
+            call=call,
+            kind=NoticeKind(row["kind"]),
+            fact=fact,
+            attempts=row["attempts"],
+            due_at=row["due_at"],
+            fresh_until=row["fresh_until"],
+            created_at=row["created_at"],
+        )
 
     async def settle(self, settlements: Sequence[Settlement]) -> None:
         """Write verdicts, all in one statement."""
@@ -121,9 +140,9 @@ class Outbox:
             [None if one.answer is None else storable(one.answer) for one in settlements],
         )
 
-    async def backlogs(self) -> list[Backlog]:
-        """What waits and what is parked, by enterprise."""
-        rows = await self._pool.fetch(SQL["count_deliveries"])
+    async def backlogs(self, within: timedelta = UNHURRIED) -> list[Backlog]:
+        """What waits and what is parked, by enterprise. Raises TimeoutError when that takes longer."""
+        rows = await fetch_within(self._pool, within, SQL["count_deliveries"])
         return [
             Backlog(EnterpriseId(row["enterprise_id"]), DeliveryStatus(row["status"]), row["rows"], row["oldest"])
             for row in rows

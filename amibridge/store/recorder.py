@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import timedelta
+from typing import TypeVar
 
 import asyncpg
 import structlog
@@ -18,6 +19,8 @@ from amibridge.store.ledger import HeardFact, Ledger
 from amibridge.store.outbox import Delivery
 
 log = structlog.get_logger()
+
+Result = TypeVar("Result")
 
 QUEUE_SIZE = 50_000
 """Facts: about 10,000 calls, an hour of a busy enterprise while its database is away."""
@@ -32,11 +35,23 @@ _AWAY: tuple[type[BaseException], ...] = (
     OSError,
     TimeoutError,
     asyncpg.InterfaceError,
+    asyncpg.InternalClientError,  # asyncpg's word for a connection that the server has just begun to end
     asyncpg.PostgresConnectionError,
     asyncpg.OperatorInterventionError,
     asyncpg.InsufficientResourcesError,
     asyncpg.TransactionRollbackError,
-    asyncpg.ReadOnlySQLTransactionError,
+    asyncpg.InvalidTransactionStateError,  # it became a read-only standby
+    # The password, the database, the tables or our rights are gone, or its disk is broken: no fact is to blame.
+    asyncpg.InvalidAuthorizationSpecificationError,
+    asyncpg.InvalidCatalogNameError,
+    asyncpg.InvalidSchemaNameError,
+    asyncpg.SyntaxOrAccessError,
+    asyncpg.FeatureNotSupportedError,
+    asyncpg.ObjectNotInPrerequisiteStateError,
+    asyncpg.PostgresSystemError,
+    asyncpg.ConfigFileError,
+    asyncpg.DataCorruptedError,
+    asyncpg.IndexCorruptedError,
 )
 
 
@@ -111,13 +126,13 @@ async def _record_batch(
 ) -> None:
     try:
         deliveries = await _write(queue, ledger, batch, patience)
-    except asyncpg.PostgresError as error:
+    except (asyncpg.PostgresError, ValueError) as error:
         if len(batch) > 1:
             middle = len(batch) // 2
             await _record_batch(queue, ledger, batch[:middle], deliver, patience)
             await _record_batch(queue, ledger, batch[middle:], deliver, patience)
         else:
-            await _set_aside(ledger, batch[0], error)
+            await _set_aside(queue, ledger, batch[0], error, patience)
             queue.remove(1)
         return
     queue.remove(len(batch))
@@ -126,37 +141,16 @@ async def _record_batch(
 
 async def _write(queue: FactQueue, ledger: Ledger, batch: Sequence[HeardFact], patience: timedelta) -> list[Delivery]:
     """Write one batch, however long the database is away. A refusal of the batch itself is raised."""
-    clock = asyncio.get_running_loop().time
-    away_since: float | None = None
-    pause = PAUSE_FIRST
-    while True:
-        try:
-            deliveries = await ledger.record(batch)
-            if away_since is not None:
-                # The commit of an earlier try may have succeeded without our hearing of it.
-                deliveries = await ledger.due_of(batch)
-        except _AWAY as error:
-            if away_since is None:
-                away_since = clock()
-                _cry(error, len(queue))
-            if isinstance(error, asyncpg.DiskFullError) and clock() - away_since > patience.total_seconds():
-                raise StoreHopeless("the disk of the database is full") from error
-            await asyncio.sleep(pause)
-            pause = min(PAUSE_CAP, pause * 2)
-        else:
-            if away_since is not None:
-                log.info("database_back", away_seconds=round(clock() - away_since, 1), facts_waiting=len(queue))
-            return deliveries
+
+    async def write(again: bool) -> list[Delivery]:
+        deliveries = await ledger.record(batch)
+        # The commit of an earlier try may have succeeded without our hearing of it.
+        return await ledger.due_of(batch) if again else deliveries
+
+    return await _in_the_end(write, queue, patience)
 
 
-def _cry(error: BaseException, waiting: int) -> None:
-    if isinstance(error, asyncpg.DiskFullError):
-        log.critical("database_disk_full", reason=str(error), facts_waiting=waiting, advice="make room on its disk")
-    else:
-        log.error("database_lost", reason=str(error) or type(error).__name__, facts_waiting=waiting)
-
-
-async def _set_aside(ledger: Ledger, heard: HeardFact, error: asyncpg.PostgresError) -> None:
+async def _set_aside(queue: FactQueue, ledger: Ledger, heard: HeardFact, error: Exception, patience: timedelta) -> None:
     log.error(
         "fact_set_aside",
         enterprise=heard.enterprise,
@@ -165,4 +159,39 @@ async def _set_aside(ledger: Ledger, heard: HeardFact, error: asyncpg.PostgresEr
         fact=heard.fact.key,
         reason=str(error),
     )
-    await ledger.reject(heard, str(error))
+    await _in_the_end(lambda _: ledger.reject(heard, str(error)), queue, patience)
+
+
+async def _in_the_end(attempt: Callable[[bool], Awaitable[Result]], queue: FactQueue, patience: timedelta) -> Result:
+    """What *attempt* returns once the database is there; it is told whether it is tried again."""
+    clock = asyncio.get_running_loop().time
+    away_since: float | None = None
+    full_since: float | None = None
+    pause = PAUSE_FIRST
+    while True:
+        try:
+            result = await attempt(away_since is not None)
+        except _AWAY as error:
+            now = clock()
+            if isinstance(error, asyncpg.DiskFullError):
+                if full_since is None:
+                    full_since = now
+                    _cry(error, len(queue))
+                if now - full_since > patience.total_seconds():
+                    raise StoreHopeless("the disk of the database is full") from error
+            elif away_since is None:
+                _cry(error, len(queue))
+            away_since = now if away_since is None else away_since
+            await asyncio.sleep(pause)
+            pause = min(PAUSE_CAP, pause * 2)
+        else:
+            if away_since is not None:
+                log.info("database_back", away_seconds=round(clock() - away_since, 1), facts_waiting=len(queue))
+            return result
+
+
+def _cry(error: BaseException, waiting: int) -> None:
+    if isinstance(error, asyncpg.DiskFullError):
+        log.critical("database_disk_full", reason=str(error), facts_waiting=waiting, advice="make room on its disk")
+    else:
+        log.error("database_lost", reason=str(error) or type(error).__name__, facts_waiting=waiting)

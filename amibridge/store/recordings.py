@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import asyncpg
 
 from amibridge.calls.record import CallId
 from amibridge.enterprises import EnterpriseId
-from amibridge.store.db import load_queries
+from amibridge.store.db import UNHURRIED, fetch_within, load_queries
 
 SQL = load_queries(__file__)
 
@@ -23,6 +23,9 @@ class CallRecordings:
     ended_at: datetime
 
 
-async def recordings_of_call(pool: asyncpg.Pool, enterprise: EnterpriseId, call: CallId) -> CallRecordings | None:
-    row = await pool.fetchrow(SQL["recordings_of_call"], enterprise, call)
-    return None if row is None else CallRecordings(tuple(row["recordings"]), row["folder"], row["ended_at"])
+async def recordings_of_call(
+    pool: asyncpg.Pool, enterprise: EnterpriseId, call: CallId, *, within: timedelta = UNHURRIED
+) -> CallRecordings | None:
+    """None: the call is not known, or not over. Raises TimeoutError when that is not known *within* the time."""
+    rows = await fetch_within(pool, within, SQL["recordings_of_call"], enterprise, call)
+    return CallRecordings(tuple(rows[0]["recordings"]), rows[0]["folder"], rows[0]["ended_at"]) if rows else None

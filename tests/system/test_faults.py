@@ -12,6 +12,7 @@ from amibridge.sandbox.retailcrm import SandboxCrm
 from amibridge.store.embedded import open_embedded
 from tests.corpus import TRACES
 from tests.delivery.waiting import until
+from tests.store.proxy import proxy
 from tests.system.bridge import Bridge, enterprise_file
 from tests.system.history import assert_history, wanted_of
 from tests.system.test_straight_line import KEY, account, pbx_of
@@ -99,6 +100,26 @@ async def test_postgresql_restarts_and_nothing_is_lost(tmp_path: Path, unused_tc
             assert len(bridge.log("database_lost")) == len(bridge.log("database_back")) == 1
             bridge.send_signal(signal.SIGTERM)
             assert await bridge.ended() == 0
+
+
+async def test_a_database_that_went_silent_does_not_hold_up_the_stop(
+    tmp_path: Path, dsn: str, unused_tcp_port: int
+) -> None:
+    crm = SandboxCrm([account()])
+    async with AsyncExitStack() as stack:
+        url = await stack.enter_async_context(crm.serve())
+        address = await stack.enter_async_context(pbx_of(CALLS, speed=4.0).serve())
+        way = await stack.enter_async_context(proxy(dsn))
+        bridge = Bridge(tmp_path, way.dsn, unused_tcp_port)
+        stack.push_async_callback(bridge.close)
+        await bridge.start()
+        await bridge.apply(enterprise_file("0123", crm_url=url, api_key=KEY, hosts={"pbx1": address}))
+        await until(lambda: bridge.log("call_answered"), 30)
+        way.silent = True
+        await until(lambda: bridge.log("call_ended"), 30)
+        bridge.send_signal(signal.SIGTERM)
+        assert await bridge.ended() == 0
+        assert bridge.log("facts_left")
 
 
 async def test_a_database_that_comes_later_is_waited_for(tmp_path: Path, unused_tcp_port: int) -> None:
