@@ -66,7 +66,7 @@ format: dev ## put every file into form
 types: dev ## mypy, strict
 	$(BIN)/mypy
 
-bench: install ## speed beside stock panoramisk
+bench: install ## speed beside stock panoramisk; BENCH_ARGS="parse --json", BENCH_ARGS=--help for more
 	$(BIN)/python -m bench $(BENCH_ARGS)
 
 # Pins that are there stay; LOCK_ARGS=--upgrade takes the newest.
@@ -81,7 +81,7 @@ lock: ## write requirements/*.txt anew (needs uv)
 
 clean: ## remove .venv and everything generated
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage .import_linter_cache
-	find amibridge tests -name __pycache__ -prune -exec rm -rf {} +
+	find amibridge bench tests -name __pycache__ -prune -exec rm -rf {} +
 
 help: ## this list
 	@sed -nE 's/^([a-z]+):[^#]*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18

@@ -12,7 +12,9 @@ import logging
 import os
 import re
 import sys
-from collections.abc import Mapping
+import traceback
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from datetime import date, timedelta
 from enum import Enum
 from functools import lru_cache, partial
@@ -59,6 +61,30 @@ class _OurOutput(logging.StreamHandler[TextIO]):
     """Marks the one root output that `configure` may replace."""
 
 
+class _OurLines:
+    """Where our own lines go: not through `logging`, which takes longer to carry a line than we to make it.
+
+    As there, what cannot be shown or written is told on stderr and does not reach the caller.
+    """
+
+    def __init__(self, output: TextIO, processors: Sequence[Processor]) -> None:
+        self._output = output
+        self._processors = processors
+
+    def write(self, event: EventDict) -> None:
+        try:
+            line: Any = event
+            for process in self._processors:
+                line = process(self, event.get("level", "info"), line)
+            self._output.write(f"{line}\n")
+            self._output.flush()
+        except Exception:
+            with suppress(OSError, ValueError):
+                traceback.print_exc()
+
+    debug = info = warning = error = critical = write
+
+
 def configure(format: Format = "auto", level: str = "info", stream: TextIO | None = None) -> None:
     """Send our lines and those of foreign libraries to *stream* (default: stderr as it is now).
 
@@ -71,17 +97,17 @@ def configure(format: Format = "auto", level: str = "info", stream: TextIO | Non
     output = sys.stderr if stream is None else stream
     chosen = ("console" if output.isatty() else "json") if format == "auto" else format
     stamp = _stamp(chosen)
-    render = _render(chosen, output)
+    render = _prioritised(_render(chosen, output)) if _is_journal(output) else _render(chosen, output)
 
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,
             structlog.processors.add_log_level,
             stamp,
-            structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
+            lambda _, __, event: ((event,), {}),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(LEVELS[level]),
-        logger_factory=lambda *_: logging.getLogger("amibridge"),
+        logger_factory=lambda *_: _OurLines(output, [structlog.processors.format_exc_info, _hide_secrets, render]),
         cache_logger_on_first_use=False,  # a cached logger would not hear of a new level
     )
     handler = _OurOutput(output)
@@ -97,7 +123,7 @@ def configure(format: Format = "auto", level: str = "info", stream: TextIO | Non
                 structlog.stdlib.ProcessorFormatter.remove_processors_meta,
                 structlog.processors.format_exc_info,
                 _hide_secrets,
-                _prioritised(render) if _is_journal(output) else render,
+                render,
             ],
         )
     )
@@ -164,11 +190,13 @@ def _hide_secrets(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
 
 def _plain(key: str, value: Any) -> Any:
     """*value* as JSON types only, with secrets starred and long text cut."""
+    if value is None or isinstance(value, bool):
+        return value
+    if _is_secret(key):
+        return HIDDEN
+    if type(value) is str:
+        return _cut(_mask(value))
     match value:
-        case None | bool():
-            return value
-        case _ if _is_secret(key):
-            return HIDDEN
         case Enum():
             return _plain(key, value.value)
         case int() | float():

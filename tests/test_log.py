@@ -254,6 +254,15 @@ def test_a_value_that_cannot_be_shown_does_not_reach_the_caller(
     assert "no words" in capsys.readouterr().err
 
 
+def test_a_log_that_cannot_be_written_does_not_reach_the_caller(
+    out: io.StringIO, capsys: pytest.CaptureFixture[str]
+) -> None:
+    configure("json", stream=out)
+    out.close()
+    log.info("lost")
+    assert "closed file" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(("format", "level"), [("yaml", "info"), ("json", "loud"), ("json", "INFO")])
 def test_a_wrong_choice_is_named_with_the_right_ones(format: Any, level: str) -> None:
     with pytest.raises(ValueError, match=r"unknown log (format 'yaml'.*logfmt|level '(loud|INFO)'.*warning)"):

@@ -70,7 +70,6 @@ class Board:
         call = self._observe(event, facts)
         if call is not None:
             self._settle(call, event.at, facts)
-        self._register.forget_before(event.at)
         return facts
 
     def live_calls(self) -> list[CallRecord]:
@@ -102,17 +101,18 @@ class Board:
                 _observe_caller_id(call, leg, event)
             case BridgeEnter():
                 call, leg = register.seat_in_bridge(event, facts)
-                leg.bridge, leg.silent = event.bridge, event.bridge_type in SILENT_BRIDGES
+                leg.silent = event.bridge_type in SILENT_BRIDGES
             case BridgeLeave():
                 call, leg = register.seat(event, facts)
-                _observe_bridge_leave(call, leg, event)
+                self._observe_bridge_leave(call, leg, event)
             case HangupRequest():
                 call, leg = register.seat(event, facts)
                 if call.hangup_leg is None and _may_end(call, leg):
                     call.hangup_leg = leg.uniqueid
             case Hangup():
                 call, leg = register.seat(event, facts)
-                leg.gone_at, leg.cause, leg.bridge = leg.gone_at or event.at, event.cause, None
+                register.move(leg, None)
+                leg.gone_at, leg.cause = leg.gone_at or event.at, event.cause
             case VarSet():
                 call, leg = register.seat(event, facts)
                 _observe_recording(call, event, facts)
@@ -139,7 +139,9 @@ class Board:
                 self._resync(event, facts)
             case Connected() | Disconnected():
                 self._go_blind(event.at)
-            case FullyBooted() | Shutdown() | Tick():
+            case Tick():
+                register.forget_before(event.at)
+            case FullyBooted() | Shutdown():
                 pass
             case _ as never:
                 assert_never(never)
@@ -163,6 +165,12 @@ class Board:
         if leg.role is Role.TRUNK:
             note_dialled(call, leg, event, self._numbering)
 
+    def _observe_bridge_leave(self, call: Call, leg: Leg, event: BridgeLeave) -> None:
+        if leg.bridge == event.bridge:
+            self._register.move(leg, None)
+        if call.leaver is None and leg.said is Presence.TALKING:
+            call.leaver = leg.uniqueid
+
     def _observe_originate_response(self, event: OriginateResponse) -> Call | None:
         call = self._register.find_originated(event)
         if call is not None:
@@ -183,6 +191,7 @@ class Board:
             call.ended_at = at
         if call.ended_at is not None:
             self._register.bury(call)
+            self._register.forget_before(at)
 
     def _go_blind(self, at: datetime) -> None:
         self._blind_since = self._blind_since or at
@@ -210,13 +219,6 @@ def _observe_caller_id(call: Call, leg: Leg, event: NewCallerid) -> None:
     leg.caller_id_num = leg.caller_id_num or event.caller_id_num
     if call.answered_at is None and event.caller_id_name is not None and leg.placed:
         leg.caller_id_name = event.caller_id_name
-
-
-def _observe_bridge_leave(call: Call, leg: Leg, event: BridgeLeave) -> None:
-    if leg.bridge == event.bridge:
-        leg.bridge = None
-    if call.leaver is None and leg.said is Presence.TALKING:
-        call.leaver = leg.uniqueid
 
 
 def _observe_recording(call: Call, event: VarSet, facts: list[AnyFact]) -> None:

@@ -40,6 +40,13 @@ class Phase(StrEnum):
     ENDED = "ended"
 
 
+# By names of our own: in Python 3.11 looking a member up in its class costs more than all that is done with it here.
+_TRUNK, _PLUMBING = Role.TRUNK, Role.PLUMBING
+_INCOMING, _OUTGOING, _INTERNAL = Direction
+_NEW, _RINGING, _UP, _TALKING, _ASIDE, _GONE = Presence
+_STATE_RING, _STATE_RINGING, _STATE_UP = ChannelState.RING, ChannelState.RINGING, ChannelState.UP
+
+
 @dataclass(slots=True, eq=False)
 class Leg:
     """One channel. *said* is the presence we last spoke of; all else is what Asterisk said."""
@@ -96,6 +103,7 @@ class Call:
     customer: Leg | None = None
     caller: Leg | None = None
     legs: dict[Uniqueid, Leg] = field(default_factory=dict)
+    linkedids: set[Linkedid] = field(default_factory=set)
     external_number: str | None = None
     phone: str | None = None
     line: str | None = None
@@ -133,14 +141,15 @@ class Call:
     def is_customer_side(self, leg: Leg) -> bool:
         """Whether *leg* is the outside party. A line that the customer's own leg dialled (a forward, a transfer to
         outside) leads to somebody who takes the call, as an operator does."""
-        if leg.role is not Role.TRUNK or self.direction is Direction.INTERNAL:
+        direction = self.direction
+        if leg.role is not _TRUNK or direction is _INTERNAL:
             return False
-        if self.direction is Direction.OUTGOING:
+        if direction is _OUTGOING:
             return self.customer is None or not self._dialled_by(leg, self.customer)
         return leg is self.customer
 
     def is_operator_side(self, leg: Leg) -> bool:
-        return leg.role is not Role.PLUMBING and not self.is_customer_side(leg)
+        return leg.role is not _PLUMBING and not self.is_customer_side(leg)
 
     def callees(self) -> list[Leg]:
         """Those who were to take the call, in the order they came: not its caller, not its customer."""
@@ -189,6 +198,8 @@ class Call:
             half = leg.local_half
             if half is not None and (other := halves.setdefault(half[0], leg.bridge)) != leg.bridge:
                 joined.append((other, leg.bridge))
+        if not rooms:
+            return {}
         for one, two in joined:
             kept, lost = rooms[one], rooms[two]
             rooms = {bridge: kept if room == lost else room for bridge, room in rooms.items()}
@@ -207,53 +218,50 @@ class Call:
             leg = self.legs[uniqueid]
             if self.is_customer_side(leg):
                 theirs[room] = theirs.get(room, 0) + 1
-            elif leg.role is not Role.PLUMBING:
+            elif leg.role is not _PLUMBING:
                 ours[room] = ours.get(room, 0) + 1
-        if self.direction in (Direction.INCOMING, Direction.OUTGOING):
+        if self.direction in (_INCOMING, _OUTGOING):
             return {uid: room in theirs and room in ours for uid, room in rooms.items()}
         return {uid: ours.get(room, 0) > 1 for uid, room in rooms.items()}
 
     def phase(self) -> Phase:
         if self._is_over():
             return Phase.ENDED
-        parties = [leg.said for leg in self.legs.values() if leg.role is not Role.PLUMBING]
-        if Presence.TALKING in parties:
+        parties = [leg.said for leg in self.legs.values() if leg.role is not _PLUMBING]
+        if _TALKING in parties:
             return Phase.TALKING
-        if Presence.RINGING in parties:
+        if _RINGING in parties:
             return Phase.RINGING
         return Phase.WAITING
 
     def _is_over(self) -> bool:
         """The outside party left for good. Before anybody talked, an outgoing call may yet try another line."""
-        match self.direction:
-            case Direction.INCOMING if self.customer is not None:
-                return self.customer.gone_at is not None
-            case Direction.OUTGOING if self.answered_at is not None and self.customer is not None:
-                return self.customer.gone_at is not None
-            case _:
-                return self.is_deserted
+        customer, direction = self.customer, self.direction
+        if customer is None or direction is _INTERNAL or (direction is _OUTGOING and self.answered_at is None):
+            return self.is_deserted
+        return customer.gone_at is not None
 
 
 def presence_of(leg: Leg, talking: bool) -> Presence:
     """Where the party of *leg* is. What a snapshot shows has no history: assume the quieter past."""
     if leg.gone_at is not None:
-        return Presence.GONE
+        return _GONE
     if talking:
-        return Presence.TALKING
+        return _TALKING
     if leg.joined_at is not None:
-        return Presence.ASIDE
-    if leg.state is ChannelState.UP:
-        return Presence.ASIDE if leg.from_snapshot else Presence.UP
-    return Presence.RINGING if leg.state is ChannelState.RINGING else Presence.NEW
+        return _ASIDE
+    if leg.state is _STATE_UP:
+        return _ASIDE if leg.from_snapshot else _UP
+    return _RINGING if leg.state is _STATE_RINGING else _NEW
 
 
 def advance(leg: Leg, state: ChannelState, at: datetime) -> None:
     """Move a channel's state forward, never back: events of one instant come in any order."""
-    if state is ChannelState.RING:
+    if state is _STATE_RING:
         leg.placed = True
-    if state is ChannelState.RINGING and leg.rang_at is None and leg.up_at is None:
+    if state is _STATE_RINGING and leg.rang_at is None and leg.up_at is None:
         leg.rang_at = at
-    if state is ChannelState.UP and leg.up_at is None:
+    if state is _STATE_UP and leg.up_at is None:
         leg.up_at = at
-    if leg.state < state <= ChannelState.UP:
+    if leg.state < state <= _STATE_UP:
         leg.state = state

@@ -7,11 +7,12 @@ one; a call keeps the id of its first channel; two calls with a customer each ar
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterator
 from datetime import datetime, timedelta
 
 from amibridge.ami.events import (
     BridgeEnter,
+    BridgeUniqueid,
     ChannelEvent,
     DialBegin,
     DialEnd,
@@ -25,8 +26,12 @@ from amibridge.calls.numbering import Numbering, endpoint_of
 from amibridge.calls.record import CallId
 from amibridge.calls.summary import brief_of
 
-TOMBSTONE = timedelta(minutes=15)
-"""How long an ended call is remembered, so that its late events find it."""
+LATE = timedelta(seconds=10)
+"""How long a call is remembered after its end, so that its late events find it. They are milliseconds late; what is
+remembered costs 4 kB a call."""
+
+LINGERING = timedelta(minutes=15)
+"""How long, if some of its channels have not hung up."""
 
 
 class Register:
@@ -37,7 +42,9 @@ class Register:
         self._numbering = numbering
         self._by_leg: dict[Uniqueid, Call] = {}
         self._by_linkedid: dict[Linkedid, Call] = {}
+        self._in_bridge: dict[BridgeUniqueid, dict[Uniqueid, None]] = {}
         self._ended: deque[Call] = deque()
+        self._lingering: deque[Call] = deque()
 
     def find(self, uniqueid: Uniqueid | None) -> Call | None:
         return None if uniqueid is None else self._by_leg.get(uniqueid)
@@ -54,8 +61,11 @@ class Register:
         leg = call.legs[event.uniqueid]
         if leg.linkedid != event.linkedid:
             leg.linkedid = event.linkedid
-            other = self._by_linkedid.setdefault(event.linkedid, call)
-            call = self._merge(call, other, event.at, facts)
+            other = self._by_linkedid.get(event.linkedid)
+            if other is None:
+                self._carry(call, event.linkedid)
+            else:
+                call = self._merge(call, other, event.at, facts)
         return call, leg
 
     def seat_dialled(self, event: DialBegin | DialEnd, facts: list[AnyFact]) -> tuple[Call, Leg]:
@@ -69,11 +79,24 @@ class Register:
     def seat_in_bridge(self, event: BridgeEnter, facts: list[AnyFact]) -> tuple[Call, Leg]:
         """The leg that enters; whoever shares a conversation shares the call, whatever their Linkedids still say."""
         call, leg = self.seat(event, facts)
+        self.move(leg, event.bridge)
         if event.bridge_type == "basic":
-            for other in self.live():
-                if other is not call and any(mate.bridge == event.bridge for mate in other.legs.values()):
+            for mate in self._in_bridge[event.bridge]:
+                other = self._by_leg[mate]
+                if other is not call and other.ended_at is None:
                     return self._merge(call, other, event.at, facts), leg
         return call, leg
+
+    def move(self, leg: Leg, bridge: BridgeUniqueid | None) -> None:
+        """*leg* is in *bridge* from now on, or in none."""
+        if leg.bridge is not None:
+            mates = self._in_bridge[leg.bridge]
+            mates.pop(leg.uniqueid, None)
+            if not mates:
+                del self._in_bridge[leg.bridge]
+        leg.bridge = bridge
+        if bridge is not None:
+            self._in_bridge.setdefault(bridge, {})[leg.uniqueid] = None
 
     def find_originated(self, event: OriginateResponse) -> Call | None:
         """The call an `OriginateResponse` is about; a failure names only the endpoint, so the oldest that fits."""
@@ -85,24 +108,30 @@ class Register:
 
     def take_up(self, call: Call) -> None:
         """Register a call that an earlier run of us knew; a snapshot will seat its channels."""
-        self._by_linkedid[Linkedid(call.id.partition(":")[2])] = call
+        self._carry(call, Linkedid(call.id.partition(":")[2]))
 
     def bury(self, call: Call) -> None:
         """*call* is over: remember it for a while."""
         self._ended.append(call)
 
     def remembered(self) -> int:
-        return len(self._by_leg) + len(self._by_linkedid)
+        return len(self._by_leg) + len(self._by_linkedid) + len(self._in_bridge)
 
     def forget_before(self, now: datetime) -> None:
-        while self._ended and (ended_at := self._ended[0].ended_at) and now - ended_at > TOMBSTONE:
-            self._forget(self._ended.popleft())
+        """Forget the calls that ended long before *now*."""
+        for call in _over(self._ended, now - LATE):
+            if call.is_deserted:
+                self._forget(call)
+            else:
+                self._lingering.append(call)
+        for call in _over(self._lingering, now - LINGERING):
+            self._forget(call)
 
     def _seat_new(self, event: ChannelEvent) -> tuple[Call, Leg]:
         call = self._by_linkedid.get(event.linkedid)
         if call is None:
             call = Call(id=CallId(f"{self._host}:{event.linkedid}"), began_at=event.at)
-            self._by_linkedid[event.linkedid] = call
+            self._carry(call, event.linkedid)
         role, extension = self._numbering.role_of(event.channel, None)
         leg = Leg(event.uniqueid, event.channel, event.linkedid, role, extension, began_at=event.at)
         call.legs[event.uniqueid] = leg
@@ -126,28 +155,37 @@ class Register:
             if leg.said in (Presence.TALKING, Presence.ASIDE):
                 # He talked, but not with this call's customer.
                 leg.said, leg.joined_at = Presence.UP, None
-        for linkedid in _linkedids(lost, lost.legs.values()):
-            self._by_linkedid[linkedid] = kept
+        for linkedid in lost.linkedids:
+            self._carry(kept, linkedid)
+        lost.linkedids.clear()
         kept.recordings.extend(path for path in lost.recordings if path not in kept.recordings)
         kept.click_to_call = kept.click_to_call or lost.click_to_call
         kept.complete = kept.complete and lost.complete
         return kept
 
+    def _carry(self, call: Call, linkedid: Linkedid) -> None:
+        """Channels with *linkedid* belong to *call* from now on."""
+        self._by_linkedid[linkedid] = call
+        call.linkedids.add(linkedid)
+
     def _forget(self, call: Call) -> None:
-        for uniqueid in call.legs:
+        for uniqueid, leg in call.legs.items():
+            self.move(leg, None)
             self._by_leg.pop(uniqueid, None)
-        for linkedid in [linkedid for linkedid, known in self._by_linkedid.items() if known is call]:
-            del self._by_linkedid[linkedid]
+        for linkedid in call.linkedids:
+            self._by_linkedid.pop(linkedid, None)
+
+
+def _over(ended: deque[Call], before: datetime) -> Iterator[Call]:
+    """Take out, oldest first, the calls that ended *before*."""
+    while ended and (ended_at := ended[0].ended_at) and ended_at < before:
+        yield ended.popleft()
 
 
 def _outranks(one: Call, two: Call) -> bool:
     if (one.customer is None) != (two.customer is None):
         return one.customer is not None
     return one.began_at < two.began_at
-
-
-def _linkedids(call: Call, legs: Iterable[Leg]) -> set[Linkedid]:
-    return {leg.linkedid for leg in legs} | {Linkedid(call.id.partition(":")[2])}
 
 
 def _was_originated_at(call: Call, endpoint: str) -> bool:

@@ -49,7 +49,8 @@ def observe_snapshot(register: Register, snapshot: ChannelSnapshot, left_at: dat
     for call in register.live():
         missing = [leg for leg in call.legs.values() if leg.gone_at is None and leg.uniqueid not in alive]
         for leg in missing:
-            leg.gone_at, leg.bridge = left_at, None
+            leg.gone_at = left_at
+            register.move(leg, None)
         if missing:
             call.complete = False
             call.note("a part of it left unseen")
@@ -72,7 +73,7 @@ def _observe_shown(register: Register, channel: CoreShowChannel, at: datetime, f
         if not call.resumed:
             call.note("first seen when it was already under way")
     advance(leg, channel.state, at)
-    leg.bridge = channel.bridge
+    register.move(leg, channel.bridge)
 
 
 def _begin_again(start: CallStarted) -> Call:

@@ -61,7 +61,9 @@ def record_of(call: Call) -> CallRecord:
 
 
 def _caller_name(call: Call) -> str | None:
-    leg = {Direction.INCOMING: call.customer, Direction.INTERNAL: call.caller}.get(call.direction or Direction.OUTGOING)
+    if call.direction is Direction.OUTGOING:
+        return call.caller_name
+    leg = call.customer if call.direction is Direction.INCOMING else call.caller
     return call.caller_name if leg is None else shown(leg.caller_id_name) or call.caller_name
 
 

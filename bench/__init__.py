@@ -1,0 +1,1 @@
+"""How fast amibridge is, on this machine, beside stock panoramisk. It reports and judges nothing: see `make bench`."""

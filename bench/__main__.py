@@ -1,0 +1,80 @@
+"""`python -m bench`: what amibridge costs and how quick it is, on this machine. Tables on stdout, or JSON."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import sys
+from collections.abc import Sequence
+
+from bench import parse, popup, report, soak
+
+BENCHES = ("parse", "popup", "soak")
+BY_DEFAULT = ("parse", "popup")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    args = _parser().parse_args(argv)
+    benches = args.benches or BY_DEFAULT
+    machine = report.this_machine()
+    _say(args, report.machine_lines(machine))
+    rows: dict[str, Sequence[report.Row]] = {}
+    if "parse" in benches:
+        rows["parse"] = parsed = list(parse.measure(rounds=args.rounds))
+        _say(args, report.parse_lines(parsed))
+    if "popup" in benches:
+        rows["popup"] = told = asyncio.run(_popups(args))
+        _say(args, report.popup_lines(told))
+    if "soak" in benches:
+        rows["soak"] = soaked = list(soak.measure(args.events))
+        _say(args, report.soak_lines(soaked))
+    if args.json:
+        print(report.as_json(machine, rows))
+    return 0
+
+
+async def _popups(args: argparse.Namespace) -> list[popup.PopupRow]:
+    return [row async for row in popup.measure(args.rates, seconds=args.seconds, dsn=args.dsn)]
+
+
+def _say(args: argparse.Namespace, lines: Sequence[str]) -> None:
+    if not args.json:
+        print("\n".join([*lines, ""]), flush=True)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__, allow_abbrev=False)
+    parser.add_argument(
+        "benches", nargs="*", type=_bench, metavar="BENCH", help="parse, popup or soak (default: parse popup)"
+    )
+    parser.add_argument("--json", action="store_true", help="one JSON object instead of tables")
+    parser.add_argument("--rounds", type=int, default=parse.ROUNDS, metavar="N", help="of parse (default: %(default)s)")
+    parser.add_argument(
+        "--rates",
+        type=float,
+        nargs="+",
+        default=popup.RATES,
+        metavar="X",
+        help="calls a second of popup (default: 5 48)",
+    )
+    parser.add_argument(
+        "--seconds", type=float, default=popup.SECONDS, metavar="X", help="of popup at each rate (default: %(default)g)"
+    )
+    parser.add_argument(
+        "--dsn", help="PostgreSQL on which popup may make a database (default: one of the daemon's own)"
+    )
+    parser.add_argument("--events", type=int, default=soak.EVENTS, metavar="N", help="of soak (default: %(default)s)")
+    return parser
+
+
+def _bench(word: str) -> str:
+    if word not in BENCHES:
+        raise argparse.ArgumentTypeError(f"there are {', '.join(BENCHES)}")
+    return word
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        sys.exit(130)

@@ -1,0 +1,133 @@
+"""The figures as a table for people or as JSON, the machine they were taken on first."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import importlib.util
+import json
+import os
+import platform
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+
+from bench.parse import SUBSCRIPTIONS, ParseRow
+from bench.popup import PopupRow
+from bench.soak import SoakRow
+
+PARSE_AIM = 5
+
+SYNCS = 200
+
+Row = ParseRow | PopupRow | SoakRow
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """*sync_p50*, *sync_p99*: milliseconds until 8 kB are safe on the disk of the temporary folder, where a private
+    database lies. *extras*: packages that the daemon does not ask for, and that its memory holds all the same."""
+
+    python: str
+    system: str
+    cores: int
+    panoramisk: str
+    uvloop: str
+    sync_p50: float
+    sync_p99: float
+    extras: Sequence[str]
+
+
+def this_machine() -> Machine:
+    taken = sorted(_syncs())
+    return Machine(
+        python=f"{platform.python_implementation()} {platform.python_version()}",
+        system=f"{platform.system()} {platform.machine()}",
+        cores=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,
+        panoramisk=importlib.metadata.version("panoramisk"),
+        uvloop=importlib.metadata.version("uvloop") if importlib.util.find_spec("uvloop") else "none",
+        sync_p50=taken[SYNCS // 2],
+        sync_p99=taken[SYNCS * 99 // 100],
+        extras=[name for name in ("rich",) if importlib.util.find_spec(name)],  # structlog loads it when it is there
+    )
+
+
+def as_json(machine: Machine, rows: Mapping[str, Sequence[Row]]) -> str:
+    return json.dumps({"machine": asdict(machine), **{name: [asdict(row) for row in of] for name, of in rows.items()}})
+
+
+def machine_lines(machine: Machine) -> list[str]:
+    lines = [
+        f"{machine.python}, {machine.cores} cores, {machine.system}, uvloop {machine.uvloop}, "
+        f"panoramisk {machine.panoramisk}; a write is on disk after {machine.sync_p50:.2f} ms "
+        f"(1 in 100: {machine.sync_p99:.2f})"
+    ]
+    if machine.extras:
+        lines.append(f"not a runtime install: {', '.join(machine.extras)} adds to the daemon's memory")
+    return lines
+
+
+def parse_lines(rows: Sequence[ParseRow]) -> list[str]:
+    table = [("stream", "client", "events", "delivered", "µs/event", "events/s", "x panoramisk")]
+    for row in rows:
+        cells = (f"{row.events}", f"{row.delivered}", f"{row.cpu_us:.2f}", f"{row.events_per_s:,.0f}")
+        table.append((row.stream, row.client, *cells, f"{row.speedup:.1f}"))
+    title = f"PARSE  one client's CPU, {len(SUBSCRIPTIONS)} subscriptions, no socket; median of {rows[0].rounds} rounds"
+    return [title, *_aligned(table, left=2), f"aim: {PARSE_AIM} x panoramisk for parse on the first stream"]
+
+
+def popup_lines(rows: Sequence[PopupRow]) -> list[str]:
+    shown: list[tuple[str, Callable[[PopupRow], str], str]] = [
+        ("calls, events", lambda row: f"{row.calls}, {row.events}", ""),
+        ("enterprises, a host each", lambda row: f"{row.enterprises}", ""),
+        ("popups measured, lost", lambda row: f"{row.popups}, {row.lost}", "lost 0"),
+        ("calls in the CRM's history", lambda row: f"{row.history}", "all"),
+        ("latency p50, ms", lambda row: _number(row.p50, 2), "2.5"),
+        ("latency p90, ms", lambda row: _number(row.p90, 2), ""),
+        ("latency p99, ms", lambda row: _number(row.p99, 2), "20"),
+        ("latency max, ms", lambda row: _number(row.longest, 2), ""),
+        ("longest stall of the loop, ms", lambda row: f"{row.stall:.1f}", "50"),
+        ("memory, MB", lambda row: _number(row.rss, 1), "64"),
+        ("memory at its peak, MB", lambda row: _number(row.peak, 1), ""),
+        ("daemon's CPU, % of a core", lambda row: _number(row.cpu, 1, 100), ""),
+        ("daemon's CPU, µs/event", lambda row: _number(row.cpu_us_per_event, 1), ""),
+        ("whole machine busy, %", lambda row: _number(row.machine, 0, 100), ""),
+    ]
+    table = [("", *(f"{row.rate:g} calls/s" for row in rows), "aim")]
+    table += [(name, *(cell(row) for row in rows), aim) for name, cell, aim in shown]
+    return ["POPUP  from AMI byte to CRM request, unfiltered events, durable first", *_aligned(table, left=1)]
+
+
+def soak_lines(rows: Sequence[SoakRow]) -> list[str]:
+    table = [("events", "calls", "remembered", "memory, MB", "µs/event")]
+    for row in rows:
+        table.append(
+            (f"{row.events:,}", f"{row.calls:,}", f"{row.remembered}", _number(row.rss, 1), f"{row.cpu_us:.2f}")
+        )
+    return ["SOAK  parse and fold in one process", *_aligned(table, left=0)]
+
+
+def _number(value: float | None, digits: int, times: float = 1) -> str:
+    return "?" if value is None else f"{value * times:.{digits}f}"
+
+
+def _aligned(table: Sequence[Sequence[str]], *, left: int) -> list[str]:
+    """Columns, the first *left* of them flush left."""
+    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+    return [
+        "  ".join(
+            cell.ljust(width) if place < left else cell.rjust(width)
+            for place, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in table
+    ]
+
+
+def _syncs() -> Iterator[float]:
+    with tempfile.TemporaryFile() as file:
+        for _ in range(SYNCS):
+            file.write(bytes(8192))
+            file.flush()
+            begun = time.monotonic()
+            os.fsync(file.fileno())
+            yield (time.monotonic() - begun) * 1000

@@ -1,0 +1,100 @@
+"""The benches count every event, every call and every popup. How long anything took is no test's business."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from amibridge.ami.events import READERS
+from amibridge.sandbox.library import TRACES
+from amibridge.sandbox.pbx_score import read_score
+from bench import parse, popup, report, soak
+from bench.__main__ import main
+from bench.crm import Ring
+
+QUEUE = TRACES / "asterisk22" / "i_queue_second_member.ami"
+DIRECT = "a_inbound_answered_caller_hangup"
+
+
+def named(trace: Path, *names: str) -> int:
+    """How many events of these names are in the trace; of any name without."""
+    wanted = "|".join(names) if names else r"\w+"
+    return len(re.findall(rf"^Event: (?:{wanted})\r$".encode(), trace.read_bytes(), re.MULTILINE))
+
+
+def pieces(trace: Path, size: int) -> list[bytes]:
+    content = trace.read_bytes()
+    return [content[start : start + size] for start in range(0, len(content), size)]
+
+
+@pytest.mark.parametrize("size", [700, parse.CHUNK])
+def test_panoramisk_is_handed_every_event_it_subscribed_to(size: int) -> None:
+    assert parse.panoramisk(pieces(QUEUE, size)) == named(QUEUE, *parse.SUBSCRIPTIONS) > 100
+
+
+def test_what_panoramisk_is_asked_for_we_fold() -> None:
+    assert len(set(parse.SUBSCRIPTIONS)) == 12
+    assert {name.encode() for name in parse.SUBSCRIPTIONS} <= READERS.keys()
+
+
+def test_parse_reports_each_client_on_each_stream() -> None:
+    streams = [QUEUE, TRACES / "asterisk22" / f"{DIRECT}.ami"]
+    rows = list(parse.measure(streams, rounds=2, least=0))
+    assert [(row.stream, row.client) for row in rows] == [
+        (f"asterisk22/{stream.stem}", client) for stream in streams for client in parse.CLIENTS
+    ]
+    for row in rows:
+        replies = 2  # to the login and to the logoff of whoever recorded it
+        assert row.events == named(TRACES / f"{row.stream}.ami") + replies
+        assert 0 < row.delivered < row.events
+        assert (row.speedup == 1) is (row.client == "panoramisk")
+    assert len(report.parse_lines(rows)) == len(rows) + 3
+
+
+def test_a_client_that_breaks_is_no_result(tmp_path: Path) -> None:
+    with pytest.raises(RuntimeError, match="panoramisk ended with exit code 1"):
+        list(parse.measure([tmp_path / "missing.ami"], rounds=1, least=0))
+
+
+@pytest.mark.system
+@pytest.mark.slow
+async def test_popup_counts_every_call_and_loses_none(server: str) -> None:
+    rows = [row async for row in popup.measure([4], seconds=2, warm_up=0, repertoire=[DIRECT], dsn=server)]
+    (row,) = rows
+    assert row.enterprises == 2
+    assert (row.calls, row.popups, row.lost, row.history) == (8, 8, 0, 8)
+    assert row.events == 8 * len(read_score(TRACES / "asterisk22" / f"{DIRECT}.ami").notes)
+    times = [row.p50, row.p90, row.p99, row.longest]
+    assert times == sorted(time for time in times if time is not None and time > 0)
+    assert re.fullmatch(r"popups measured, lost +8, 0 +lost 0", report.popup_lines(rows)[4])
+    assert json.loads(report.as_json(report.this_machine(), {"popup": rows}))["popup"][0]["lost"] == 0
+
+
+def test_a_popup_that_never_came_is_lost_and_one_of_the_warm_up_is_not_counted() -> None:
+    twice, never = Ring("pbx0:1.1", "101"), Ring("pbx0:1.2", "102")
+    sent = {twice: [9.0, 11.0, 12.0], never: [13.0]}
+    opened = {twice: [9.5, 11.25]}
+    assert popup.latencies(sent, opened, since=10.0) == ([250.0], 2)
+
+
+@pytest.mark.parametrize(("percent", "found"), [(50, 2.0), (75, 3.0), (76, 4.0), (99, 4.0), (100, 4.0)])
+def test_a_percentile_is_a_latency_that_was_measured(percent: int, found: float) -> None:
+    assert popup.percentile([1.0, 2.0, 3.0, 4.0], percent) == found
+    assert popup.percentile([], percent) is None
+
+
+def test_soak_plays_calls_of_their_own_and_the_board_forgets_them() -> None:
+    rows = list(soak.measure(2_000, QUEUE))
+    assert [(row.events, row.calls) for row in rows] == [(number * 200, number) for number in range(1, 11)]
+    assert len({row.remembered for row in rows}) == 1, "the last call, whichever it is"
+
+
+@pytest.mark.parametrize(("word", "said"), [("pars", "there are parse, popup, soak"), ("--round", "--round")])
+def test_an_unknown_word_is_refused(word: str, said: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stop:
+        main([word])
+    assert stop.value.code == 2
+    assert said in capsys.readouterr().err
