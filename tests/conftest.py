@@ -6,6 +6,7 @@ from urllib.parse import urlsplit
 
 import asyncpg
 import pytest
+from pytest_asyncio.plugin import PytestAsyncioFunction
 
 from amibridge.store.db import open_pool
 from amibridge.store.embedded import open_embedded
@@ -17,6 +18,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if "server" in getattr(item, "fixturenames", ()):
             item.add_marker("postgres")
+        if isinstance(item, PytestAsyncioFunction):
+            item.add_marker("io")
 
 
 @pytest.fixture(scope="session")
