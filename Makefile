@@ -38,14 +38,19 @@ demo: install ## PBX, CRM and bridge on this machine; DEMO_ARGS=--once plays all
 	@echo "==> starting the demo: $(BIN)/amibridge demo $(DEMO_ARGS)" >&2
 	@exec $(BIN)/amibridge demo $(DEMO_ARGS)
 
-test: dev ## all tests; PYTEST_ARGS="-k board -x" for some
-	$(BIN)/python -m pytest $(PYTEST_ARGS)
+# More workers than four and the machine is measured instead of us.
+WORKERS ?= -n auto --maxprocesses 4 --dist worksteal
 
-# What needs no PostgreSQL and no daemon.
-PURE_TESTS := $(wildcard tests/ami tests/calls tests/retailcrm tests/delivery tests/house tests/cli tests/test_*.py)
+test: dev ## all tests; PYTEST_ARGS="-k board -x" for some, WORKERS= for one after another
+	$(BIN)/python -m pytest -q $(WORKERS) $(PYTEST_ARGS)
 
-pure: dev ## the tests that need no database, in seconds
-	$(BIN)/python -m pytest -m "not postgres and not system and not slow" $(PURE_TESTS) $(PYTEST_ARGS)
+PURE := -p no:xdist -m "not io and not slow" --hypothesis-profile=quick --ignore=tests/retailcrm/test_client.py
+PURE_TESTS := tests/calls tests/ami/test_wire.py tests/ami/test_events.py tests/ami/test_session.py \
+  tests/ami/test_actions.py tests/retailcrm tests/delivery/test_plan.py tests/delivery/test_policy.py \
+  tests/delivery/test_standing.py
+
+pure: dev ## the pure half, where calls are understood: no socket, no database, in seconds
+	$(BIN)/python -m pytest -q $(PURE) $(PURE_TESTS) $(PYTEST_ARGS)
 
 PURE_CORE := amibridge/ami/wire.py,amibridge/ami/events.py,amibridge/ami/actions.py,amibridge/ami/session.py,amibridge/calls/*
 PURE_CORE := $(PURE_CORE),amibridge/enterprises.py,amibridge/retailcrm/re*.py,amibridge/retailcrm/hooks.py,amibridge/delivery/policy.py

@@ -1,17 +1,22 @@
+"""Databases for tests, and what each test needs. Imports stand where they are used: the pure half is quick."""
+
 from __future__ import annotations
 
 import os
 from collections.abc import AsyncIterator
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-import asyncpg
 import pytest
+from hypothesis import settings
 from pytest_asyncio.plugin import PytestAsyncioFunction
 
-from amibridge.store.db import open_pool
-from amibridge.store.embedded import open_embedded
-from amibridge.store.migrations import migrate
-from tests.databases import new_database
+from tests.corpus import Trace
+
+if TYPE_CHECKING:
+    import asyncpg
+
+settings.register_profile("quick", max_examples=15)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -20,11 +25,18 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker("postgres")
         if isinstance(item, PytestAsyncioFunction):
             item.add_marker("io")
+        values = (
+            item.callspec.params.values() if isinstance(item, pytest.Function) and hasattr(item, "callspec") else ()
+        )
+        if any(isinstance(value, Trace) and not value.is_quick for value in values):
+            item.add_marker("slow")
 
 
 @pytest.fixture(scope="session")
 async def server(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[str]:
     """The DSN of a server on which databases may be made: AMIBRIDGE_TEST_DSN, else a private one."""
+    from amibridge.store.embedded import open_embedded
+
     given = os.environ.get("AMIBRIDGE_TEST_DSN")
     if given:
         yield given
@@ -36,6 +48,9 @@ async def server(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[str]
 @pytest.fixture(scope="session")
 async def template(server: str) -> AsyncIterator[str]:
     """The name of a database with all our tables and no rows, to be copied."""
+    from amibridge.store.migrations import migrate
+    from tests.databases import new_database
+
     async with new_database(server) as dsn:
         await migrate(dsn)
         yield urlsplit(dsn).path.removeprefix("/")
@@ -44,11 +59,15 @@ async def template(server: str) -> AsyncIterator[str]:
 @pytest.fixture
 async def dsn(server: str, template: str) -> AsyncIterator[str]:
     """A database of the test's own."""
+    from tests.databases import new_database
+
     async with new_database(server, template) as dsn:
         yield dsn
 
 
 @pytest.fixture
 async def pool(dsn: str) -> AsyncIterator[asyncpg.Pool]:
+    from amibridge.store.db import open_pool
+
     async with open_pool(dsn) as pool:
         yield pool

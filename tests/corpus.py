@@ -10,6 +10,16 @@ import amibridge.sandbox
 
 ROOTS = (Path(amibridge.sandbox.__path__[0]) / "traces", Path(__file__).parent / "traces")
 
+QUICK = frozenset(
+    ("asterisk22", kind)
+    for kind in (
+        "a_inbound_answered_caller_hangup", "c_inbound_noanswer_timeout", "d_inbound_caller_abandons",
+        "e_inbound_busy", "h_ringgroup_102_answers", "i_queue_second_member", "k_outbound_answered_caller_hangup",
+        "l2_outbound_noanswer", "m_internal_answered", "n1_blind_refer", "p1_originate_answered",
+    )
+) | {("asterisk16-chan_sip", "a_inbound_answered_caller_hangup")}  # fmt: skip
+"""One of each everyday kind: enough to see in seconds that something is broken. All the others count as slow."""
+
 SAME_CALLS_AS = {"asterisk22-tracker": "asterisk22"}
 """Traces of the same moments seen through a server-side filter: the truth lies with the unfiltered ones."""
 
@@ -20,6 +30,10 @@ class Trace:
     kind: str
     path: Path
     truth: Path
+
+    @property
+    def is_quick(self) -> bool:
+        return (self.stack, self.kind) in QUICK
 
     def __str__(self) -> str:
         return f"{self.stack}/{self.kind}"

@@ -21,12 +21,12 @@ class Rate:
 
 
 RATES: Mapping[LimitClass, Rate] = {
-    LimitClass.TELEPHONY: Rate(10, timedelta(milliseconds=312.5)),
+    LimitClass.TELEPHONY: Rate(8, timedelta(milliseconds=250)),
     LimitClass.ORDINARY: Rate(2, timedelta(milliseconds=250)),
 }
-"""32/s and 8/s where RetailCRM allows 40/s and 10/s. Four telephony windows (five ordinary ones) make 1.25 s, so even
-requests whose ways differ by 250 ms never arrive as more than 40 (10) in a second; and a group of phones that start
-to ring together is still announced without a wait."""
+"""32/s and 8/s where RetailCRM allows 40/s and 10/s: the rest is for requests that were on their way when a second
+began, of which a lane has at most seven, so no delay on the way makes more than 40 of them arrive in a second. Even if
+there were more, five windows make 1.25 s: ways that differ by 250 ms never bring more than 40 (10) into a second."""
 
 
 class RateWindow:

@@ -104,6 +104,7 @@ class TestFilter:
         text = raw.decode("utf-8", "replace") + "\r\n"
         return self.FILTER.search(text) is not None
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("trace", TRACES, ids=str)
     def test_it_lets_through_what_we_fold_and_nothing_else(self, trace: Trace) -> None:
         for raw in Framer().feed(read_bytes(trace.path)):

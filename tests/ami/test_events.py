@@ -206,6 +206,7 @@ def test_known(value: str | None, meant: str | None) -> None:
     assert known(value) == meant
 
 
+@pytest.mark.slow
 def test_every_event_of_every_trace_that_is_folded_can_be_read() -> None:
     read = 0
     for trace in TRACES:

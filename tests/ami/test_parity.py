@@ -45,6 +45,7 @@ def as_stock_shows(wire: bytes, message: Message) -> dict[str, object]:
     return shown
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("trace", TRACES, ids=str)
 def test_the_same_events_with_the_same_headers(trace: Trace) -> None:
     raw = read_bytes(trace.path)

@@ -51,6 +51,7 @@ def complete(action_id: str = "7") -> bytes:
 
 
 class TestPieces:
+    @pytest.mark.slow
     @pytest.mark.parametrize("trace", ALL, ids=str)
     def test_byte_by_byte_is_the_same(self, trace: Trace) -> None:
         raw = read_bytes(trace.path)
@@ -70,6 +71,7 @@ class TestPieces:
         raw = read_bytes(trace.path)
         assert received_in(in_sizes(raw, [1460, 1, 2920, 577])) == received_in([raw])
 
+    @pytest.mark.slow
     @settings(deadline=None, max_examples=60)
     @given(trace=st.sampled_from(ALL[:12]), sizes=st.lists(st.integers(1, 5000), min_size=1, max_size=20))
     def test_any_sizes_are_the_same(self, trace: Trace, sizes: list[int]) -> None:
@@ -187,6 +189,7 @@ class TestGarbage:
         assert [type(one) for one in received] == [Hangup, Hangup]
         assert session.garbled == counted
 
+    @pytest.mark.slow
     @settings(max_examples=200)
     @given(st.lists(st.one_of(st.binary(max_size=200), st.sampled_from([hangup(), item("a"), complete(), GREETING]))))
     def test_any_bytes_at_all_raise_nothing(self, pieces: list[bytes]) -> None:
@@ -194,6 +197,7 @@ class TestGarbage:
         for piece in pieces:
             session.receive_data(piece, NOON)
 
+    @pytest.mark.slow
     @settings(max_examples=300)
     @given(place=st.integers(0, len(hangup()) - 5), byte=st.integers(0, 255))
     def test_a_changed_byte_never_costs_the_next_event(self, place: int, byte: int) -> None:

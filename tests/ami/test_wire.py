@@ -20,6 +20,7 @@ def framed(pieces: Iterable[bytes]) -> list[bytes]:
     return [message for piece in pieces for message in framer.feed(piece)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("trace", SMALLEST, ids=str)
 def test_a_cut_at_any_byte_changes_nothing(trace: Trace) -> None:
     raw = read_bytes(trace.path)

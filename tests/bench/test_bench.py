@@ -40,6 +40,7 @@ def test_what_panoramisk_is_asked_for_we_fold() -> None:
     assert {name.encode() for name in parse.SUBSCRIPTIONS} <= READERS.keys()
 
 
+@pytest.mark.slow
 def test_parse_reports_each_client_on_each_stream() -> None:
     streams = [QUEUE, TRACES / "asterisk22" / f"{DIRECT}.ami"]
     rows = list(parse.measure(streams, rounds=2, least=0))
@@ -54,6 +55,7 @@ def test_parse_reports_each_client_on_each_stream() -> None:
     assert len(report.parse_lines(rows)) == len(rows) + 3
 
 
+@pytest.mark.slow
 def test_a_client_that_breaks_is_no_result(tmp_path: Path) -> None:
     with pytest.raises(RuntimeError, match="panoramisk ended with exit code 1"):
         list(parse.measure([tmp_path / "missing.ami"], rounds=1, least=0))

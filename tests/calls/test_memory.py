@@ -63,6 +63,7 @@ def test_a_call_with_a_channel_that_never_hung_up_is_remembered_longer() -> None
     assert board.remembered() == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", [Newchannel, BridgeEnter, Hangup])
 def test_an_event_costs_the_same_however_many_calls_live(kind: type[AmiEvent]) -> None:
     costs = [steps(crowd, kind) for crowd in (1, 40)]

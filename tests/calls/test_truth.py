@@ -92,6 +92,7 @@ def test_one_verdict_per_call_and_none_without_a_beginning(trace: Trace) -> None
     assert len({fact.key for fact in facts}) == len(facts)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("trace", [trace for trace in TRACES if trace.kind == LOAD], ids=str)
 def test_load_trace(trace: Trace) -> None:
     """480 calls in 13 s, all from a trunk and out through it again: forwarded calls, each with numbers of its own."""

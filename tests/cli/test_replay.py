@@ -138,6 +138,7 @@ class TestRecords:
             assert record["call_id"].startswith("pbx:")
             assert (record["outcome"] == "answered") == (record["reason"] is None)
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("one", [one for one in TRACES if one.kind == LOAD], ids=str)
     def test_hundreds_of_calls_at_once(self, amibridge: Amibridge, one: Trace) -> None:
         records = told(amibridge("replay", one.path))

@@ -1,21 +1,29 @@
+"""A CRM and our way to it. Imported where they are used: the tests of pure modules beside do without aiohttp."""
+
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from typing import TYPE_CHECKING
 
 import pytest
 
-from amibridge.retailcrm.client import CrmSettings, RetailCrm, open_crm
-from tests.delivery.scripted_crm import ScriptedCrm
+if TYPE_CHECKING:
+    from amibridge.retailcrm.client import RetailCrm
+    from tests.delivery.scripted_crm import ScriptedCrm
 
 
 @pytest.fixture
 async def crm() -> AsyncIterator[RetailCrm]:
+    from amibridge.retailcrm.client import CrmSettings, open_crm
+
     async with open_crm(CrmSettings()) as crm:
         yield crm
 
 
 @pytest.fixture
 def scripted() -> ScriptedCrm:
+    from tests.delivery.scripted_crm import ScriptedCrm
+
     return ScriptedCrm()
 
 

@@ -527,3 +527,8 @@ async def test_a_request_cancelled_by_a_library_is_a_failure_of_the_lane(
         await live()
     assert failure.group_contains(RuntimeError, match="nobody in charge")
     assert table.verdicts == {}
+
+
+def test_a_lane_has_no_more_requests_on_their_way_than_the_limits_reckon_with() -> None:
+    """See `retailcrm.limits.RATES` and its tests: with more, a slow network could bring too many into one second."""
+    assert lane_module.POPUPS_IN_FLIGHT + 1 <= 7

@@ -379,4 +379,4 @@ class Lanes(RuleBasedStateMachine):
 
 
 Lanes.TestCase.settings = settings(max_examples=200, stateful_step_count=40, deadline=None)
-TestLanes = Lanes.TestCase
+TestLanes = pytest.mark.slow(Lanes.TestCase)

@@ -8,9 +8,12 @@ import sys
 import zipfile
 from pathlib import Path
 
+import pytest
+
 from tests.house.source import ROOT
 
 
+@pytest.mark.slow
 def test_a_wheel_holds_all_that_we_read_at_run_time(tmp_path: Path) -> None:
     source = tmp_path / "source"  # a build leaves things behind, and takes along what an earlier one left
     for name in ("amibridge", "alembic", "tests"):

@@ -30,6 +30,7 @@ from amibridge.retailcrm.errors import CrmBroken, CrmBusy, CrmError, CrmLockedOu
 from amibridge.retailcrm.limits import Rate
 from amibridge.retailcrm.replies import CallEventReply, CredentialsReply
 from amibridge.retailcrm.requests import EventType, LimitClass, call_event, credentials, settings
+from tests.retailcrm.mocked import scripted_fixture as scripted_fixture
 from tests.retailcrm.samples import KEY
 
 EVENT = call_event(type=EventType.IN, phone="+79161234567", codes=["101"])

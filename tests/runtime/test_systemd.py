@@ -63,6 +63,7 @@ def test_a_supervisor_that_is_gone_is_a_line_and_no_error(tmp_path: Path) -> Non
     assert [line["event"] for line in lines] == ["systemd_not_told"]
 
 
+@pytest.mark.slow
 def test_a_supervisor_that_does_not_read_cannot_stop_us(supervisor: tuple[socket.socket, str]) -> None:
     _, address = supervisor
     with capture_logs() as lines:

@@ -54,6 +54,7 @@ def test_an_event_that_is_late_on_the_wire_is_not_played_before_its_turn(tmp_pat
     assert [note.at for note in notes] == pytest.approx([0.0, 2.5, 2.5])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("trace", TRACES, ids=str)
 def test_every_trace_has_a_score_in_order(trace: Trace) -> None:
     score = read_score(trace.path)

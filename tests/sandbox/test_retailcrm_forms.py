@@ -139,6 +139,7 @@ def test_a_full_form_is_accepted(name: str) -> None:
     assert accepted(read, value)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", FORMS)
 def test_model_and_contract_agree_on_every_small_change(name: str) -> None:
     value, read = FORMS[name]

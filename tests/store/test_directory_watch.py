@@ -148,7 +148,9 @@ async def test_its_connection_is_given_back(dsn: str) -> None:
             async with watching(Directory(pool, KEYRING)):
                 assert len(await listeners(pool)) == 1
         await until(lambda: pool.get_size() == pool.get_idle_size())
-        assert await listeners(pool) == []
+        async with asyncio.timeout(20):
+            while await listeners(pool):  # a backend sees that its client has gone a moment later
+                await asyncio.sleep(0.01)
 
 
 async def test_a_server_that_went_silent_does_not_hold_up_who_stops_watching(dsn: str) -> None:

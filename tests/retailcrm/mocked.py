@@ -18,8 +18,8 @@ class _Response(aiohttp.ClientResponse):
         super().__init__(*args, **kwargs)
 
 
-@pytest.fixture
-def scripted(monkeypatch: pytest.MonkeyPatch) -> Iterator[aioresponses]:
+@pytest.fixture(name="scripted")
+def scripted_fixture(monkeypatch: pytest.MonkeyPatch) -> Iterator[aioresponses]:
     """A CRM that answers without a socket: for statuses and failures; everything else needs a real server."""
     if "stream_writer" in inspect.signature(aiohttp.ClientResponse.__init__).parameters:
         monkeypatch.setattr("aioresponses.core.ClientResponse", _Response)
