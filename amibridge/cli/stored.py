@@ -31,7 +31,7 @@ async def open_store(settings: Settings) -> AsyncIterator[asyncpg.Pool]:
             yield pool
     except (DatabaseMissing, EmbeddedUnusable) as error:
         raise CommandFailed(str(error)) from error
-    except (asyncpg.PostgresError, asyncpg.InterfaceError, TimeoutError) as error:
+    except (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, TimeoutError) as error:
         raise CommandFailed(f"the database failed: {str(error) or type(error).__name__}") from error
 
 

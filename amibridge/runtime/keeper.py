@@ -14,7 +14,6 @@ from datetime import timedelta
 from functools import partial
 from typing import NamedTuple
 
-import asyncpg
 import structlog
 
 from amibridge.ami.link import LinkSettings
@@ -23,6 +22,7 @@ from amibridge.enterprises import AmiHost, Enterprise, EnterpriseId, HostName, H
 from amibridge.runtime.follower import Follower
 from amibridge.runtime.supervise import spawn
 from amibridge.runtime.voice import Voice
+from amibridge.store.db import DATABASE_FAILURES
 from amibridge.store.directory import Directory
 from amibridge.store.ledger import Ledger
 from amibridge.store.recorder import FactQueue
@@ -86,7 +86,7 @@ class Keeper:
             async for _ in changes:
                 try:
                     await self._reconcile(tasks)
-                except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+                except DATABASE_FAILURES as error:
                     if readable:
                         log.warning("directory_not_read", reason=str(error) or type(error).__name__)
                     readable = False

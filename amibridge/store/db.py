@@ -34,6 +34,14 @@ CONNECT_TIMEOUT = 10.0
 COMMAND_TIMEOUT = 60.0
 """Seconds. A server that was cut off without a word would otherwise be waited for until TCP gives up, for minutes."""
 
+DATABASE_FAILURES = (
+    OSError,  # TimeoutError is one
+    asyncpg.PostgresError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,  # asyncpg's word for a connection that the server has just begun to end
+)
+"""Whatever a query, or the way to the database, may raise."""
+
 UNHURRIED = timedelta(seconds=COMMAND_TIMEOUT)
 
 CLOSED_WITHIN = 1.0
@@ -148,7 +156,7 @@ async def _patiently(attempt: Callable[[], Awaitable[Result]], patience: timedel
                 said = True
                 log.warning("database_awaited", reason=reason, at_most=patience)
             await asyncio.sleep(AGAIN)
-        except (asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        except DATABASE_FAILURES as error:
             raise DatabaseUnusable(f"the database cannot be used: {error}") from error
         else:
             if said:

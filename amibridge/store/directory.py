@@ -26,7 +26,7 @@ from amibridge.enterprises import Account, AmiHost, Credit, Enterprise, Enterpri
 from amibridge.redact import Secret
 from amibridge.secrets import Keyring, SealBroken
 from amibridge.store.changes import changes
-from amibridge.store.db import load_queries
+from amibridge.store.db import DATABASE_FAILURES, load_queries
 
 if TYPE_CHECKING:
     from asyncpg.pool import PoolConnectionProxy
@@ -128,7 +128,7 @@ class Directory:
                             watched = True
                         yield
                 reason = "the connection was lost"
-            except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError) as error:
+            except DATABASE_FAILURES as error:
                 reason = str(error) or type(error).__name__
             if watched:
                 log.warning("directory_not_watched", reason=reason)

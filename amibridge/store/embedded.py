@@ -23,6 +23,7 @@ from pathlib import Path
 
 import asyncpg
 
+from amibridge.store.db import DATABASE_FAILURES
 from amibridge.store.rootless import NeverWithoutRoot, Runner, find_runner
 
 PORT = 5432
@@ -241,7 +242,7 @@ async def _lets_us_in(process: asyncio.subprocess.Process, dsn: str, home: Path)
     while process.returncode is None:
         try:
             connection = await asyncpg.connect(dsn, timeout=5)
-        except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        except DATABASE_FAILURES as error:
             reason = str(error) or type(error).__name__
         else:
             await connection.close()
@@ -309,7 +310,7 @@ async def _running(home: Path) -> str | None:
     dsn = f"postgresql://amibridge@/amibridge?host={lines[4]}&port={lines[3]}"
     try:
         connection = await asyncpg.connect(dsn, timeout=5)
-    except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):
+    except DATABASE_FAILURES:
         return None
     await connection.close()
     return dsn

@@ -15,7 +15,7 @@ from pathlib import Path
 import asyncpg
 import structlog
 
-from amibridge.store.db import DatabaseUnusable, connect
+from amibridge.store.db import DATABASE_FAILURES, DatabaseUnusable, connect
 
 log = structlog.get_logger()
 
@@ -70,7 +70,7 @@ async def _version(dsn: str) -> str | None:
             return None
         finally:
             await connection.close()
-    except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+    except DATABASE_FAILURES as error:
         raise DatabaseUnusable(f"the database cannot be used: {error}") from error
     return None if found is None else str(found)
 

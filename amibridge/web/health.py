@@ -9,10 +9,10 @@ from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import Any
 
-import asyncpg
 from aiohttp import web
 
 from amibridge.enterprises import HostStanding
+from amibridge.store.db import DATABASE_FAILURES
 from amibridge.store.outbox import Backlog, Outbox
 from amibridge.store.recorder import FactQueue
 from amibridge.web.answers import Handler
@@ -51,7 +51,7 @@ async def _backlogs(outbox: Outbox) -> tuple[Sequence[Backlog], str | None]:
         return await outbox.backlogs(PATIENCE), None
     except TimeoutError:
         return (), f"no answer within {PATIENCE.total_seconds():g} s"
-    except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+    except DATABASE_FAILURES as error:
         return (), str(error) or type(error).__name__
 
 

@@ -18,6 +18,7 @@ from aiohttp import web
 from amibridge.calls.record import CallId
 from amibridge.enterprises import EnterpriseId
 from amibridge.secrets import Keyring, LinkExpired, LinkRefused
+from amibridge.store.db import DATABASE_FAILURES
 from amibridge.store.recordings import CallRecordings, recordings_of_call
 from amibridge.web.answers import Handler, refusal
 
@@ -61,7 +62,7 @@ def serve_recordings(pool: asyncpg.Pool, keyring: Keyring) -> Handler:
         enterprise, _, call = payload.partition("/")
         try:
             found = await recordings_of_call(pool, EnterpriseId(enterprise), CallId(call), within=PATIENCE)
-        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        except DATABASE_FAILURES as error:
             log.warning("recording_not_looked_up", enterprise=enterprise, call=call, reason=str(error) or "no answer")
             return refusal(503, "database_away", "This cannot be looked up at the moment.", AGAIN)
         file = None if found is None else await asyncio.to_thread(find_file, found)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import TypeVar
 from zoneinfo import ZoneInfo
 
 import asyncpg
@@ -22,6 +23,7 @@ from amibridge.delivery.worker import Deliveries
 from amibridge.enterprises import Account, AmiHost, Enterprise, EnterpriseId, HostName
 from amibridge.redact import Secret
 from amibridge.retailcrm.client import RetailCrm
+from amibridge.store.db import DATABASE_FAILURES
 from amibridge.store.ledger import HeardFact, Ledger
 from amibridge.store.outbox import Delivery, Outbox
 from tests.delivery.rows import dialled, ended, rang, record, stopped
@@ -46,6 +48,23 @@ def enterprise(number: str, url: str) -> Enterprise:
     )
 
 
+Result = TypeVar("Result")
+
+CUT_THE_OTHERS = (
+    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+    " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+)
+
+
+async def in_the_end(attempt: Callable[[], Awaitable[Result]]) -> Result:
+    """As the recorder does: a connection that died in the pool is no reason to give up."""
+    async with asyncio.timeout(30):
+        while True:
+            with suppress(*DATABASE_FAILURES):
+                return await attempt()
+            await asyncio.sleep(0.01)
+
+
 class Bench:
     """A recorder made short: facts go into the ledger, its rows to the deliveries, if any run."""
 
@@ -59,20 +78,16 @@ class Bench:
     async def record(self, number: str, *facts: AnyFact) -> list[Delivery]:
         now = datetime.now(UTC)
         heard = [HeardFact(EnterpriseId(number), HostName("pbx"), fact, now) for fact in facts]
-        rows = await self._written(heard)
+        rows = await in_the_end(lambda: Ledger(self.pool).record(heard))
         if self.deliveries is not None:
             self.deliveries.offer(rows)
         return rows
 
-    async def _written(self, heard: list[HeardFact]) -> list[Delivery]:
-        """As the recorder does: a connection that died in the pool is no reason to give up."""
-        while True:
-            with suppress(asyncpg.InterfaceError, asyncpg.PostgresConnectionError, ConnectionError):
-                return await Ledger(self.pool).record(heard)
-
     async def counts(self, number: str) -> dict[str, int]:
-        rows = await self.pool.fetch(
-            "SELECT status, count(*) FROM deliveries WHERE enterprise_id = $1 GROUP BY status", number
+        rows = await in_the_end(
+            lambda: self.pool.fetch(
+                "SELECT status, count(*) FROM deliveries WHERE enterprise_id = $1 GROUP BY status", number
+            )
         )
         return {row["status"]: row["count"] for row in rows}
 
@@ -237,10 +252,7 @@ async def test_verdicts_survive_a_lost_database(bench: Bench, scripted: Scripted
         for i in range(30):
             await bench.record("0001", ended(record(f"pbx:{i}", operators=())))
             if i % 10 == 5:
-                await bench.pool.execute(
-                    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
-                    " WHERE datname = current_database() AND pid <> pg_backend_pid()"
-                )
+                await in_the_end(lambda: bench.pool.execute(CUT_THE_OTHERS))
         counts = await bench.settled("0001")
     assert counts["sent"] == 30
     assert scripted.duplicates == 0

@@ -34,6 +34,7 @@ async def test_a_crm_gone_mad_costs_retries_and_no_call(bridge: Bridge) -> None:
         )
         await until(lambda: len(history.calls) == len(wanted) and not crm.faults, 90)
         assert_history(history, wanted)
+        await until(lambda: len(bridge.log("call_delivered")) == len(wanted), 30)
         assert bridge.log("call_parked") == []
         assert len(bridge.log("crm_in_trouble")) == len(bridge.log("crm_resumed")) >= 1, "said once per change of state"
 
