@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 from pytest_asyncio.plugin import PytestAsyncioFunction
 
 from tests.corpus import Trace
@@ -16,7 +16,10 @@ from tests.corpus import Trace
 if TYPE_CHECKING:
     import asyncpg
 
-settings.register_profile("quick", max_examples=15)
+# How fast an example runs is the machine's affair, and no test's.
+settings.register_profile("whole", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("quick", settings.get_profile("whole"), max_examples=15)
+settings.load_profile("whole")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -72,7 +72,7 @@ class TestPieces:
         assert received_in(in_sizes(raw, [1460, 1, 2920, 577])) == received_in([raw])
 
     @pytest.mark.slow
-    @settings(deadline=None, max_examples=60)
+    @settings(max_examples=60)
     @given(trace=st.sampled_from(ALL[:12]), sizes=st.lists(st.integers(1, 5000), min_size=1, max_size=20))
     def test_any_sizes_are_the_same(self, trace: Trace, sizes: list[int]) -> None:
         raw = read_bytes(trace.path)

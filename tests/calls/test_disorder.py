@@ -115,7 +115,7 @@ def test_the_same_bytes_in_any_pieces_give_the_same_record(trace: Trace) -> None
 
 
 @pytest.mark.slow
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(trace=st.sampled_from(sorted(EVENTS)), seed=st.integers(0, 2**32), loss=st.floats(0, 0.6))
 def test_loss_and_disorder_never_break_the_board(trace: str, seed: int, loss: float) -> None:
     """Any event may be lost, doubled or late: nothing raises, a call gets one verdict and no negative time."""

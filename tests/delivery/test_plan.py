@@ -378,5 +378,5 @@ class Lanes(RuleBasedStateMachine):
         assert set(self.done) == set(range(1, self.next_id))
 
 
-Lanes.TestCase.settings = settings(max_examples=200, stateful_step_count=40, deadline=None)
+Lanes.TestCase.settings = settings(max_examples=200, stateful_step_count=40)
 TestLanes = pytest.mark.slow(Lanes.TestCase)

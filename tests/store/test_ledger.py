@@ -288,7 +288,7 @@ async def test_facts_of_live_calls_are_those_of_the_host_in_the_order_they_were_
     assert await ledger.facts_of_live_calls(EnterpriseId("0789"), PBX) == []
 
 
-@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(facts=st.lists(living, min_size=1, max_size=8, unique_by=lambda fact: without_nul(fact.key)))
 async def test_any_facts_come_back_from_the_table_as_they_were(ledger: Ledger, facts: list[AnyFact]) -> None:
     number = secrets.token_hex(8)
