@@ -13,6 +13,8 @@ from pytest_asyncio.plugin import PytestAsyncioFunction
 
 from tests.corpus import Trace
 
+pytest.register_assert_rewrite("tests.real.office")
+
 if TYPE_CHECKING:
     import asyncpg
 
@@ -20,6 +22,10 @@ if TYPE_CHECKING:
 settings.register_profile("whole", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("quick", settings.get_profile("whole"), max_examples=15)
 settings.load_profile("whole")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--every-stack", action="store_true", help="real calls on every version of Asterisk we have")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

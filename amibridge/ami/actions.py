@@ -10,7 +10,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from amibridge.ami.errors import UnsafeValue
-from amibridge.ami.events import FOLDED_VARIABLES, READERS
+from amibridge.ami.events import CLICK_VARIABLE
+from amibridge.ami.reading import FOLDED_VARIABLES, READERS
 
 UNSAFE = frozenset("\r\n\0")
 
@@ -55,10 +56,14 @@ def originate(
     context: str,
     exten: str,
     caller_id: str,
+    click: str,
     timeout_ms: int = 30_000,
     variables: Iterable[tuple[str, str]] = (),
 ) -> Action:
-    """Ring *channel* and, when it is answered, send it to *exten* in *context*. Answered at once with "queued"."""
+    """Ring *channel* and, when it is answered, send it to *exten* in *context*. Answered at once with "queued".
+
+    *click*: our id of it, which every channel of the call inherits; a failed `OriginateResponse` comes too late for it.
+    """
     return Action(
         "Originate",
         (
@@ -69,7 +74,7 @@ def originate(
             ("CallerID", caller_id),
             ("Timeout", str(timeout_ms)),
             ("Async", "true"),
-            *(("Variable", f"{name}={value}") for name, value in variables),
+            *(("Variable", f"{name}={value}") for name, value in ((f"__{CLICK_VARIABLE}", click), *variables)),
         ),
     )
 

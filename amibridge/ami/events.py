@@ -1,19 +1,15 @@
 """Typed events, named exactly as Asterisk names them; its headers in our snake_case.
 
-Laws: an event type that nobody folds is not decoded; the literal ``<unknown>`` is None; times are aware, from the
-``Timestamp`` header (`timestampevents=yes`), else the moment the bytes arrived.
+Laws: the literal ``<unknown>`` is None; times are aware.
 Source: https://docs.asterisk.org/Latest_API/API_Documentation/AMI_Events/ and recordings of Asterisk 16 and 22.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from enum import IntEnum
 from typing import NewType, TypeAlias
-
-from amibridge.ami.wire import read_message
 
 Uniqueid = NewType("Uniqueid", str)
 Linkedid = NewType("Linkedid", str)
@@ -31,10 +27,6 @@ class ChannelState(IntEnum):
     RINGING = 5
     UP = 6
     BUSY = 7
-
-
-class MalformedMessage(ValueError):
-    """A message names an event we fold but lacks what that event must have: count it and go on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,6 +193,40 @@ class ChannelSnapshot(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class BlindTransfer(Event):
+    """*transferer* has sent the other party to *exten*. An AMI `Redirect` sends no such event."""
+
+    transferer: Uniqueid
+    exten: str
+
+
+@dataclass(frozen=True, slots=True)
+class AttendedTransfer(Event):
+    """*transferer* has joined whom he talked with and whom he consulted. *second*: his channel to the latter, who is
+    known as *consulted*."""
+
+    transferer: Uniqueid
+    second: Uniqueid
+    consulted: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Pickup(ChannelEvent):
+    """The channel's party has taken the call for which *target* rings."""
+
+    target: Uniqueid
+
+
+@dataclass(frozen=True, slots=True)
+class ParkedCall(Event):
+    """*parker*: ``Technology/endpoint`` of who parked, where the parking lot would call back; may be empty."""
+
+    parkee: Uniqueid
+    parker: str
+    space: str
+
+
+@dataclass(frozen=True, slots=True)
 class Tick(Event):
     """Time passed and nothing else happened."""
 
@@ -220,6 +246,10 @@ AmiEvent: TypeAlias = (
     | QueueCallerLeave
     | QueueCallerAbandon
     | OriginateResponse
+    | BlindTransfer
+    | AttendedTransfer
+    | Pickup
+    | ParkedCall
     | FullyBooted
     | Shutdown
     | Connected
@@ -228,162 +258,8 @@ AmiEvent: TypeAlias = (
     | Tick
 )
 
-FOLDED_VARIABLES = ("MIXMONITOR_FILENAME",)
-"""Channel variables whose `VarSet` means something; all others, half of an unfiltered stream, are not decoded."""
+RECORDING_VARIABLE = "MIXMONITOR_FILENAME"
+"""Set by Asterisk when it begins to record: the path of the file."""
 
-Headers: TypeAlias = Mapping[str, str]
-
-
-def parse_event(raw: bytes, received_at: datetime) -> AmiEvent | CoreShowChannel | None:
-    """The event in *raw*, a whole message that begins with ``Event: ``; None if nobody folds its kind.
-
-    Raises `MalformedMessage`.
-    """
-    end = raw.find(b"\r", 7)
-    name = raw[7:end] if end >= 0 else raw[7:]
-    read = READERS.get(name)
-    if read is None or (name == b"VarSet" and not any(mark in raw for mark in _VARIABLE_MARKS)):
-        return None
-    headers = read_message(raw).headers
-    stamp = headers.get("Timestamp")
-    try:
-        at = received_at if stamp is None else datetime.fromtimestamp(float(stamp), UTC)
-        return read(headers, at)
-    except (KeyError, ValueError, OverflowError, OSError) as error:
-        raise MalformedMessage(f"{name.decode('ascii', 'replace')}: {error!r}") from error
-
-
-def known(value: str | None) -> str | None:
-    """*value*, or None for Asterisk's ``<unknown>`` and for nothing."""
-    return None if value is None or value in ("", "<unknown>") else value
-
-
-def _state(value: str) -> ChannelState:
-    number = int(value)
-    return ChannelState(number) if number <= ChannelState.BUSY else ChannelState.DOWN
-
-
-def _newchannel(h: Headers, at: datetime) -> AmiEvent:
-    return Newchannel(
-        at, h["Channel"], Uniqueid(h["Uniqueid"]), Linkedid(h["Linkedid"]), _state(h["ChannelState"]),
-        known(h.get("CallerIDNum")), known(h.get("CallerIDName")), h.get("Context", ""), h.get("Exten", ""),
-    )  # fmt: skip
-
-
-def _newstate(h: Headers, at: datetime) -> AmiEvent:
-    return Newstate(at, h["Channel"], Uniqueid(h["Uniqueid"]), Linkedid(h["Linkedid"]), _state(h["ChannelState"]))
-
-
-def _new_callerid(h: Headers, at: datetime) -> AmiEvent:
-    return NewCallerid(
-        at, h["Channel"], Uniqueid(h["Uniqueid"]), Linkedid(h["Linkedid"]),
-        known(h.get("CallerIDNum")), known(h.get("CallerIDName")),
-    )  # fmt: skip
-
-
-def _dial_begin(h: Headers, at: datetime) -> AmiEvent:
-    uniqueid = h.get("Uniqueid")
-    return DialBegin(
-        at, Uniqueid(uniqueid) if uniqueid else None, known(h.get("CallerIDNum")),
-        h["DestChannel"], Uniqueid(h["DestUniqueid"]), Linkedid(h["DestLinkedid"]),
-        known(h.get("DestCallerIDNum")), h.get("DialString", ""),
-    )  # fmt: skip
-
-
-def _dial_end(h: Headers, at: datetime) -> AmiEvent:
-    uniqueid = h.get("Uniqueid")
-    return DialEnd(
-        at, Uniqueid(uniqueid) if uniqueid else None,
-        h["DestChannel"], Uniqueid(h["DestUniqueid"]), Linkedid(h["DestLinkedid"]),
-        h["DialStatus"], h.get("Forward") or None,
-    )  # fmt: skip
-
-
-def _bridge_enter(h: Headers, at: datetime) -> AmiEvent:
-    return BridgeEnter(
-        at, h["Channel"], Uniqueid(h["Uniqueid"]), Linkedid(h["Linkedid"]),
-        BridgeUniqueid(h["BridgeUniqueid"]), h.get("BridgeType", "basic"),
-    )  # fmt: skip
-
-
-def _bridge_leave(h: Headers, at: datetime) -> AmiEvent:
-    return BridgeLeave(
-        at, h["Channel"], Uniqueid(h["Uniqueid"]), Linkedid(h["Linkedid"]), BridgeUniqueid(h["BridgeUniqueid"])
-    )
-
-
-def _hangup_request(h: Headers, at: datetime) -> AmiEvent:
-    cause = h.get("Cause")
-    return HangupRequest(
-        at, h["Channel"], Uniqueid(h["Uniqueid"]), Linkedid(h["Linkedid"]), int(cause) if cause else None
-    )
-
-
-def _hangup(h: Headers, at: datetime) -> AmiEvent:
-    return Hangup(at, h["Channel"], Uniqueid(h["Uniqueid"]), Linkedid(h["Linkedid"]), int(h.get("Cause") or 0))
-
-
-def _var_set(h: Headers, at: datetime) -> AmiEvent:
-    return VarSet(at, h["Channel"], Uniqueid(h["Uniqueid"]), Linkedid(h["Linkedid"]), h["Variable"], h.get("Value", ""))
-
-
-def _queue_caller_join(h: Headers, at: datetime) -> AmiEvent:
-    return QueueCallerJoin(at, h["Channel"], Uniqueid(h["Uniqueid"]), Linkedid(h["Linkedid"]), h["Queue"])
-
-
-def _queue_caller_leave(h: Headers, at: datetime) -> AmiEvent:
-    return QueueCallerLeave(at, h["Channel"], Uniqueid(h["Uniqueid"]), Linkedid(h["Linkedid"]), h["Queue"])
-
-
-def _queue_caller_abandon(h: Headers, at: datetime) -> AmiEvent:
-    return QueueCallerAbandon(at, h["Channel"], Uniqueid(h["Uniqueid"]), Linkedid(h["Linkedid"]), h["Queue"])
-
-
-def _originate_response(h: Headers, at: datetime) -> AmiEvent:
-    uniqueid = known(h.get("Uniqueid"))
-    return OriginateResponse(
-        at, h.get("ActionID", ""), h["Response"] == "Success", h.get("Channel", ""),
-        Uniqueid(uniqueid) if uniqueid else None, h.get("Exten", ""), known(h.get("CallerIDNum")),
-    )  # fmt: skip
-
-
-def _fully_booted(h: Headers, at: datetime) -> AmiEvent:
-    return FullyBooted(at)
-
-
-def _shutdown(h: Headers, at: datetime) -> AmiEvent:
-    return Shutdown(at)
-
-
-def _core_show_channel(h: Headers, at: datetime) -> CoreShowChannel:
-    hours, minutes, seconds = h.get("Duration", "00:00:00").split(":")
-    return CoreShowChannel(
-        h["Channel"], Uniqueid(h["Uniqueid"]), Linkedid(h["Linkedid"]), _state(h["ChannelState"]),
-        known(h.get("CallerIDNum")), known(h.get("CallerIDName")), known(h.get("ConnectedLineNum")),
-        h.get("Context", ""), h.get("Exten", ""),
-        BridgeUniqueid(h["BridgeId"]) if h.get("BridgeId") else None, h.get("Application", ""),
-        timedelta(hours=int(hours), minutes=int(minutes), seconds=int(seconds)),
-    )  # fmt: skip
-
-
-READERS: Mapping[bytes, Callable[[Headers, datetime], AmiEvent | CoreShowChannel]] = {
-    b"Newchannel": _newchannel,
-    b"Newstate": _newstate,
-    b"NewCallerid": _new_callerid,
-    b"DialBegin": _dial_begin,
-    b"DialEnd": _dial_end,
-    b"BridgeEnter": _bridge_enter,
-    b"BridgeLeave": _bridge_leave,
-    b"HangupRequest": _hangup_request,
-    b"Hangup": _hangup,
-    b"VarSet": _var_set,
-    b"QueueCallerJoin": _queue_caller_join,
-    b"QueueCallerLeave": _queue_caller_leave,
-    b"QueueCallerAbandon": _queue_caller_abandon,
-    b"OriginateResponse": _originate_response,
-    b"FullyBooted": _fully_booted,
-    b"Shutdown": _shutdown,
-    b"CoreShowChannel": _core_show_channel,
-}
-
-_VARIABLE_MARKS = tuple(b"\r\nVariable: %s\r\n" % name.encode() for name in FOLDED_VARIABLES)
+CLICK_VARIABLE = "AMIBRIDGE_CLICK"
+"""Set by us on the channels of a call that we place, before anything else happens on them: our id of the click."""

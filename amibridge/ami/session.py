@@ -18,9 +18,8 @@ from amibridge.ami.events import (
     Connected,
     CoreShowChannel,
     FullyBooted,
-    MalformedMessage,
-    parse_event,
 )
+from amibridge.ami.reading import MalformedMessage, parse_event
 from amibridge.ami.wire import Framer, Message, read_message
 
 GREETING = re.compile(rb"Asterisk Call Manager/([^\r\n]*)\r\n(?=Response: |Event: |$)")

@@ -11,7 +11,10 @@ from datetime import datetime
 from typing import assert_never
 
 from amibridge.ami.events import (
+    CLICK_VARIABLE,
     AmiEvent,
+    AttendedTransfer,
+    BlindTransfer,
     BridgeEnter,
     BridgeLeave,
     ChannelSnapshot,
@@ -26,6 +29,8 @@ from amibridge.ami.events import (
     Newchannel,
     Newstate,
     OriginateResponse,
+    ParkedCall,
+    Pickup,
     QueueCallerAbandon,
     QueueCallerJoin,
     QueueCallerLeave,
@@ -35,13 +40,23 @@ from amibridge.ami.events import (
 )
 from amibridge.calls.directing import direct, note_dialled, note_originated, rejoin
 from amibridge.calls.facts import AnyFact
+from amibridge.calls.handovers import (
+    ONE_INSTANT,
+    note_attended,
+    note_blind,
+    note_dialled_on,
+    note_forwarded,
+    note_parked,
+    note_picked_up,
+)
 from amibridge.calls.model import SILENT_BRIDGES, Call, Leg, Presence, advance
 from amibridge.calls.numbering import Numbering, Role
-from amibridge.calls.record import CallRecord
+from amibridge.calls.record import CallRecord, Direction
 from amibridge.calls.register import Register
 from amibridge.calls.resync import observe_snapshot, recall
 from amibridge.calls.summary import record_of
 from amibridge.calls.telling import Anomaly, tell_changes, tell_recording, tell_started
+from amibridge.calls.verdict import CAUSE_STOPS
 
 
 class Board:
@@ -107,7 +122,7 @@ class Board:
                 self._observe_bridge_leave(call, leg, event)
             case HangupRequest():
                 call, leg = register.seat(event, facts)
-                if call.hangup_leg is None and _may_end(call, leg):
+                if call.hangup_leg is None and _may_end(call, leg) and not _is_echo(call, leg, event):
                     call.hangup_leg = leg.uniqueid
             case Hangup():
                 call, leg = register.seat(event, facts)
@@ -115,13 +130,16 @@ class Board:
                 leg.gone_at, leg.cause = leg.gone_at or event.at, event.cause
             case VarSet():
                 call, leg = register.seat(event, facts)
-                _observe_recording(call, event, facts)
+                if event.variable == CLICK_VARIABLE:
+                    call.click_to_call = event.value
+                else:
+                    _observe_recording(call, event, facts)
             case QueueCallerJoin():
                 call, leg = register.seat(event, facts)
                 call.queue, call.queue_timed_out = event.queue, False
             case QueueCallerAbandon():
                 call, leg = register.seat(event, facts)
-                call.queue_abandoned = True
+                call.queue_abandoned = not _has_run_out(call, event.at)
             case QueueCallerLeave():
                 call, leg = register.seat(event, facts)
                 call.queue_timed_out = call.answered_at is None and not call.queue_abandoned
@@ -133,8 +151,25 @@ class Board:
                 leg.dialled_by = leg.dialled_by or event.uniqueid
                 if leg.dial_status is None:
                     leg.dial_status, leg.dial_ended_at = event.dial_status, event.at
+                note_forwarded(call, leg, event)
             case OriginateResponse():
                 call = self._observe_originate_response(event)
+            case BlindTransfer():
+                call = register.find(event.transferer)
+                if call is not None:
+                    note_blind(call, event)
+            case AttendedTransfer():
+                call = register.find_served(event.transferer, event.second)
+                if call is not None:
+                    note_attended(call, event)
+            case Pickup():
+                call, leg = register.seat(event, facts)
+                call = register.find(event.target) or call
+                note_picked_up(call, leg, event)
+            case ParkedCall():
+                call = register.find(event.parkee)
+                if call is not None:
+                    note_parked(call, event)
             case ChannelSnapshot():
                 self._resync(event, facts)
             case Connected() | Disconnected():
@@ -158,23 +193,24 @@ class Board:
             leg.originated = True
             note_originated(call, event, self._numbering)
         else:
-            leg.dialled_by = event.uniqueid
+            leg.dialled_by, leg.dialled_at = event.uniqueid, event.at
         if call.answered_at is not None:
             call.hangup_leg = None  # whoever transferred the caller and hung up did not end the call
         call.queue_timed_out = False
+        note_dialled_on(call, leg)
         if leg.role is Role.TRUNK:
             note_dialled(call, leg, event, self._numbering)
 
     def _observe_bridge_leave(self, call: Call, leg: Leg, event: BridgeLeave) -> None:
         if leg.bridge == event.bridge:
             self._register.move(leg, None)
-        if call.leaver is None and leg.said is Presence.TALKING:
+        if call.leaver is None and leg.said is Presence.TALKING and _may_end(call, leg):
             call.leaver = leg.uniqueid
 
     def _observe_originate_response(self, event: OriginateResponse) -> Call | None:
         call = self._register.find_originated(event)
         if call is not None:
-            call.click_to_call = event.action_id or None
+            call.click_to_call = call.click_to_call or event.action_id or None
             call.originate_exten = event.exten or None
         return call
 
@@ -228,6 +264,31 @@ def _observe_recording(call: Call, event: VarSet, facts: list[AnyFact]) -> None:
             tell_recording(call, event.value, event.at, facts)
 
 
+def _has_run_out(call: Call, at: datetime) -> bool:
+    """Whether the queue gave up, not the customer: Asterisk says "abandoned" as well if a member rings at that time."""
+    tried = [leg for leg in call.callees() if leg.dial_ended_at is not None]
+    if call.hangup_leg is not None or not tried:
+        return False
+    last = max(tried, key=lambda leg: leg.dial_ended_at or at)
+    return last.dial_status == "NOANSWER" and at - (last.dial_ended_at or at) < ONE_INSTANT
+
+
+def _is_echo(call: Call, leg: Leg, event: HangupRequest) -> bool:
+    """Whether a caller hangs up because we refused him: his phone closes the call with the cause it was given, which
+    Asterisk 16 does not show, at a moment when nobody rings for him any more."""
+    if call.answered_at is not None or leg.placed is False:
+        return False
+    if event.cause is not None:
+        return event.cause in CAUSE_STOPS
+    tried = [other for other in call.legs.values() if other.dialled_by is not None]
+    return leg.up_at is None and bool(tried) and all(other.dial_ended_at is not None for other in tried)
+
+
 def _may_end(call: Call, leg: Leg) -> bool:
-    """Whose wish to hang up ends the call: its customer's, its caller's, or that of whoever is talking."""
-    return leg is call.customer or leg is call.caller or leg.said is Presence.TALKING
+    """Whose wish to hang up ends the call: its customer's, its caller's, or that of whom the conversation needs."""
+    if leg is call.customer:
+        return True
+    if leg.said is not Presence.TALKING:
+        return leg is call.caller
+    others = sum(other.said is Presence.TALKING for other in call.operator_legs() if other is not leg)
+    return others < (2 if call.direction is Direction.INTERNAL else 1)

@@ -77,7 +77,7 @@ def _direct_from_trunk(call: Call, first: Leg, parties: list[Leg], over: bool, n
 
 
 def _direct_from_operator(call: Call, first: Leg, others: list[Leg], over: bool, numbering: Numbering) -> None:
-    called = next((leg for leg in others if leg.dialled), None)
+    called = next((leg for leg in others if leg.dialled or _meets(first, leg)), None)
     if called is not None:
         call.caller = first
         if called.role is Role.TRUNK:
@@ -85,6 +85,8 @@ def _direct_from_operator(call: Call, first: Leg, others: list[Leg], over: bool,
             _set_customer(call, called, numbering)
         else:
             call.direction = Direction.INTERNAL
+    elif over and first.up_at is not None:
+        pass  # a feature code, an announcement, an empty conference room: no two parties met
     elif over and numbering.is_internal(first.exten):
         call.caller = first
         call.direction = Direction.INTERNAL
@@ -92,6 +94,11 @@ def _direct_from_operator(call: Call, first: Leg, others: list[Leg], over: bool,
         call.caller = first
         call.direction = Direction.OUTGOING
         _set_number(call, first.exten, numbering)
+
+
+def _meets(one: Leg, other: Leg) -> bool:
+    """Whether both are in one conversation, such as a conference room."""
+    return one.bridge is not None and one.bridge == other.bridge and not one.silent
 
 
 def _direct_click_to_call(call: Call, first: Leg, others: list[Leg], over: bool, numbering: Numbering) -> None:

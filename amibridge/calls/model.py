@@ -13,7 +13,7 @@ from typing import NewType
 
 from amibridge.ami.events import BridgeUniqueid, ChannelState, Linkedid, Uniqueid
 from amibridge.calls.numbering import Role
-from amibridge.calls.record import CallId, Direction, Extension
+from amibridge.calls.record import CallId, Direction, Extension, TransferKind
 
 Room = NewType("Room", str)
 """One acoustic space: a bridge, or several joined by Local channels."""
@@ -64,6 +64,7 @@ class Leg:
     placed: bool = False
     originated: bool = False
     dialled_by: Uniqueid | None = None
+    dialled_at: datetime | None = None
     dialled_number: str | None = None
     presented: str | None = None
     dial_status: str | None = None
@@ -88,6 +89,19 @@ class Leg:
         """The Local channel this is a half of, and which half."""
         name, mark, half = self.channel.rpartition(";")
         return (name, half) if mark else None
+
+
+@dataclass(slots=True, eq=False)
+class Handover:
+    """The call goes from *from_* to *to*. *derived*: no event said so, only what followed. *answered*: somebody
+    talked with the customer afterwards."""
+
+    kind: TransferKind
+    from_: Extension
+    to: str
+    at: datetime
+    derived: bool = False
+    answered: bool = False
 
 
 @dataclass(slots=True, eq=False)
@@ -116,6 +130,7 @@ class Call:
     asked_caller: Extension | None = None
     recordings: list[str] = field(default_factory=list)
     operators: list[Extension] = field(default_factory=list)
+    handovers: list[Handover] = field(default_factory=list)
     answered_at: datetime | None = None
     talk_ended_at: datetime | None = None
     ended_at: datetime | None = None
@@ -145,15 +160,19 @@ class Call:
         if leg.role is not _TRUNK or direction is _INTERNAL:
             return False
         if direction is _OUTGOING:
-            return self.customer is None or not self._dialled_by(leg, self.customer)
+            return self.customer is None or not self.is_dialled_by(leg, self.customer)
         return leg is self.customer
 
     def is_operator_side(self, leg: Leg) -> bool:
         return leg.role is not _PLUMBING and not self.is_customer_side(leg)
 
+    def operator_legs(self) -> list[Leg]:
+        """Everybody on our side, in the order they came."""
+        return [leg for leg in self.legs.values() if self.is_operator_side(leg)]
+
     def callees(self) -> list[Leg]:
-        """Those who were to take the call, in the order they came: not its caller, not its customer."""
-        return [leg for leg in self.legs.values() if self.is_operator_side(leg) and leg is not self.caller]
+        """Those who were to take the call: not its caller, not its customer."""
+        return [leg for leg in self.operator_legs() if leg is not self.caller]
 
     def extension_of(self, leg: Leg) -> Extension:
         """Whom a leg on our side stands for: an extension, or the number dialled of somebody outside."""
@@ -161,7 +180,8 @@ class Call:
             return leg.extension
         return Extension(leg.dialled_number or leg.caller_id_num or leg.channel)
 
-    def _dialled_by(self, leg: Leg, other: Leg) -> bool:
+    def is_dialled_by(self, leg: Leg, other: Leg) -> bool:
+        """Whether *other* dialled *leg*, itself or through Local channels."""
         seen: set[Uniqueid] = set()
         while leg.dialled_by is not None and leg.uniqueid not in seen:
             seen.add(leg.uniqueid)

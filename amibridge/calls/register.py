@@ -21,8 +21,8 @@ from amibridge.ami.events import (
     Uniqueid,
 )
 from amibridge.calls.facts import AnyFact, CallMerged, FactKey
-from amibridge.calls.model import Call, Leg, Presence
-from amibridge.calls.numbering import Numbering, endpoint_of
+from amibridge.calls.model import SILENT_BRIDGES, Call, Leg, Presence
+from amibridge.calls.numbering import Numbering, Role, endpoint_of
 from amibridge.calls.record import CallId
 from amibridge.calls.summary import brief_of
 
@@ -80,11 +80,14 @@ class Register:
         """The leg that enters; whoever shares a conversation shares the call, whatever their Linkedids still say."""
         call, leg = self.seat(event, facts)
         self.move(leg, event.bridge)
-        if event.bridge_type == "basic":
-            for mate in self._in_bridge[event.bridge]:
-                other = self._by_leg[mate]
-                if other is not call and other.ended_at is None:
-                    return self._merge(call, other, event.at, facts), leg
+        if event.bridge_type in SILENT_BRIDGES:
+            return call, leg
+        for mate in self._in_bridge[event.bridge]:
+            other = self._by_leg[mate]
+            # A conference room's announcer belongs to the room, and to nobody's call.
+            of_the_room = event.bridge_type != "basic" and Role.PLUMBING in (leg.role, other.legs[mate].role)
+            if other is not call and other.ended_at is None and not of_the_room:
+                return self._merge(call, other, event.at, facts), leg
         return call, leg
 
     def move(self, leg: Leg, bridge: BridgeUniqueid | None) -> None:
@@ -105,6 +108,11 @@ class Register:
         endpoint = endpoint_of(event.channel)
         waiting = (call for call in self.live() if call.click_to_call is None and call.answered_at is None)
         return next((call for call in waiting if _was_originated_at(call, endpoint)), None)
+
+    def find_served(self, one: Uniqueid, two: Uniqueid) -> Call | None:
+        """Of the calls of two channels of one person, the customer's."""
+        calls = [call for call in (self.find(one), self.find(two)) if call is not None]
+        return next((call for call in calls if call.customer is not None), calls[0] if calls else None)
 
     def take_up(self, call: Call) -> None:
         """Register a call that an earlier run of us knew; a snapshot will seat its channels."""
@@ -158,6 +166,7 @@ class Register:
         for linkedid in lost.linkedids:
             self._carry(kept, linkedid)
         lost.linkedids.clear()
+        kept.handovers = sorted([*kept.handovers, *lost.handovers], key=lambda handover: handover.at)
         kept.recordings.extend(path for path in lost.recordings if path not in kept.recordings)
         kept.click_to_call = kept.click_to_call or lost.click_to_call
         kept.complete = kept.complete and lost.complete

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 from amibridge.calls.facts import CallBrief, StopCause
+from amibridge.calls.handovers import transfers_of
 from amibridge.calls.model import Call, Leg
 from amibridge.calls.phones import shown
 from amibridge.calls.record import Attempt, CallRecord, Direction, Extension
@@ -51,7 +52,7 @@ def record_of(call: Call) -> CallRecord:
         waited=max(timedelta(0), until - call.began_at),
         talked=_talked(call),
         hangup_by=None if verdict is None else verdict.hangup_by,
-        transfers=(),
+        transfers=transfers_of(call),
         recordings=tuple(call.recordings) if answered else (),
         click_to_call=call.click_to_call,
         complete=call.complete,

@@ -22,6 +22,7 @@ from amibridge.calls.facts import (
     OperatorStopped,
     RecordingStarted,
 )
+from amibridge.calls.handovers import note_joined, note_talk_ended
 from amibridge.calls.model import Call, Leg, Phase, Presence, presence_of
 from amibridge.calls.numbering import Role
 from amibridge.calls.record import CallId, Direction
@@ -95,6 +96,7 @@ def _tell_leg(call: Call, leg: Leg, edge: Edge | None, at: datetime, facts: list
         takes_the_call = call.direction is not Direction.INTERNAL or leg is not call.caller
         if takes_the_call and call.operators[-1:] != [who]:
             call.operators.append(who)
+        note_joined(call, who)
         key = FactKey(f"operator.joined:{leg.uniqueid}:{at.isoformat()}")
         facts.append(OperatorJoined(key, call.id, at, brief, extension=who))
     elif edge is Edge.LEFT:
@@ -106,6 +108,7 @@ def _tell_leg(call: Call, leg: Leg, edge: Edge | None, at: datetime, facts: list
 def _tell_phase(call: Call, before: Phase, edge: Edge | None, at: datetime, facts: list[AnyFact]) -> None:
     if before is Phase.TALKING:
         call.talk_ended_at = at
+        note_talk_ended(call, at)
     if edge is Edge.ANSWERED:
         call.talk_ended_at = None
         if call.answered_at is None and call.operators:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from amibridge.ami.events import ChannelState, Uniqueid
 from amibridge.calls.facts import StopCause
 from amibridge.calls.model import Call, Leg
+from amibridge.calls.numbering import Role
 from amibridge.calls.record import Direction, HangupBy, Outcome
 
 CAUSE_STOPS: Mapping[int, StopCause] = {
@@ -36,6 +37,9 @@ CAUSE_STOPS: Mapping[int, StopCause] = {
     58: StopCause.CONGESTION,
 }
 """Causes that say why a leg failed. 0, 16, 31 and 127 say nothing: the DialStatus does."""
+
+UNSAID_BY_STATUS = frozenset({1, 18, 19, 20, 21, 22, 28})
+"""Causes with which a dial ends as NOANSWER: unallocated, not there, declined."""
 
 STATUS_STOPS: Mapping[str, StopCause] = {
     "NOANSWER": StopCause.NO_ANSWER,
@@ -108,11 +112,14 @@ def stop_of(call: Call, leg: Leg) -> StopCause:
     if leg.dial_status == "CANCEL" and call.answered_at is not None:
         return StopCause.ANSWERED_ELSEWHERE
     cause = leg.cause
-    if cause is None and call.direction is Direction.INCOMING and call.customer is not None:
-        # The two Hangups of a decline come in any order; the caller's carries the same cause.
-        cause = call.customer.cause
+    if cause is None and leg.dial_status == "NOANSWER" and call.customer is not None:
+        # The two Hangups of a decline come in any order; the caller's carries the cause of the last who refused.
+        cause = call.customer.cause if call.customer.cause in UNSAID_BY_STATUS else None
     if cause is not None and cause in CAUSE_STOPS:
-        return CAUSE_STOPS[cause]
+        stop = CAUSE_STOPS[cause]
+        # A phone of ours that refuses before it rings, as one with "do not disturb" does, sends the same 480.
+        silent = stop is StopCause.NO_ANSWER and leg.role is Role.OPERATOR and leg.rang_at is None
+        return StopCause.UNAVAILABLE if silent else stop
     if leg.dial_status is None or leg.dial_status == "ANSWER":
         return StopCause.ANSWERED_ELSEWHERE if call.answered_at is not None else StopCause.CALLER_LEFT
     return STATUS_STOPS.get(leg.dial_status, StopCause.UNAVAILABLE)
@@ -145,6 +152,9 @@ def _judge_missed(call: Call) -> Verdict:
     if by is HangupBy.CUSTOMER or customer.cause == GAVE_UP_BEFORE_ANSWER:
         return Verdict(Outcome.MISSED, "abandoned", HangupBy.CUSTOMER)
     stop = CAUSE_STOPS.get(customer.cause or 0, StopCause.CONGESTION)
+    if stop is StopCause.UNAVAILABLE:
+        # A phone that is not plugged in gets no channel and no event: only the caller's cause tells of the try.
+        return Verdict(Outcome.MISSED, MISSED_REASONS[stop], HangupBy.SYSTEM)
     return Verdict(Outcome.FAILED, DIALLED_OUTCOMES[stop][1], HangupBy.SYSTEM)
 
 
@@ -170,7 +180,7 @@ def _judge_untaken(call: Call) -> Verdict:
         stop = _weightiest(stop_of(call, leg) for leg in targets)
         outcome, reason = DIALLED_OUTCOMES[stop]
         return Verdict(outcome, reason, _who_ended_untaken(call, stop))
-    if own is None or (own.originated and own.up_at is None):
+    if own is None or (not own.placed and own.up_at is None):
         stop = StopCause.NO_ANSWER if own is None else stop_of(call, own)
         by = HangupBy.OPERATOR if stop is StopCause.DECLINED else HangupBy.SYSTEM
         return Verdict(Outcome.CANCELLED, OWN_LEG_REASONS.get(stop, "operator_no_answer"), by)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from amibridge.ami import actions
 from amibridge.ami.actions import Action
 from amibridge.ami.errors import UnsafeValue
-from amibridge.ami.events import READERS, MalformedMessage, parse_event
+from amibridge.ami.reading import READERS, MalformedMessage, parse_event
 from amibridge.ami.wire import Framer
 from amibridge.redact import Secret
 from tests.calls.truth import read_bytes
@@ -53,6 +53,7 @@ class TestWhatWouldBreakOut:
                 context=asked["context"],
                 exten=asked["exten"],
                 caller_id=asked["caller_id"],
+                click="click-1",
                 variables=[(variable["variable"], variable["value"])],
             )
 
@@ -79,6 +80,7 @@ def test_an_origination_says_all_it_must() -> None:
         context="from-internal",
         exten="89161112233",
         caller_id="89161112233",
+        click="click-1",
         variables=[("ONE", "1"), ("TWO", "a=b")],
     )
     assert action.name == "Originate"
@@ -90,6 +92,7 @@ def test_an_origination_says_all_it_must() -> None:
         ("CallerID", "89161112233"),
         ("Timeout", "30000"),
         ("Async", "true"),
+        ("Variable", "__AMIBRIDGE_CLICK=click-1"),
         ("Variable", "ONE=1"),
         ("Variable", "TWO=a=b"),
     )

@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from amibridge.ami.events import (
-    READERS,
     AmiEvent,
+    AttendedTransfer,
+    BlindTransfer,
     BridgeEnter,
     BridgeLeave,
     BridgeUniqueid,
@@ -23,20 +24,20 @@ from amibridge.ami.events import (
     Hangup,
     HangupRequest,
     Linkedid,
-    MalformedMessage,
     NewCallerid,
     Newchannel,
     Newstate,
     OriginateResponse,
+    ParkedCall,
+    Pickup,
     QueueCallerAbandon,
     QueueCallerJoin,
     QueueCallerLeave,
     Shutdown,
     Uniqueid,
     VarSet,
-    known,
-    parse_event,
 )
+from amibridge.ami.reading import READERS, MalformedMessage, known, parse_event
 from amibridge.ami.wire import Framer
 from tests.calls.truth import read_bytes
 from tests.corpus import TRACES
@@ -115,6 +116,28 @@ READ: list[tuple[str, dict[str, str], AmiEvent | CoreShowChannel]] = [
         {"ActionID": "a/1", "Response": "Failure", "Channel": "PJSIP/101", "Uniqueid": "<unknown>"},
         OriginateResponse(AT, "a/1", False, "PJSIP/101", None, "", None),
     ),
+    (
+        "VarSet",
+        CHANNEL | {"Variable": "__AMIBRIDGE_CLICK", "Value": "click-1"},
+        VarSet(AT, *SELF, "AMIBRIDGE_CLICK", "click-1"),
+    ),
+    (
+        "BlindTransfer",
+        {"Result": "Success", "TransfererUniqueid": SELF[1], "TransfereeUniqueid": TO[1], "Extension": "102"},
+        BlindTransfer(AT, SELF[1], "102"),
+    ),
+    (
+        "AttendedTransfer",
+        {"Result": "Success", "OrigTransfererUniqueid": SELF[1], "SecondTransfererUniqueid": TO[1]}
+        | {"SecondTransfererConnectedLineNum": "102"},
+        AttendedTransfer(AT, SELF[1], TO[1], "102"),
+    ),
+    ("Pickup", CHANNEL | {"TargetUniqueid": TO[1]}, Pickup(AT, *SELF, TO[1])),
+    (
+        "ParkedCall",
+        {"ParkeeUniqueid": SELF[1], "ParkerDialString": "PJSIP/101", "ParkingSpace": "701"},
+        ParkedCall(AT, SELF[1], "PJSIP/101", "701"),
+    ),
     ("FullyBooted", {"Status": "Fully Booted"}, FullyBooted(AT)),
     ("Shutdown", {"Shutdown": "Uncleanly", "Restart": "False"}, Shutdown(AT)),
     (
@@ -134,6 +157,12 @@ READ: list[tuple[str, dict[str, str], AmiEvent | CoreShowChannel]] = [
 @pytest.mark.parametrize(("name", "headers", "event"), READ)
 def test_reading(name: str, headers: dict[str, str], event: AmiEvent | CoreShowChannel) -> None:
     assert parse_event(wire(name, headers), ARRIVED) == event
+
+
+@pytest.mark.parametrize("name", ["BlindTransfer", "AttendedTransfer"])
+def test_a_transfer_that_failed_is_none(name: str) -> None:
+    ids = {"TransfererUniqueid": SELF[1], "OrigTransfererUniqueid": SELF[1], "SecondTransfererUniqueid": TO[1]}
+    assert parse_event(wire(name, {"Result": "Not Permitted"} | ids), ARRIVED) is None
 
 
 def test_every_event_that_is_folded_is_read_above() -> None:

@@ -15,7 +15,9 @@ from amibridge.ami.link import LinkSettings
 from tests.ami.linking import Listener, hangup, link_to, linked, pending
 from tests.ami.scripted_pbx import GREETING, OPENING, Visit, polite, scripted
 
-ASKED = actions.originate("PJSIP/101", context="from-internal", exten="89161112233", caller_id="89161112233")
+ASKED = actions.originate(
+    "PJSIP/101", context="from-internal", exten="89161112233", caller_id="89161112233", click="click-1"
+)
 
 
 class TestActions:
@@ -40,7 +42,12 @@ class TestActions:
         async with linked(polite()) as (link, pbx, _):
             await link.send(
                 actions.originate(
-                    "PJSIP/101", context="c", exten="1", caller_id="1", variables=[("A", "1"), ("B", "2"), ("C", "3")]
+                    "PJSIP/101",
+                    context="c",
+                    exten="1",
+                    caller_id="1",
+                    click="click-1",
+                    variables=[("A", "1"), ("B", "2"), ("C", "3")],
                 )
             )
             told = pbx.visits[0].told

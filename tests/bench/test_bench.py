@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from amibridge.ami.events import READERS
+from amibridge.ami.reading import READERS
 from amibridge.sandbox.library import TRACES
 from amibridge.sandbox.pbx_score import read_score
 from bench import parse, popup, report, soak

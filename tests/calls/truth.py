@@ -69,6 +69,7 @@ def expected(truth: dict[str, Any]) -> Expected:
             "operators": _operators(truth),
             "hangup_by": _hangup_by(truth),
             "click_to_call": truth.get("action_id"),
+            "transfers": _transfers(truth),
         },
         times={
             "started_at": _time(truth["start"]),
@@ -95,6 +96,17 @@ def _operators(truth: dict[str, Any]) -> list[str]:
     if truth["direction"] == "outgoing":
         return [truth["caller"]]
     return [truth["answered_by"], *([truth["last_agent"]] if "last_agent" in truth else [])]
+
+
+def _transfers(truth: dict[str, Any]) -> list[tuple[str, str, str, bool]]:
+    """(kind, from, to, answered) of each; all that the traces show were answered."""
+    picked_up = [truth["pickup"]] if "pickup" in truth else []
+    return [
+        *((one["kind"], one["from"], one["to"], True) for one in truth["transfers"]),
+        *(("forward", one["from"], one["to"], True) for one in truth.get("forwarded", [])),
+        *(("pickup", one["rang"], one["by"], True) for one in picked_up),
+        *(("park", one["by"], one["space"], "retrieved_by" in one) for one in truth.get("parked", [])),
+    ]
 
 
 def _hangup_by(truth: dict[str, Any]) -> str | None:

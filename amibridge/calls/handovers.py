@@ -1,0 +1,110 @@
+"""How a call goes from hand to hand: transfers, forwards, pickups, parking.
+
+Laws: Asterisk's own word comes first; where it has none (AMI `Redirect`, a consultation that came to nothing, a
+filter that holds the event back), the dial that follows tells; a handover is answered by who talks next.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from amibridge.ami.events import (
+    AttendedTransfer,
+    BlindTransfer,
+    DialEnd,
+    ParkedCall,
+    Pickup,
+    Uniqueid,
+)
+from amibridge.calls.model import Call, Handover, Leg, Phase, Presence
+from amibridge.calls.numbering import Role, endpoint_of
+from amibridge.calls.record import Extension, Transfer, TransferKind
+
+ONE_INSTANT = timedelta(milliseconds=100)
+"""Asterisk's threads stamp the events of one act no further apart than that."""
+
+AT_ONCE = timedelta(seconds=1)
+"""Two events of one act are closer together than that, and come in any order."""
+
+
+def note_blind(call: Call, event: BlindTransfer) -> None:
+    last = call.handovers[-1] if call.handovers else None
+    if last is not None and last.kind is TransferKind.PARK and event.at - last.at < AT_ONCE:
+        return
+    _note(call, Handover(TransferKind.BLIND, _who(call, event.transferer), event.exten, event.at))
+
+
+def note_attended(call: Call, event: AttendedTransfer) -> None:
+    from_ = _who(call, event.transferer)
+    derived = next((one.to for one in reversed(call.handovers) if one.derived), "")
+    _note(call, Handover(TransferKind.ATTENDED, from_, event.consulted or derived, event.at))
+    if any(leg.said is Presence.TALKING and call.extension_of(leg) != from_ for leg in call.callees()):
+        call.handovers[-1].answered = True
+
+
+def note_parked(call: Call, event: ParkedCall) -> None:
+    """A blind transfer to the parking lot is how phones park; of its two events either comes first."""
+    last = call.handovers[-1] if call.handovers else None
+    from_ = Extension(endpoint_of(event.parker).partition("/")[2])
+    if last is not None and last.kind is TransferKind.BLIND and event.at - last.at < AT_ONCE:
+        call.handovers.pop()
+        from_ = last.from_
+    call.handovers.append(Handover(TransferKind.PARK, from_, event.space, event.at))
+
+
+def note_picked_up(call: Call, picker: Leg, event: Pickup) -> None:
+    to = call.extension_of(picker)
+    _note(call, Handover(TransferKind.PICKUP, _who(call, event.target), to, event.at, answered=True))
+
+
+def note_forwarded(call: Call, leg: Leg, event: DialEnd) -> None:
+    if event.forward is not None:
+        _note(call, Handover(TransferKind.FORWARD, call.extension_of(leg), event.forward, event.at))
+
+
+def note_dialled_on(call: Call, leg: Leg) -> None:
+    """*leg* is dialled. If the conversation is over or on hold, and no event told of a handover, this is one."""
+    since, at = call.talk_ended_at, leg.dialled_at
+    if since is None or at is None or leg.role is Role.PLUMBING or call.said is Phase.TALKING:
+        return
+    if call.handovers and call.handovers[-1].at > since - AT_ONCE:
+        return
+    last = next((one for one in reversed(call.operator_legs()) if one.joined_at is not None), None)
+    if last is not None:
+        # Handed on blind, the customer's own channel dials; a consultation is dialled by whoever consults.
+        blind = call.customer is None or call.is_dialled_by(leg, call.customer)
+        kind = TransferKind.BLIND if blind else TransferKind.ATTENDED
+        from_, to = call.extension_of(last), call.extension_of(leg)
+        call.handovers.append(Handover(kind, from_, to, at, derived=True))
+
+
+def note_talk_ended(call: Call, at: datetime) -> None:
+    """The dial that goes with it may have been heard of first."""
+    for leg in call.operator_legs():
+        is_tried = leg.joined_at is None and leg.gone_at is None
+        if is_tried and leg.dialled_at is not None and at - leg.dialled_at < ONE_INSTANT:
+            note_dialled_on(call, leg)
+
+
+def note_joined(call: Call, who: Extension) -> None:
+    """*who* talks with the customer now."""
+    if call.handovers and (call.handovers[-1].kind is TransferKind.PARK or call.handovers[-1].from_ != who):
+        call.handovers[-1].answered = True
+
+
+def transfers_of(call: Call) -> tuple[Transfer, ...]:
+    return tuple(Transfer(one.kind, one.from_, one.to, one.at, one.answered) for one in call.handovers)
+
+
+def _note(call: Call, handover: Handover) -> None:
+    """In place of what was derived of the same act."""
+    last = call.handovers[-1] if call.handovers else None
+    if last is not None and last.derived and last.from_ == handover.from_:
+        call.handovers.pop()
+        handover.answered = last.answered
+    call.handovers.append(handover)
+
+
+def _who(call: Call, uniqueid: Uniqueid) -> Extension:
+    leg = call.legs.get(uniqueid)
+    return Extension("") if leg is None else call.extension_of(leg)
