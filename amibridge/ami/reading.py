@@ -50,6 +50,11 @@ class MalformedMessage(ValueError):
 FOLDED_VARIABLES = (RECORDING_VARIABLE, CLICK_VARIABLE, f"__{CLICK_VARIABLE}")
 """Underscores make it inherited, and are shown. Of all others, half of an unfiltered stream, none is decoded."""
 
+OLDEST = datetime(2000, 1, 1, tzinfo=UTC).timestamp()
+NEWEST = datetime(2100, 1, 1, tzinfo=UTC).timestamp()
+
+LONGEST_CALL = timedelta(days=1000)
+
 Headers: TypeAlias = Mapping[str, str]
 
 
@@ -64,12 +69,19 @@ def parse_event(raw: bytes, received_at: datetime) -> AmiEvent | CoreShowChannel
     if read is None or (name == b"VarSet" and not any(mark in raw for mark in _VARIABLE_MARKS)):
         return None
     headers = read_message(raw).headers
-    stamp = headers.get("Timestamp")
     try:
-        at = received_at if stamp is None else datetime.fromtimestamp(float(stamp), UTC)
-        return read(headers, at)
-    except (KeyError, ValueError, OverflowError, OSError) as error:
+        return read(headers, time_of(headers.get("Timestamp")) or received_at)
+    except (KeyError, ValueError) as error:
         raise MalformedMessage(f"{name.decode('ascii', 'replace')}: {error!r}") from error
+
+
+def time_of(stamp: str | None) -> datetime | None:
+    """The moment a ``Timestamp`` header names; None for one that no clock shows."""
+    try:
+        seconds = float(stamp or "nan")
+    except ValueError:
+        return None
+    return datetime.fromtimestamp(seconds, UTC) if OLDEST <= seconds < NEWEST else None
 
 
 def known(value: str | None) -> str | None:
@@ -201,13 +213,14 @@ def _shutdown(h: Headers, at: datetime) -> AmiEvent:
 
 
 def _core_show_channel(h: Headers, at: datetime) -> CoreShowChannel:
-    hours, minutes, seconds = h.get("Duration", "00:00:00").split(":")
+    hours, minutes, seconds = (int(part) for part in h.get("Duration", "00:00:00").split(":"))
+    age = timedelta(seconds=min((hours * 60 + minutes) * 60 + seconds, LONGEST_CALL.total_seconds()))
     return CoreShowChannel(
         h["Channel"], Uniqueid(h["Uniqueid"]), Linkedid(h["Linkedid"]), _state(h["ChannelState"]),
         known(h.get("CallerIDNum")), known(h.get("CallerIDName")), known(h.get("ConnectedLineNum")),
         h.get("Context", ""), h.get("Exten", ""),
         BridgeUniqueid(h["BridgeId"]) if h.get("BridgeId") else None, h.get("Application", ""),
-        timedelta(hours=int(hours), minutes=int(minutes), seconds=int(seconds)),
+        age,
     )  # fmt: skip
 
 

@@ -19,8 +19,11 @@ from amibridge.ami.events import (
     CoreShowChannel,
     FullyBooted,
 )
-from amibridge.ami.reading import MalformedMessage, parse_event
+from amibridge.ami.reading import MalformedMessage, parse_event, time_of
 from amibridge.ami.wire import Framer, Message, read_message
+
+MOST_CHANNELS = 20_000
+"""In one snapshot. A list that does not end is no list of channels."""
 
 GREETING = re.compile(rb"Asterisk Call Manager/([^\r\n]*)\r\n(?=Response: |Event: |$)")
 """The banner ends with a single line break, so it arrives glued to the first message, or to the half message in
@@ -93,7 +96,7 @@ class Session:
                 received.append(self._complete_snapshot(raw, arrived))
             return
         if isinstance(event, CoreShowChannel):
-            self._snapshots.setdefault(read_message(raw).get("ActionID"), []).append(event)
+            self._keep_for_snapshot(read_message(raw).get("ActionID"), event)
             return
         if event.at is not arrived:
             self._learn_time(event.at, arrived)
@@ -112,7 +115,7 @@ class Session:
             return
         if self.state is SessionState.LOGGING_IN and message.get("Message") == "Authentication accepted":
             self.state = SessionState.AUTHENTICATED
-        if (at := _time(message.get("Timestamp"))) is not None:  # of a Pong
+        if (at := time_of(message.get("Timestamp"))) is not None:  # of a Pong
             self._learn_time(at, arrived)
         received.append(Reply(message.get("ActionID"), response in ("Success", "Goodbye", "Follows"), message))
 
@@ -133,14 +136,14 @@ class Session:
         elif rest:
             self._read_other(rest, arrived, received)
 
+    def _keep_for_snapshot(self, action_id: str, channel: CoreShowChannel) -> None:
+        channels = self._snapshots.setdefault(action_id, [])
+        if len(channels) < MOST_CHANNELS:
+            channels.append(channel)
+        else:
+            self.garbled += 1
+
     def _complete_snapshot(self, raw: bytes, arrived: datetime) -> ChannelSnapshot:
         """Lists carry no Timestamp: the snapshot is dated by our clock, corrected by how far Asterisk's is ahead."""
         channels = self._snapshots.pop(read_message(raw).get("ActionID"), [])
         return ChannelSnapshot(self.pbx_time(arrived), tuple(channels))
-
-
-def _time(stamp: str) -> datetime | None:
-    try:
-        return datetime.fromtimestamp(float(stamp), UTC)
-    except (ValueError, OverflowError, OSError):
-        return None

@@ -127,12 +127,12 @@ class Register:
 
     def forget_before(self, now: datetime) -> None:
         """Forget the calls that ended long before *now*."""
-        for call in _over(self._ended, now - LATE):
+        for call in _over(self._ended, now, LATE):
             if call.is_deserted:
                 self._forget(call)
             else:
                 self._lingering.append(call)
-        for call in _over(self._lingering, now - LINGERING):
+        for call in _over(self._lingering, now, LINGERING):
             self._forget(call)
 
     def _seat_new(self, event: ChannelEvent) -> tuple[Call, Leg]:
@@ -185,9 +185,10 @@ class Register:
             self._by_linkedid.pop(linkedid, None)
 
 
-def _over(ended: deque[Call], before: datetime) -> Iterator[Call]:
-    """Take out, oldest first, the calls that ended *before*."""
-    while ended and (ended_at := ended[0].ended_at) and ended_at < before:
+def _over(ended: deque[Call], now: datetime, remembered: timedelta) -> Iterator[Call]:
+    """Take out, oldest first, the calls that ended further from *now* than they are *remembered*: also those of a clock
+    that was set back since."""
+    while ended and (ended_at := ended[0].ended_at) and abs(now - ended_at) > remembered:
         yield ended.popleft()
 
 

@@ -6,6 +6,7 @@ unseen; both make the call's record an incomplete one, and nothing stays open fo
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from datetime import datetime
 from typing import assert_never
@@ -117,4 +118,4 @@ def _recall_fact(call: Call, fact: AnyFact) -> None:
 def _age_order(channel: CoreShowChannel) -> tuple[int, str]:
     """Oldest first: a list's own order is chance, a Uniqueid's counter is not."""
     serial = channel.uniqueid.rpartition(".")[2]
-    return (int(serial) if serial.isdigit() else 0, channel.uniqueid)
+    return (int(serial) if re.fullmatch(r"[0-9]{1,18}", serial) else 0, channel.uniqueid)

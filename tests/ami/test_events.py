@@ -205,15 +205,26 @@ def test_what_nobody_folds_is_nothing(name: str, headers: dict[str, str]) -> Non
         ("Newstate", CHANNEL | {"ChannelState": "9" * 5000}),
         ("DialEnd", DEST),
         ("BridgeEnter", CHANNEL),
-        ("Hangup", CHANNEL | {"Timestamp": "noon"}),
-        ("Hangup", CHANNEL | {"Timestamp": "inf"}),
-        ("CoreShowChannel", CHANNEL | {"ChannelState": "6", "Duration": "9" * 30 + ":00:00"}),
         ("CoreShowChannel", CHANNEL | {"ChannelState": "6", "Duration": "1:2"}),
     ],
 )
 def test_a_message_that_lacks_its_substance_is_named(name: str, headers: dict[str, str]) -> None:
     with pytest.raises(MalformedMessage, match=name):
         parse_event(wire(name, headers), ARRIVED)
+
+
+@pytest.mark.parametrize("stamp", ["noon", "inf", "nan", "-62135596800", "253402300799", "1e99", ""])
+def test_a_time_that_no_clock_shows_is_that_of_arrival(stamp: str) -> None:
+    raw = wire("Hangup", {"Timestamp": stamp} | CHANNEL, stamped=False)
+    assert parse_event(raw, ARRIVED) == Hangup(ARRIVED, *SELF, 0)
+
+
+def test_a_channel_older_than_any_call_is_as_old_as_calls_get() -> None:
+    shown = parse_event(
+        wire("CoreShowChannel", CHANNEL | {"ChannelState": "6", "Duration": "9" * 30 + ":00:00"}), ARRIVED
+    )
+    assert isinstance(shown, CoreShowChannel)
+    assert ARRIVED - shown.age > datetime(2000, 1, 1, tzinfo=UTC)
 
 
 @given(

@@ -50,6 +50,17 @@ def test_late_events_find_their_call_and_later_ones_cannot_be_told_from_new() ->
     assert board.remembered() == 0
 
 
+def test_a_clock_that_was_set_back_stops_no_forgetting() -> None:
+    """One call a year ahead of all that follow."""
+    board = Board("pbx")
+    replay(board, call(1, 365 * 86_400))
+    weights = set()
+    for number in range(2, 20):
+        replay(board, call(number, number * 30))
+        weights.add(board.remembered())
+    assert len(weights) == 1
+
+
 def test_a_call_with_a_channel_that_never_hung_up_is_remembered_longer() -> None:
     events = call(0, 0)
     operator = next(event for event in reversed(events) if isinstance(event, Newchannel))
