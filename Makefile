@@ -15,7 +15,7 @@ ifneq ($(shell [ "$$(cat $(VENV)/.home 2>/dev/null)" = "$(CURDIR)" ] && $(BIN)/p
 MEND := mend
 endif
 
-.PHONY: check mend install dev demo test asterisk real pure coverage lint format types bench lock clean help
+.PHONY: check mend install dev demo test asterisk real pure coverage lint format types bench docs lock clean help
 
 check: format lint types test ## everything a change must pass (the default)
 
@@ -84,6 +84,9 @@ bench: install ## speed beside stock panoramisk; BENCH_ARGS="parse --json", BENC
 # Pins that are there stay; LOCK_ARGS=--upgrade takes the newest.
 COMPILE := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header \
   --no-strip-extras --no-emit-index-url --no-emit-find-links $(LOCK_ARGS)
+
+docs: dev ## print the state diagrams of docs/calls.md anew
+	$(BIN)/python -m tests.house.diagram
 
 lock: ## write requirements/*.txt anew (needs uv)
 	@command -v uv >/dev/null || { echo "make lock needs uv in PATH" >&2; exit 1; }

@@ -1,4 +1,4 @@
-"""The tables: which change of a leg or of a call is which fact. The state diagram in the docs is printed from them.
+"""The tables: which change of a leg or of a call is which fact. docs/calls.md has them as pictures.
 
 Laws: every pair of states that real traffic produces is listed; None means "nothing to say"; a pair that is not
 listed is an anomaly, recorded and never raised, for Asterisk is the witness and cannot be refused.
