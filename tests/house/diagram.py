@@ -1,4 +1,4 @@
-"""The state diagrams of docs/calls.md, printed from the tables of `amibridge.calls.edges`. ``make docs`` writes them."""
+"""The state diagrams of docs/calls.md, printed from the tables of `calls.edges`. ``make docs`` writes them."""
 
 from __future__ import annotations
 
