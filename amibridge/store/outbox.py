@@ -1,13 +1,14 @@
 """The outbox: deliveries as rows, read after a start and settled in batches.
 
-Law: while we run, rows reach the lanes in memory right after the commit that made them; this table is durability.
+Laws: while we run, rows reach the lanes in memory right after the commit that made them; this table is durability.
+A row's times are of our clock, for it is what they are compared with: the database may be on another machine.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 
 import asyncpg
@@ -138,6 +139,7 @@ class Outbox:
             [one.due_at for one in settlements],
             [one.attempts for one in settlements],
             [None if one.answer is None else storable(one.answer) for one in settlements],
+            datetime.now(UTC),
         )
 
     async def backlogs(self, within: timedelta = UNHURRIED) -> list[Backlog]:
@@ -179,5 +181,5 @@ class Outbox:
 
     async def resend(self, enterprise: EnterpriseId, ids: Sequence[int]) -> list[int]:
         """Make parked or dropped history due again; the ids for which that was possible."""
-        rows = await self._pool.fetch(SQL["resend"], enterprise, list(ids))
+        rows = await self._pool.fetch(SQL["resend"], enterprise, list(ids), datetime.now(UTC))
         return [row["id"] for row in rows]

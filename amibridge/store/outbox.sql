@@ -17,7 +17,7 @@ UPDATE deliveries
        attempts = s.attempts,
        due_at = coalesce(s.due_at, deliveries.due_at),
        last_answer = s.answer,
-       settled_at = CASE WHEN s.status = 'due' THEN NULL ELSE now() END
+       settled_at = CASE WHEN s.status = 'due' THEN NULL ELSE $7::timestamptz END
   FROM unnest($1::text[], $2::bigint[], $3::text[], $4::timestamptz[], $5::int[], $6::text[])
        AS s (enterprise_id, id, status, due_at, attempts, answer)
  WHERE deliveries.enterprise_id = s.enterprise_id AND deliveries.id = s.id AND deliveries.status = 'due'
@@ -43,6 +43,6 @@ SELECT enterprise_id, id, host, call_id, fact_key, kind::text, status::text, att
 -- resend --
 -- Parked or dropped history to be told once more, because somebody mended the reason.
 UPDATE deliveries
-   SET status = 'due', due_at = now(), attempts = 0, created_at = now(), settled_at = NULL
+   SET status = 'due', due_at = $3, attempts = 0, created_at = $3, settled_at = NULL
  WHERE enterprise_id = $1 AND id = ANY ($2::bigint[]) AND kind = 'history' AND status IN ('parked', 'dropped')
 RETURNING enterprise_id, id
