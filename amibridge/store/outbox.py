@@ -35,7 +35,10 @@ class DeliveryStatus(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """One fact on its way to the CRM of *enterprise*. *fresh_until* None: never too late."""
+    """One fact on its way to the CRM of *enterprise*. *fresh_until* None: never too late.
+
+    *first_tried_at*: when the first try began to be repeated, None if none failed.
+    """
 
     enterprise: EnterpriseId
     id: int
@@ -47,6 +50,7 @@ class Delivery:
     due_at: datetime
     fresh_until: datetime | None
     created_at: datetime
+    first_tried_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +63,7 @@ class Settlement:
     due_at: datetime | None
     attempts: int
     answer: str | None
+    first_tried_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +132,7 @@ class Outbox:
             due_at=row["due_at"],
             fresh_until=row["fresh_until"],
             created_at=row["created_at"],
+            first_tried_at=row["first_tried_at"],
         )
 
     async def settle(self, settlements: Sequence[Settlement]) -> None:
@@ -139,6 +145,7 @@ class Outbox:
             [one.due_at for one in settlements],
             [one.attempts for one in settlements],
             [None if one.answer is None else storable(one.answer) for one in settlements],
+            [one.first_tried_at for one in settlements],
             datetime.now(UTC),
         )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -78,6 +79,19 @@ async def test_what_is_done_is_not_due_and_what_is_put_off_still_is(pool: asyncp
         (DUE, None),
     ]
     assert [row.id for row in found.values() if row.settled_at is None] == [left.id, again.id]
+
+
+async def test_since_when_a_row_is_tried_outlives_us_until_somebody_sends_it_again(
+    pool: asyncpg.Pool, outbox: Outbox
+) -> None:
+    row = next(one for one in await write(pool) if one.kind == "history")
+    assert row.first_tried_at is None
+    tried = [replace(one, first_tried_at=HEARD_AT) for one in settled([row], DUE, "busy", HEARD_AT)]
+    await outbox.settle(tried)
+    assert [one.first_tried_at for one in await outbox.load_due(ONE) if one.id == row.id] == [HEARD_AT]
+    await outbox.settle([replace(tried[0], status=PARKED, due_at=None)])
+    assert await outbox.resend(ONE, [row.id]) == [row.id]
+    assert [one.first_tried_at for one in await outbox.load_due(ONE) if one.id == row.id] == [None]
 
 
 @pytest.mark.parametrize("final", [SENT, DROPPED, PARKED])
@@ -237,7 +251,7 @@ def scanned(plan: list[dict[str, Any]]) -> set[str]:
 
 
 async def test_no_question_about_deliveries_reads_a_table_from_end_to_end(crowded: asyncpg.Pool) -> None:
-    verdicts = ([ONE] * 50, list(range(50)), ["sent"] * 50, [None] * 50, [1] * 50, [None] * 50, HEARD_AT)
+    verdicts = ([ONE] * 50, list(range(50)), ["sent"] * 50, [None] * 50, [1] * 50, [None] * 50, [None] * 50, HEARD_AT)
     for sql, arguments, by in (
         (module.SQL["load_due"], (ONE, 0, 500), {"deliveries_unfinished"}),
         (module.SQL["settle"], verdicts, {"deliveries_pkey", "deliveries_unfinished"}),
