@@ -24,6 +24,7 @@ from amibridge.enterprises import EnterpriseId
 from amibridge.store.db import open_pool
 from amibridge.store.outbox import Outbox
 from amibridge.store.recorder import FactQueue
+from amibridge.store.recordings import CallRecordings
 from amibridge.web import app, recordings
 from amibridge.web.app import AddressTaken, WebServices, make_app, serve
 from amibridge.web.recordings import record_url
@@ -278,8 +279,8 @@ class TestServing:
         with (tmp_path / "long.wav").open("wb") as file:
             file.truncate(200 * MEGABYTE)
 
-        async def any_file(*args: object, **more: object) -> object:
-            return object()
+        async def any_file(*args: object, **more: object) -> CallRecordings:
+            return CallRecordings(("long.wav",), str(tmp_path), datetime.now(UTC))
 
         monkeypatch.setattr(app, "GRACE", 0.2)
         monkeypatch.setattr(recordings, "recordings_of_call", any_file)
