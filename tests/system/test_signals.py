@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import signal
 from pathlib import Path
 
@@ -25,6 +26,23 @@ async def test_sighup_reads_the_settings_of_the_log_again(bridge: Bridge) -> Non
     bridge.send_signal(signal.SIGTERM)
     assert await bridge.ended() == 0
     assert bridge.log("stopped") == [], "the level is warning by now"
+
+
+async def test_what_is_signalled_while_a_database_is_awaited(tmp_path: Path, unused_tcp_port: int) -> None:
+    """A reload does not make it ready, and a stop does not wait for the database."""
+    bridge = Bridge(tmp_path, "postgresql://amibridge@127.0.0.1:1/amibridge", unused_tcp_port)
+    starting = asyncio.create_task(bridge.start(), name="a start that never ends")
+    try:
+        await until(lambda: bridge.log_file.exists() and bridge.log("database_awaited"))
+        bridge.send_signal(signal.SIGHUP)
+        await until(lambda: bridge.log("settings_reloaded"))
+        bridge.send_signal(signal.SIGTERM)
+        assert await bridge.ended() == 0
+        assert bridge.log("stopped")
+        assert {"READY=1", "RELOADING=1"}.isdisjoint(bridge.told)
+    finally:
+        starting.cancel()
+        await bridge.close()
 
 
 async def test_two_signals_end_it_at_once(bridge: Bridge) -> None:
