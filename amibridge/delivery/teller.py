@@ -150,8 +150,12 @@ class Teller:
             reply = await self._crm.send(enterprise.account, request)
         except CrmError as error:
             self._judge_history(rows, error, standing)
-        else:
-            self._uploaded(rows, reply, standing)
+            return
+        if reply.processed == 0 and not reply.duplicates:
+            # It took none and knows none. Sent again nothing is doubled, for `externalId` is what it knows them by.
+            self._judge_history(rows, CrmBroken("the CRM says that it took none of the calls"), standing)
+            return
+        self._uploaded(rows, reply, standing)
 
     def _uploaded(self, rows: Sequence[Delivery], reply: CallsUploadReply, standing: Standing) -> None:
         self._announce(standing, standing.answered(), "the CRM answers again")

@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import pytest
+from aiohttp import web
 from structlog.testing import capture_logs
 
 from amibridge.calls.record import CallRecord, Extension
@@ -196,6 +197,20 @@ async def test_one_call_that_breaks_the_crm_does_not_hold_the_others_back(
     async with running(enterprise, crm, table):
         await until(lambda: len(scripted.calls[KEY]) == 49)
     assert table.status(7) == DeliveryStatus.DUE
+
+
+async def test_an_upload_of_which_the_crm_took_nothing_is_sent_again(
+    enterprise: Enterprise, crm: RetailCrm, scripted: ScriptedCrm
+) -> None:
+    async def took_none() -> web.StreamResponse:
+        return web.json_response({"success": True, "processedCallsCount": 0})
+
+    scripted.script[UPLOAD].append(took_none)
+    table = Table([history(number, f"pbx:{number}") for number in (1, 2)])
+    async with running(enterprise, crm, table):
+        await until(lambda: table.all(DeliveryStatus.SENT, (1, 2)))
+    assert scripted.calls[KEY].keys() == {"pbx:1", "pbx:2"}
+    assert [one.status for one in table.history if one.id == 1] == [DeliveryStatus.DUE, DeliveryStatus.SENT]
 
 
 async def test_busy_broken_and_silent_answers_cost_tries_and_no_call(
