@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.delivery.waiting import until
+from tests.system import bridge as bridge_module
 from tests.system.bridge import Bridge
 
 
@@ -43,6 +44,16 @@ async def test_what_is_signalled_while_a_database_is_awaited(tmp_path: Path, unu
     finally:
         starting.cancel()
         await bridge.close()
+
+
+async def test_a_daemon_whose_streams_are_closed_serves_and_stops(
+    bridge: Bridge, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    closed = ("sh", "-c", 'exec "$@" <&- >&- 2>&-', "sh", *bridge_module.COMMAND)
+    monkeypatch.setattr(bridge_module, "COMMAND", closed)
+    await bridge.start()
+    bridge.send_signal(signal.SIGTERM)
+    assert await bridge.ended() == 0
 
 
 async def test_two_signals_end_it_at_once(bridge: Bridge) -> None:
