@@ -69,17 +69,24 @@ class Running:
 
 async def run(settings: Settings, reload: Callable[[], Settings] | None = None) -> None:
     """Serve until SIGTERM or SIGINT; SIGHUP reads the settings of the log again. Raises DaemonFailed."""
-    stop = asyncio.Event()
+    stop, ready, whole = asyncio.Event(), asyncio.Event(), asyncio.current_task()
+    assert whole is not None
     loop = asyncio.get_running_loop()
     for name in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(name, _stop_or_leave, stop)
+        loop.add_signal_handler(name, _stop_or_leave, stop, ready, whole)
     if reload is not None:
-        loop.add_signal_handler(signal.SIGHUP, _reload_log, reload)
-    async with serving(settings, stop):
-        notify("READY=1", "STATUS=serving")
-        await stop.wait()
-        notify("STOPPING=1", "STATUS=stopping")
-        log.info("stopping")
+        loop.add_signal_handler(signal.SIGHUP, _reload_log, reload, ready)
+    try:
+        async with serving(settings, stop):
+            ready.set()
+            notify("READY=1", "STATUS=serving")
+            await stop.wait()
+            notify("STOPPING=1", "STATUS=stopping")
+            log.info("stopping")
+    except asyncio.CancelledError:
+        if ready.is_set() or not stop.is_set():
+            raise
+        whole.uncancel()
     log.info("stopped")
 
 
@@ -148,25 +155,29 @@ def _record_urls(settings: Settings, keyring: Keyring) -> Callable[[Enterprise, 
     return url_of
 
 
-def _stop_or_leave(stop: asyncio.Event) -> None:
-    """The first signal asks for an orderly stop, the second one for none."""
+def _stop_or_leave(stop: asyncio.Event, ready: asyncio.Event, whole: asyncio.Task[None]) -> None:
+    """The first signal asks for an orderly stop, the second one for none. A start is broken off."""
     if stop.is_set():
         log.warning("left_at_once")
         os._exit(1)
     stop.set()
+    if not ready.is_set():
+        whole.cancel()
 
 
-def _reload_log(reload: Callable[[], Settings]) -> None:
+def _reload_log(reload: Callable[[], Settings], ready: asyncio.Event) -> None:
     from amibridge import log as logging
 
-    notify("RELOADING=1", f"MONOTONIC_USEC={int(asyncio.get_running_loop().time() * 1_000_000)}")
+    if ready.is_set():  # for systemd, who has reloaded is ready
+        notify("RELOADING=1", f"MONOTONIC_USEC={int(asyncio.get_running_loop().time() * 1_000_000)}")
     try:
         settings = reload()
         logging.configure(settings.log.format, settings.log.level)
         log.info("settings_reloaded", level=settings.log.level)
     except Exception as error:
         log.error("settings_not_reloaded", reason=str(error))
-    notify("READY=1")
+    if ready.is_set():
+        notify("READY=1")
 
 
 def _why(group: BaseExceptionGroup[Exception]) -> str:

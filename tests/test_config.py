@@ -254,3 +254,21 @@ def test_lines_are_found_for_keys_however_they_are_written() -> None:
 def test_only_what_is_near_is_suggested() -> None:
     assert nearest("LISTN", ["listen", "level"]) == "listen"
     assert nearest("zzz", ["listen", "level"]) is None
+
+
+@pytest.mark.parametrize("key", ["data_dir", "secrets.key_file"])
+def test_a_home_that_nobody_has_is_a_mistake_with_its_place(tmp_path: Path, key: str) -> None:
+    words = "begins with a home that nobody has: write the whole path"
+    path = written(tmp_path, f'{key} = "~nosuchuser/amibridge"\n')
+    assert problems(path) == [f"{path}, line 1: {key}: {words}"]
+    variable = "AMIBRIDGE_" + key.replace(".", "__").upper()
+    assert problems(None, {variable: "~nosuchuser/amibridge"}) == [f"{variable}: {words}"]
+
+
+def test_who_has_no_home_must_say_where_the_data_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    def nowhere() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    monkeypatch.setattr(Path, "home", nowhere)
+    assert problems(None) == ["data_dir is missing, and you have no home: set AMIBRIDGE_DATA_DIR"]

@@ -14,7 +14,7 @@ from phonenumbers import SUPPORTED_REGIONS
 from pydantic import AfterValidator, Field
 
 from amibridge.calls.numbering import DEFAULT_INTERNAL
-from amibridge.config.documents import Shape, Text, nearest
+from amibridge.config.documents import Shape, Text, nearest, with_a_home
 from amibridge.retailcrm.account_url import check_account_url
 
 LONGEST_PATTERN = 200
@@ -119,12 +119,13 @@ def _is_recordings(text: str) -> str:
 
 
 GivenText = Annotated[Text, AfterValidator(is_given)]
+GivenPath = Annotated[GivenText, AfterValidator(with_a_home)]
 
 
 class RetailcrmTable(Shape):
     url: Annotated[Text, AfterValidator(check_account_url)]
     api_key: GivenText | None = None
-    api_key_file: GivenText | None = None
+    api_key_file: GivenPath | None = None
     site: GivenText | None = None
     create_customers: bool = True
     create_orders: bool = False
@@ -138,7 +139,7 @@ class AsteriskTable(Shape):
     port: Annotated[int, Field(ge=1, le=65535)] = 5038
     username: GivenText
     secret: GivenText | None = None
-    secret_file: GivenText | None = None
+    secret_file: GivenPath | None = None
     internal: Annotated[Text, AfterValidator(_is_pattern)] = DEFAULT_INTERNAL
     trunks: list[Annotated[Text, AfterValidator(_is_trunk)]] = Field(default_factory=list)
     originate_channel: Annotated[Text, AfterValidator(_is_channel)] = "PJSIP/{extension}"

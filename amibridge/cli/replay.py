@@ -20,7 +20,9 @@ from amibridge.calls.board import Board
 from amibridge.calls.facts import AnyFact, CallEnded
 from amibridge.calls.notices import NoticeKind, notices_of
 from amibridge.calls.numbering import Numbering
+from amibridge.cli.failure import CommandFailed
 from amibridge.enterprises import Enterprise
+from amibridge.log import escape, escape_json
 from amibridge.retailcrm.render import history, popup
 from amibridge.retailcrm.requests import Request
 
@@ -31,13 +33,22 @@ def replay(args: argparse.Namespace, enterprise: Enterprise | None) -> int:
     for path in args.trace:
         try:
             for line in _lines(path, args, enterprise):
-                print(line)
+                _write(line)
         except BrokenPipeError:
             raise  # that is not the trace but whoever read our output
         except OSError as error:
-            print(f"{path}: {error.strerror or error}", file=sys.stderr)
+            print(escape(f"{path}: {error.strerror or error}"), file=sys.stderr)
             failed = 1
     return failed
+
+
+def _write(line: str) -> None:
+    try:
+        print(line)
+    except BrokenPipeError:
+        raise
+    except OSError as error:  # a full disk, for which no trace is to blame
+        raise CommandFailed(f"the output cannot be written: {error.strerror or error}") from error
 
 
 def _lines(path: str, args: argparse.Namespace, enterprise: Enterprise | None) -> Iterator[str]:
@@ -54,11 +65,11 @@ def _lines(path: str, args: argparse.Namespace, enterprise: Enterprise | None) -
         for record in board.live_calls():
             yield _dump(record.as_json())
     for anomaly in board.take_anomalies():
-        print(f"{path}: {anomaly.call}: unknown change, {anomaly.text}", file=sys.stderr)
+        print(escape(f"{path}: {anomaly.call}: unknown change, {anomaly.text}"), file=sys.stderr)
     if session.garbled or session.oversized:
-        print(f"{path}: {session.garbled + session.oversized} messages could not be read", file=sys.stderr)
+        print(escape(f"{path}: {session.garbled + session.oversized} messages could not be read"), file=sys.stderr)
     if session.messages == 0:
-        print(f"{path}: no AMI messages in it", file=sys.stderr)
+        print(escape(f"{path}: no AMI messages in it"), file=sys.stderr)
 
 
 def _facts(board: Board, session: Session, chunks: Iterable[bytes]) -> Iterator[AnyFact]:
@@ -93,7 +104,7 @@ def _shown(request: Request[Any]) -> dict[str, object]:
 
 
 def _dump(what: object) -> str:
-    return json.dumps(what, ensure_ascii=False, default=_plain)
+    return escape_json(json.dumps(what, ensure_ascii=False, default=_plain))
 
 
 def _plain(value: object) -> object:

@@ -12,6 +12,7 @@ import asyncpg
 
 from amibridge.cli.failure import CommandFailed
 from amibridge.config import Settings
+from amibridge.log import escape_json
 from amibridge.store.db import DatabaseMissing, open_pool
 from amibridge.store.embedded import EmbeddedUnusable
 from amibridge.store.opening import open_database
@@ -37,4 +38,4 @@ async def open_store(settings: Settings) -> AsyncIterator[asyncpg.Pool]:
 
 def show(answer: Mapping[str, Any]) -> None:
     """One JSON line on stdout."""
-    print(json.dumps(answer, ensure_ascii=False))
+    print(escape_json(json.dumps(answer, ensure_ascii=False)))

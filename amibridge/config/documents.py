@@ -58,6 +58,14 @@ Text: TypeAlias = Annotated[str, AfterValidator(one_line)]
 """Text without control characters, so that it fits into a header, a path or a log line."""
 
 
+def with_a_home(text: str) -> str:
+    try:
+        Path(text).expanduser()
+    except RuntimeError:
+        raise ValueError("begins with a home that nobody has: write the whole path") from None
+    return text
+
+
 class Shape(BaseModel):
     """The shape of a document: every key known, no value of another type taken for what it is not."""
 

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field
 
-from amibridge.config.documents import Shape, Text
+from amibridge.config.documents import Shape, Text, with_a_home
 from amibridge.config.settings import LogFormat, LogLevel
 
 DEFAULT_LISTEN = "127.0.0.1:8019"
@@ -64,6 +64,7 @@ def _is_given(text: str) -> str:
 
 
 GivenText = Annotated[Text, AfterValidator(_is_given)]
+GivenPath = Annotated[GivenText, AfterValidator(with_a_home)]
 
 
 class DatabaseTable(Shape):
@@ -77,7 +78,7 @@ class WebTable(Shape):
 
 
 class SecretsTable(Shape):
-    key_file: GivenText | None = None
+    key_file: GivenPath | None = None
 
 
 class LogTable(Shape):
@@ -88,7 +89,7 @@ class LogTable(Shape):
 class ProcessDocument(Shape):
     """`amibridge.toml`, and what the other sources say in its terms."""
 
-    data_dir: GivenText | None = None
+    data_dir: GivenPath | None = None
     instance: GivenText | None = None
     database: DatabaseTable = DatabaseTable()
     web: WebTable = WebTable()

@@ -196,7 +196,10 @@ def _default_data_dir(environ: Mapping[str, str]) -> Path:
         return Path(folders.split(":")[0])
     if os.geteuid() == 0:
         return Path("/var/lib/amibridge")
-    home = Path(environ["HOME"]) if environ.get("HOME") else Path.home()
+    try:
+        home = Path(environ["HOME"]) if environ.get("HOME") else Path.home()
+    except RuntimeError:
+        raise ConfigError(["data_dir is missing, and you have no home: set AMIBRIDGE_DATA_DIR"]) from None
     return Path(environ.get("XDG_STATE_HOME") or home / ".local/state") / "amibridge"
 
 

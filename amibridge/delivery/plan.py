@@ -135,9 +135,13 @@ class Agenda:
                 note(self._calls[row.call].screens, row, reached)
         self._rearm(rows)
 
-    def again(self, rows: Sequence[Delivery], at: datetime, *, count: bool) -> tuple[Delivery, ...]:
-        """Put rows back until *at*; *count* the try. Returns them as they are now."""
-        back = tuple(replace(row, due_at=at, attempts=row.attempts + count) for row in rows)
+    def again(self, rows: Sequence[Delivery], at: datetime, *, tried_at: datetime | None) -> tuple[Delivery, ...]:
+        """Put rows back until *at*. *tried_at*: of a try that counts, else None. Returns them as they are now."""
+        tries = 0 if tried_at is None else 1
+        back = tuple(
+            replace(row, due_at=at, attempts=row.attempts + tries, first_tried_at=row.first_tried_at or tried_at)
+            for row in rows
+        )
         for row in back:
             self._land(row)
             call = self._calls[row.call]

@@ -102,15 +102,15 @@ def decide(
     *,
     perishable_until: datetime | None,
     attempts: int,
-    first_due: datetime,
+    first_tried: datetime,
     now: datetime,
     jitter: float,
 ) -> Verdict:
     """What to do after a try that ended at *now* with *error*, None for success.
 
     *perishable_until*: when the news is stale, None for history. *attempts*: tries so far, this one too; for a
-    pause, failures of the enterprise in a row. *first_due*: when it could first be sent; the end of a pause counts
-    anew. *jitter*: from [0, 1).
+    pause, failures of the enterprise in a row. *first_tried*: since when it is tried, not counting a pause and
+    what was before it. *jitter*: from [0, 1).
     """
     if error is None:
         return Done()
@@ -122,7 +122,7 @@ def decide(
         case Answer.TRY_AGAIN:
             asked = error.retry_after if isinstance(error, CrmBusy) and error.retry_after else SHORTEST
             if perishable_until is None:
-                if now - first_due >= PATIENCE:
+                if now - first_tried >= PATIENCE:
                     return Park(f"given up after {PATIENCE.days} days: {error}")
                 return Retry(now + max(HISTORY.wait(attempts, jitter), asked))
             at = now + max(POPUP.wait(attempts, jitter), asked)

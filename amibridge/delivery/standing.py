@@ -43,6 +43,13 @@ class Standing:
     pauses: int = 0
     _silent_till: datetime | None = None
     _history_from: datetime | None = None
+    _paused_till: datetime | None = None
+
+    def tried_since(self, first_tried: datetime, now: datetime) -> datetime:
+        """Since when a row counts as tried: the days of a pause are no days of retries."""
+        if self.mood is Mood.PAUSED:
+            return now
+        return first_tried if self._paused_till is None else max(first_tried, self._paused_till)
 
     def room(self, now: datetime, *, popups_in_flight: int, popups_max: int, history_in_flight: bool) -> Room:
         if self._silent_till is not None and now < self._silent_till:
@@ -72,7 +79,7 @@ class Standing:
         if history_from is not None:
             self._history_from = min(history_from, now + PROBE_EVERY)
         if self.mood is Mood.PAUSED:
-            self._silent_till = max(self._silent_till or now, now + PROBE_EVERY)
+            self._silent_till = self._paused_till = max(self._silent_till or now, now + PROBE_EVERY)
             return None
         return self._become(Mood.TROUBLED) if self.failures >= WORTH_SAYING else None
 
@@ -80,7 +87,7 @@ class Standing:
         if self.mood is not Mood.PAUSED or self._silent_till is None or now >= self._silent_till:
             # Requests that were in flight together fail together: one pause.
             self.pauses += 1
-            self._silent_till = until
+            self._silent_till = self._paused_till = until
         return self._become(Mood.PAUSED)
 
     def _become(self, mood: Mood) -> Mood | None:

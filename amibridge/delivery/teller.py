@@ -125,7 +125,7 @@ class Teller:
         self._note(error, standing, history_from=None)
         match verdict:
             case Retry(at):
-                self._put_back(rows, at, str(error), count=True)
+                self._put_back(rows, at, str(error), tried=True)
             case Drop(why) | Park(why):
                 # Without a proper answer it may have opened all the same: its end must be told.
                 self._give_up(rows, DeliveryStatus.DROPPED, why, reached=isinstance(error, CrmUnreachable | CrmBroken))
@@ -150,8 +150,12 @@ class Teller:
             reply = await self._crm.send(enterprise.account, request)
         except CrmError as error:
             self._judge_history(rows, error, standing)
-        else:
-            self._uploaded(rows, reply, standing)
+            return
+        if reply.processed == 0 and not reply.duplicates:
+            # It took none and knows none. Sent again nothing is doubled, for `externalId` is what it knows them by.
+            self._judge_history(rows, CrmBroken("the CRM says that it took none of the calls"), standing)
+            return
+        self._uploaded(rows, reply, standing)
 
     def _uploaded(self, rows: Sequence[Delivery], reply: CallsUploadReply, standing: Standing) -> None:
         self._announce(standing, standing.answered(), "the CRM answers again")
@@ -176,7 +180,7 @@ class Teller:
         for row, verdict in zip(rows, verdicts, strict=True):
             match verdict:
                 case Retry(at):
-                    self._put_back([row], at, str(error), count=True)
+                    self._put_back([row], at, str(error), tried=True)
                 case Park(why) | Drop(why):
                     self._park(row, why)
                 case Done() | PauseEnterprise():
@@ -191,7 +195,7 @@ class Teller:
             error,
             perishable_until=None,
             attempts=standing.failures + 1,
-            first_due=now,
+            first_tried=now,
             now=now,
             jitter=self._jitter(),
         )
@@ -207,14 +211,14 @@ class Teller:
             error,
             perishable_until=fresh_until,
             attempts=attempts + 1,
-            first_due=row.created_at,
+            first_tried=standing.tried_since(row.first_tried_at or now, now),
             now=now,
             jitter=jitter,
         )
         if not isinstance(verdict, PauseEnterprise):
             return verdict
         return decide(
-            error, perishable_until=fresh_until, attempts=standing.pauses + 1, first_due=now, now=now, jitter=jitter
+            error, perishable_until=fresh_until, attempts=standing.pauses + 1, first_tried=now, now=now, jitter=jitter
         )
 
     def _note(self, error: CrmError, standing: Standing, *, history_from: datetime | None) -> None:
@@ -228,7 +232,7 @@ class Teller:
     def _pause(self, rows: Sequence[Delivery], verdict: PauseEnterprise, standing: Standing) -> None:
         now = self._now()
         self._announce(standing, standing.pause(now, verdict.until), verdict.why)
-        self._put_back(rows, now, verdict.why, count=False)
+        self._put_back(rows, now, verdict.why, tried=False)
 
     def _announce(self, standing: Standing, mood: Mood | None, reason: str) -> None:
         if standing is not self.standing:
@@ -246,8 +250,9 @@ class Teller:
             case _ as never:
                 assert_never(never)
 
-    def _put_back(self, rows: Sequence[Delivery], at: datetime, why: str, *, count: bool) -> None:
-        self._write(self._agenda.again(rows, at, count=count), DeliveryStatus.DUE, why)
+    def _put_back(self, rows: Sequence[Delivery], at: datetime, why: str, *, tried: bool) -> None:
+        back = self._agenda.again(rows, at, tried_at=self._now() if tried else None)
+        self._write(back, DeliveryStatus.DUE, why)
 
     def _give_up(self, rows: Sequence[Delivery], status: DeliveryStatus, why: str, *, reached: bool = False) -> None:
         self._agenda.settled(rows, reached=reached)
@@ -276,7 +281,15 @@ class Teller:
         text = answer[:ANSWER_MAX].replace("\0", "?").encode("utf-8", "replace").decode("utf-8")
         self._settle(
             [
-                Settlement(row.enterprise, row.id, status, row.due_at if due else None, row.attempts + tries, text)
+                Settlement(
+                    row.enterprise,
+                    row.id,
+                    status,
+                    row.due_at if due else None,
+                    row.attempts + tries,
+                    text,
+                    row.first_tried_at,
+                )
                 for row in rows
             ]
         )

@@ -38,7 +38,7 @@ class AccountZone:
             self._failures += 1
             at = now()
             verdict = decide(
-                error, perishable_until=None, attempts=self._failures, first_due=at, now=at, jitter=jitter()
+                error, perishable_until=None, attempts=self._failures, first_tried=at, now=at, jitter=jitter()
             )
             match verdict:
                 case Retry(again) | PauseEnterprise(again):

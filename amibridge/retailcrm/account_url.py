@@ -5,6 +5,9 @@ from __future__ import annotations
 from ipaddress import ip_address
 from urllib.parse import urlsplit
 
+LONGEST_NAME = 253
+"""Letters of a name in DNS; a label in it has at most 63, which IDNA knows."""
+
 
 def check_account_url(url: str) -> str:
     """The address as ``scheme://host[:port]``.
@@ -50,4 +53,13 @@ def _is_host(host: str) -> bool:
             return ip_address(host).version == 6 and "%" not in host
         except ValueError:
             return False
-    return all(label and all(c.isalnum() or c in "-_" for c in label) for label in host.removesuffix(".").split("."))
+    labels = host.removesuffix(".").split(".")
+    return all(label and all(c.isalnum() or c in "-_" for c in label) for label in labels) and _can_be_asked_for(host)
+
+
+def _can_be_asked_for(host: str) -> bool:
+    """DNS has a name like that: whoever resolves *host* encodes it so, too."""
+    try:
+        return len(host.encode("idna")) <= LONGEST_NAME
+    except UnicodeError:
+        return False

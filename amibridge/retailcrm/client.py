@@ -85,7 +85,7 @@ class RetailCrm:
             raise CrmUnreachable("the CRM did not answer in time") from error
         except (aiohttp.ClientResponseError, aiohttp.InvalidURL) as error:
             raise CrmBroken(f"the CRM does not speak HTTP: {type(error).__name__}") from error
-        except (aiohttp.ClientError, OSError) as error:
+        except (aiohttp.ClientError, OSError, UnicodeError) as error:  # UnicodeError: no name for DNS
             raise CrmUnreachable(f"the CRM cannot be reached: {str(error) or type(error).__name__}") from error
 
     async def _body(self, response: aiohttp.ClientResponse) -> bytes:

@@ -100,6 +100,16 @@ class CredentialsReply:
         )
 
 
+def as_text(value: object) -> str:
+    """A text as it is, anything else as JSON."""
+    if isinstance(value, str):
+        return value
+    try:
+        return json.dumps(value, ensure_ascii=False)
+    except RecursionError:  # what was just deep enough to be read is too deep to be written
+        return "…"
+
+
 def missing_scopes(reply: CredentialsReply) -> tuple[str, ...]:
     return tuple(scope for scope in REQUIRED_SCOPES if scope not in reply.scopes)
 
@@ -116,11 +126,7 @@ def _entries(value: object) -> list[object]:
 
 
 def _texts(value: object) -> tuple[str, ...]:
-    return tuple(
-        entry if isinstance(entry, str) else json.dumps(entry, ensure_ascii=False)
-        for entry in _entries(value)
-        if entry is not None
-    )
+    return tuple(as_text(entry) for entry in _entries(value) if entry is not None)
 
 
 def _number(value: object) -> int | None:

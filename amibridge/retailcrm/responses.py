@@ -13,6 +13,7 @@ from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 
 from amibridge.retailcrm.errors import CrmBroken, CrmBusy, CrmError, CrmLockedOut, CrmNotEnabled, CrmRefused
+from amibridge.retailcrm.replies import as_text
 from amibridge.retailcrm.requests import ReplyT, Request
 
 BUSY = frozenset({HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE})
@@ -45,7 +46,7 @@ def read(request: Request[ReplyT], status: int, headers: Mapping[str, str], body
     answer = _object(body)
     if answer is None:
         raise _without_json(status, headers, body)
-    if status < 300 and answer.get("success") is True:
+    if 200 <= status < 300 and answer.get("success") is True:
         return _reply(request.reply, status, answer)
     raise _refusal(status, answer)
 
@@ -59,9 +60,9 @@ def retry_after(headers: Mapping[str, str], now: datetime) -> timedelta | None:
     else:
         try:
             until = parsedate_to_datetime(text)
-        except ValueError:
+            wait = (until if until.tzinfo else until.replace(tzinfo=UTC)) - now
+        except Exception:  # email.utils raises whatever it stumbles over: OverflowError, IndexError, TypeError
             return None
-        wait = (until if until.tzinfo else until.replace(tzinfo=UTC)) - now
     return min(max(wait, timedelta()), MAX_RETRY_AFTER)
 
 
@@ -102,7 +103,7 @@ def _refusal(status: int, answer: Mapping[str, object]) -> CrmError:
         return STATUSES[status](text or "the CRM gives no reason", status=status)
     if 300 <= status < 400:
         return CrmBroken("the CRM redirects elsewhere: is this the account's address?", status=status)
-    if status >= 500 or (status < 400 and not text):
+    if not 200 <= status < 500 or (status < 400 and not text):
         return CrmBroken(text or "an answer without `success: true`", status=status)
     return CrmRefused(text or "the CRM gives no reason", status=status, errors=_complaints(answer.get("errors")))
 
@@ -115,4 +116,4 @@ def _complaints(errors: object) -> dict[str, str]:
         pairs = [(str(index), value) for index, value in enumerate(errors)]
     else:
         pairs = [] if errors is None else [("0", errors)]
-    return {name: value if isinstance(value, str) else json.dumps(value, ensure_ascii=False) for name, value in pairs}
+    return {name: as_text(value) for name, value in pairs}

@@ -1,7 +1,7 @@
 """Makes the followers that run equal the hosts that the directory wants, while enterprises come, change and go.
 
-Laws: one follower per host, each a supervised task of its own; what an earlier run said of a host's live calls is
-taken up before its first link; a directory that cannot be read changes nothing; what a host's voice has not got rid
+Laws: one follower per host, each a supervised task of its own; what was said of a host's live calls is written, and
+taken up, before its next link; a directory that cannot be read changes nothing; what a host's voice has not got rid
 of yet outlives a change of the host.
 """
 
@@ -19,7 +19,7 @@ import structlog
 from amibridge.ami.link import LinkSettings
 from amibridge.calls.board import Board
 from amibridge.enterprises import AmiHost, Enterprise, EnterpriseId, HostName, HostStanding
-from amibridge.runtime.follower import Follower
+from amibridge.runtime.follower import ROOM_AGAIN, Follower
 from amibridge.runtime.supervise import spawn
 from amibridge.runtime.voice import Voice
 from amibridge.store.db import DATABASE_FAILURES
@@ -112,13 +112,19 @@ class Keeper:
                 self._running[key] = _Running(host, follower, task)
 
     async def _follower(self, host: AmiHost) -> Follower:
+        voice = self._voices.get(HostKey(host.enterprise, host.name))
+        if voice is None:
+            voice = self._voices[HostKey(host.enterprise, host.name)] = Voice(host, self._queue)
+        else:
+            while not voice.has_caught_up():
+                await asyncio.sleep(ROOM_AGAIN.total_seconds())
+            await self._queue.safe()
         board = Board(host.name, host.numbering)
         facts = await self._ledger.facts_of_live_calls(host.enterprise, host.name)
         board.adopt(facts)
         if facts:
             calls = len({fact.call for fact in facts})
             log.info("live_calls_taken_up", enterprise=host.enterprise, host=host.name, calls=calls)
-        voice = self._voices.setdefault(HostKey(host.enterprise, host.name), Voice(host, self._queue))
         return Follower(host, board, voice, settings=self._settings)
 
     async def _tick(self) -> None:

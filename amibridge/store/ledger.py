@@ -34,7 +34,7 @@ LONGEST_KEY = 500
 
 @dataclass(frozen=True, slots=True)
 class HeardFact:
-    """A fact and where it was said. *heard_at* is our clock's: freshness counts from there."""
+    """A fact and where it was said. *heard_at* is of our clock: it is due since then, and fresh from there."""
 
     enterprise: EnterpriseId
     host: HostName
@@ -198,6 +198,7 @@ def _delivery_columns(heard: Iterable[HeardFact]) -> tuple[list[Any], ...]:
         [FactKey(storable(one.fact.key)) for one, _ in told],
         [str(notice.kind) for _, notice in told],
         [None if notice.fresh_for is None else one.heard_at + notice.fresh_for for one, notice in told],
+        [one.heard_at for one, _ in told],
     )
 
 

@@ -47,10 +47,10 @@ WITH new AS (
       JOIN new ON new.enterprise_id = a.enterprise_id AND new.host = a.host AND new.key = a.key
         ON CONFLICT (enterprise_id, call_id, ordinal) DO NOTHING
 )
-INSERT INTO deliveries (enterprise_id, host, call_id, fact_key, kind, fresh_until)
-SELECT d.enterprise_id, d.host, d.call_id, d.key, d.kind::delivery_kind, d.fresh_until
-  FROM unnest($19::text[], $20::text[], $21::text[], $22::text[], $23::text[], $24::timestamptz[])
-       WITH ORDINALITY AS d (enterprise_id, host, call_id, key, kind, fresh_until, ordinal)
+INSERT INTO deliveries (enterprise_id, host, call_id, fact_key, kind, fresh_until, due_at, created_at)
+SELECT d.enterprise_id, d.host, d.call_id, d.key, d.kind::delivery_kind, d.fresh_until, d.heard_at, d.heard_at
+  FROM unnest($19::text[], $20::text[], $21::text[], $22::text[], $23::text[], $24::timestamptz[], $25::timestamptz[])
+       WITH ORDINALITY AS d (enterprise_id, host, call_id, key, kind, fresh_until, heard_at, ordinal)
   JOIN new ON new.enterprise_id = d.enterprise_id AND new.host = d.host AND new.key = d.key
  ORDER BY d.ordinal
 RETURNING enterprise_id, id, host, fact_key, kind::text, due_at, fresh_until, created_at

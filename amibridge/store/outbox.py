@@ -1,13 +1,14 @@
 """The outbox: deliveries as rows, read after a start and settled in batches.
 
-Law: while we run, rows reach the lanes in memory right after the commit that made them; this table is durability.
+Laws: while we run, rows reach the lanes in memory right after the commit that made them; this table is durability.
+A row's times are of our clock, for it is what they are compared with: the database may be on another machine.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 
 import asyncpg
@@ -34,7 +35,10 @@ class DeliveryStatus(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """One fact on its way to the CRM of *enterprise*. *fresh_until* None: never too late."""
+    """One fact on its way to the CRM of *enterprise*. *fresh_until* None: never too late.
+
+    *first_tried_at*: when the first try began to be repeated, None if none failed.
+    """
 
     enterprise: EnterpriseId
     id: int
@@ -46,6 +50,7 @@ class Delivery:
     due_at: datetime
     fresh_until: datetime | None
     created_at: datetime
+    first_tried_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +63,7 @@ class Settlement:
     due_at: datetime | None
     attempts: int
     answer: str | None
+    first_tried_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +132,7 @@ class Outbox:
             due_at=row["due_at"],
             fresh_until=row["fresh_until"],
             created_at=row["created_at"],
+            first_tried_at=row["first_tried_at"],
         )
 
     async def settle(self, settlements: Sequence[Settlement]) -> None:
@@ -138,6 +145,8 @@ class Outbox:
             [one.due_at for one in settlements],
             [one.attempts for one in settlements],
             [None if one.answer is None else storable(one.answer) for one in settlements],
+            [one.first_tried_at for one in settlements],
+            datetime.now(UTC),
         )
 
     async def backlogs(self, within: timedelta = UNHURRIED) -> list[Backlog]:
@@ -179,5 +188,5 @@ class Outbox:
 
     async def resend(self, enterprise: EnterpriseId, ids: Sequence[int]) -> list[int]:
         """Make parked or dropped history due again; the ids for which that was possible."""
-        rows = await self._pool.fetch(SQL["resend"], enterprise, list(ids))
+        rows = await self._pool.fetch(SQL["resend"], enterprise, list(ids), datetime.now(UTC))
         return [row["id"] for row in rows]

@@ -2,7 +2,7 @@
 -- What is still to be told to one enterprise's CRM, oldest first, with its facts: read after a start, not while running.
 SELECT deliveries.enterprise_id, deliveries.id, deliveries.host, deliveries.call_id, deliveries.kind::text,
        deliveries.attempts, deliveries.due_at, deliveries.fresh_until, deliveries.created_at,
-       facts.kind AS fact_kind, facts.body
+       deliveries.first_tried_at, facts.kind AS fact_kind, facts.body
   FROM deliveries
   JOIN facts ON facts.enterprise_id = deliveries.enterprise_id AND facts.host = deliveries.host
             AND facts.key = deliveries.fact_key
@@ -16,10 +16,12 @@ UPDATE deliveries
    SET status = s.status::delivery_status,
        attempts = s.attempts,
        due_at = coalesce(s.due_at, deliveries.due_at),
+       first_tried_at = s.first_tried_at,
        last_answer = s.answer,
-       settled_at = CASE WHEN s.status = 'due' THEN NULL ELSE now() END
-  FROM unnest($1::text[], $2::bigint[], $3::text[], $4::timestamptz[], $5::int[], $6::text[])
-       AS s (enterprise_id, id, status, due_at, attempts, answer)
+       settled_at = CASE WHEN s.status = 'due' THEN NULL ELSE $8::timestamptz END
+  FROM unnest($1::text[], $2::bigint[], $3::text[], $4::timestamptz[], $5::int[], $6::text[],
+              $7::timestamptz[])
+       AS s (enterprise_id, id, status, due_at, attempts, answer, first_tried_at)
  WHERE deliveries.enterprise_id = s.enterprise_id AND deliveries.id = s.id AND deliveries.status = 'due'
 
 -- count_deliveries --
@@ -43,6 +45,6 @@ SELECT enterprise_id, id, host, call_id, fact_key, kind::text, status::text, att
 -- resend --
 -- Parked or dropped history to be told once more, because somebody mended the reason.
 UPDATE deliveries
-   SET status = 'due', due_at = now(), attempts = 0, created_at = now(), settled_at = NULL
+   SET status = 'due', due_at = $3, attempts = 0, first_tried_at = NULL, created_at = $3, settled_at = NULL
  WHERE enterprise_id = $1 AND id = ANY ($2::bigint[]) AND kind = 'history' AND status IN ('parked', 'dropped')
 RETURNING enterprise_id, id

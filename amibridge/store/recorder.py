@@ -69,7 +69,8 @@ class FactQueue:
     def __init__(self, size: int = QUEUE_SIZE) -> None:
         self._size = size
         self._facts: deque[HeardFact] = deque()
-        self._stirred = asyncio.Event()
+        self._stirred, self._lightened = asyncio.Event(), asyncio.Event()
+        self._put = self._safe = 0
         self.closed = False
 
     def __len__(self) -> int:
@@ -80,6 +81,7 @@ class FactQueue:
         if len(self._facts) >= self._size:
             raise QueueFull(f"{len(self._facts)} facts wait for the database")
         self._facts.append(heard)
+        self._put += 1
         self._stirred.set()
 
     def close(self) -> None:
@@ -104,6 +106,15 @@ class FactQueue:
         """The oldest *count* facts are safe."""
         for _ in range(count):
             self._facts.popleft()
+        self._safe += count
+        self._lightened.set()
+
+    async def safe(self) -> None:
+        """Wait until all that was put so far is safe."""
+        put = self._put
+        while self._safe < put:
+            self._lightened.clear()
+            await self._lightened.wait()
 
 
 async def record(

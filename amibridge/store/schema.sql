@@ -140,7 +140,7 @@ CREATE TABLE attempts (
 );
 CREATE INDEX attempts_by_operator ON attempts (enterprise_id, extension, rang_at);
 
--- What the CRM must hear, and what became of it. fresh_until NULL: never too late.
+-- What the CRM must hear, and what became of it. fresh_until NULL: never too late. first_tried_at NULL: no try failed.
 CREATE TABLE deliveries (
     enterprise_id text            NOT NULL,
     id            bigint          GENERATED ALWAYS AS IDENTITY,
@@ -155,6 +155,7 @@ CREATE TABLE deliveries (
     last_answer   text,
     created_at    timestamptz     NOT NULL DEFAULT now(),
     settled_at    timestamptz,
+    first_tried_at timestamptz,
     PRIMARY KEY (enterprise_id, id),
     CHECK ((status = 'due') = (settled_at IS NULL))
 ) WITH (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.01, autovacuum_vacuum_threshold = 500);

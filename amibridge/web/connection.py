@@ -1,9 +1,12 @@
 """One HTTP connection: what never reaches a route is answered in our shape, too, and logged without a byte of it.
 
-aiohttp would write the whole of what it could not read into the log, a token in the path included.
+aiohttp would write the whole of what it could not read into the log, a token in the path included. It would also keep
+for an hour whoever says nothing, and as many of them as come.
 """
 
 from __future__ import annotations
+
+import asyncio
 
 import structlog
 from aiohttp import web
@@ -13,8 +16,33 @@ from amibridge.web.answers import REQUEST_ID, new_request_id, refusal, refusal_o
 log = structlog.get_logger()
 
 
+FIRST_WITHIN = 15.0
+"""Seconds for the head of the first request."""
+
+NEXT_WITHIN = 75.0
+"""Seconds for the head of the next one: longer than reverse proxies keep a connection, or they would find it closed."""
+
+MOST = 400
+"""Connections at once. Nobody has so many players, and a process may open 1024 files where nobody raised that."""
+
+
 class Connection(web.RequestHandler):
     __slots__ = ()
+
+    def __init__(self, manager: web.Server, *, loop: asyncio.AbstractEventLoop) -> None:
+        super().__init__(manager, loop=loop, keepalive_timeout=NEXT_WITHIN)
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """One too many is closed at once."""
+        if self._manager is None or len(self._manager.connections) >= MOST:
+            transport.close()
+            return
+        super().connection_made(transport)
+        self._loop.call_later(FIRST_WITHIN, self._leave_if_nothing_came)
+
+    def _leave_if_nothing_came(self) -> None:
+        if self._request_count == 0:
+            self.force_close()
 
     def log_access(self, request: web.BaseRequest, response: web.StreamResponse, time: float | None) -> None:
         """Nothing: the path may hold a token, and what was done is said by whoever did it."""

@@ -1,14 +1,14 @@
 """`GET /recordings/{token}`: the recording of one call, for RetailCRM's player.
 
 Laws: only a link that we signed opens anything, and only files below the host's folder; a recording that is not there
-yet is a state (503 and Retry-After), not an error. Range, HEAD and ETag are aiohttp's.
+yet, or whose folder does not answer, is a state (503 and Retry-After), not an error. Range, HEAD, ETag are aiohttp's.
 """
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path, PurePosixPath
 
 import asyncpg
@@ -21,6 +21,8 @@ from amibridge.secrets import Keyring, LinkExpired, LinkRefused
 from amibridge.store.db import DATABASE_FAILURES
 from amibridge.store.recordings import CallRecordings, recordings_of_call
 from amibridge.web.answers import Handler, refusal
+from amibridge.web.disk import Disk, DiskBusy
+from amibridge.web.sound import Sound
 
 log = structlog.get_logger()
 
@@ -31,7 +33,7 @@ AGAIN = {"Retry-After": "5"}
 """Seconds."""
 
 PATIENCE = timedelta(seconds=4)
-"""With the database: a player that waits longer has given up."""
+"""With the database, and with the folder: a player that waits longer has given up."""
 
 DEEPEST = 64
 """Folders in a path; each of them is a question to a file system that may be far away."""
@@ -51,6 +53,8 @@ def record_url(public_url: str, keyring: Keyring, enterprise: EnterpriseId, call
 
 
 def serve_recordings(pool: asyncpg.Pool, keyring: Keyring) -> Handler:
+    disk = Disk()
+
     async def respond(request: web.Request) -> web.StreamResponse:
         now = datetime.now(UTC)
         try:
@@ -65,17 +69,32 @@ def serve_recordings(pool: asyncpg.Pool, keyring: Keyring) -> Handler:
         except DATABASE_FAILURES as error:
             log.warning("recording_not_looked_up", enterprise=enterprise, call=call, reason=str(error) or "no answer")
             return refusal(503, "database_away", "This cannot be looked up at the moment.", AGAIN)
-        file = None if found is None else await asyncio.to_thread(find_file, found)
-        if file is not None:
+        try:
+            sound = None if found is None else await _sound(disk, found, request)
+        except (DiskBusy, OSError) as error:
+            log.warning("recording_not_looked_up", enterprise=enterprise, call=call, reason=str(error))
+            return refusal(503, "folder_away", "The recording cannot be read at the moment.", AGAIN)
+        if sound is not None:
             log.debug("recording_fetched", enterprise=enterprise, call=call)
-            headers = HEADERS | {"Content-Type": TYPES.get(file.suffix.lower(), "application/octet-stream")}
-            return web.FileResponse(file, headers=headers)
+            return sound
         if found is None or now - found.ended_at < MAY_STILL_COME:
             return refusal(503, "not_ready", "The recording is not there yet.", AGAIN)
         log.warning("recording_missing", enterprise=enterprise, call=call, folder=found.folder, paths=found.paths)
         return refusal(404, "not_found", "There is no such recording.")
 
     return respond
+
+
+async def _sound(disk: Disk, found: CallRecordings, request: web.Request) -> Sound | None:
+    if found.folder is None:
+        return None
+    file = await disk.ask(found.folder, partial(find_file, found), within=PATIENCE)
+    if file is None:
+        return None
+    headers = HEADERS | {"Content-Type": TYPES.get(file.suffix.lower(), "application/octet-stream")}
+    sound = Sound(disk, found.folder, file, headers)
+    await sound.open(request, PATIENCE)
+    return sound
 
 
 def is_within_reach(folder: str) -> bool:

@@ -272,3 +272,10 @@ def test_a_secret_file_holds_one_line(tmp_path: Path, content: bytes, complaint:
     [problem] = problems(written(tmp_path, text))
     assert "retailcrm.api_key_file: " in problem
     assert complaint in problem
+
+
+def test_a_secret_in_a_home_that_nobody_has_is_a_mistake_with_its_place(tmp_path: Path) -> None:
+    text = SMALLEST.replace('api_key = "hush-key"', 'api_key_file = "~nosuchuser/key"')
+    assert text != SMALLEST
+    [problem] = problems(written(tmp_path, text))
+    assert problem.endswith(": retailcrm.api_key_file: begins with a home that nobody has: write the whole path")

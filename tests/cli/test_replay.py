@@ -8,6 +8,7 @@ import itertools
 import json
 import os
 import re
+import subprocess
 import sys
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -345,3 +346,39 @@ class TestProcess:
         os.close(our_end)
         _, err = await process.communicate()
         assert (process.returncode, err) == (141, b"")
+
+
+def at_a_shell(command: str, *words: str | Path) -> subprocess.CompletedProcess[str]:
+    """``amibridge replay`` with redirections that only a shell makes."""
+    return subprocess.run(
+        ["sh", "-c", f'exec "$@" {command}', "sh", sys.executable, "-m", "amibridge", "replay", *map(str, words)],
+        cwd=ROOT,
+        input="",
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+
+def test_a_stream_that_is_closed_is_nobody() -> None:
+    path = trace("a").path
+    assert "Traceback" not in at_a_shell("<&-", "-").stderr
+    silent = at_a_shell(">&-", path)
+    assert (silent.returncode, silent.stderr) == (0, "")
+    assert at_a_shell("2>&-", path).returncode == 0
+
+
+def test_a_full_disk_is_not_the_fault_of_the_trace() -> None:
+    full = at_a_shell(">/dev/full", trace("a").path)
+    assert full.returncode == 1
+    assert "No space left on device" in full.stderr
+    assert "a_" not in full.stderr
+    assert len(full.stderr.splitlines()) == 1
+
+
+def test_nothing_steers_the_terminal(amibridge: Amibridge, tmp_path: Path) -> None:
+    hostile = read_bytes(trace("a").path).replace(b"CallerIDName: ", b"CallerIDName: \xc2\x9b2J\x1b]0;x\x07")
+    (path := tmp_path / "hostile.ami").write_bytes(hostile)
+    done = amibridge("replay", path, tmp_path / "no\x1b[31m.ami")
+    assert not re.search("[\x00-\x09\x0b-\x1f\x7f-\x9f]", done.out + done.err)
+    assert r"\u009b2J" in done.out

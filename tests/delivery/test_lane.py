@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import pytest
+from aiohttp import web
 from structlog.testing import capture_logs
 
 from amibridge.calls.record import CallRecord, Extension
@@ -198,6 +199,20 @@ async def test_one_call_that_breaks_the_crm_does_not_hold_the_others_back(
     assert table.status(7) == DeliveryStatus.DUE
 
 
+async def test_an_upload_of_which_the_crm_took_nothing_is_sent_again(
+    enterprise: Enterprise, crm: RetailCrm, scripted: ScriptedCrm
+) -> None:
+    async def took_none() -> web.StreamResponse:
+        return web.json_response({"success": True, "processedCallsCount": 0})
+
+    scripted.script[UPLOAD].append(took_none)
+    table = Table([history(number, f"pbx:{number}") for number in (1, 2)])
+    async with running(enterprise, crm, table):
+        await until(lambda: table.all(DeliveryStatus.SENT, (1, 2)))
+    assert scripted.calls[KEY].keys() == {"pbx:1", "pbx:2"}
+    assert [one.status for one in table.history if one.id == 1] == [DeliveryStatus.DUE, DeliveryStatus.SENT]
+
+
 async def test_busy_broken_and_silent_answers_cost_tries_and_no_call(
     enterprise: Enterprise, crm: RetailCrm, scripted: ScriptedCrm
 ) -> None:
@@ -319,6 +334,45 @@ async def test_after_a_pause_one_request_tries_the_water(
             lane.offer([popup(i, rang(f"pbx:{i}", "101", later), at=later) for i in range(12, 19)])
             await until(lambda: table.all(DeliveryStatus.SENT, range(12, 19)))
     assert [line["event"] for line in logs if line["event"].startswith("crm_")] == ["crm_paused", "crm_resumed"]
+
+
+async def test_history_that_waited_for_days_is_not_given_up_at_its_first_try(
+    enterprise: Enterprise, crm: RetailCrm, scripted: ScriptedCrm
+) -> None:
+    """The daemon was off, or the account's telephony was."""
+    scripted.script[UPLOAD].append(html)
+    table = Table([history(1, "pbx:1", at=now() - timedelta(days=6))])
+    async with running(enterprise, crm, table):
+        await until(lambda: table.status(1) in (DeliveryStatus.SENT, DeliveryStatus.PARKED))
+    assert [one.status for one in table.history] == [DeliveryStatus.DUE, DeliveryStatus.SENT]
+
+
+async def test_the_days_of_a_pause_are_no_days_of_tries(
+    enterprise: Enterprise, crm: RetailCrm, scripted: ScriptedCrm
+) -> None:
+    scripted.script[UPLOAD].extend([html, says(400, "Telephony not enabled"), html])
+    table, clock, at = Table(), Clock(), now()
+    async with running(enterprise, crm, table, now=clock) as lane:
+        lane.offer([history(1, "pbx:1", at=at)])
+        await until(lambda: len(table.history) == 2)
+        assert table.verdicts[1].first_tried_at is not None
+        clock.ahead = timedelta(days=6)
+        lane.offer([popup(2, rang("pbx:2", "101", at), at=at)])  # which wakes the lane, and is no longer news
+        await until(lambda: len(scripted.of(UPLOAD)) == 3 and len(table.history) >= 4)
+        assert table.status(1) == DeliveryStatus.DUE
+        clock.ahead += timedelta(minutes=2)
+        lane.offer([popup(3, rang("pbx:3", "101", at), at=at)])
+        await until(lambda: table.status(1) == DeliveryStatus.SENT)
+
+
+async def test_history_that_was_tried_for_days_is_parked(
+    enterprise: Enterprise, crm: RetailCrm, scripted: ScriptedCrm
+) -> None:
+    scripted.always[UPLOAD] = html
+    row = replace(history(1, "pbx:1", attempts=9), first_tried_at=now() - timedelta(days=5))
+    table = Table([row])
+    async with running(enterprise, crm, table):
+        await until(lambda: table.status(1) == DeliveryStatus.PARKED)
 
 
 async def test_the_time_zone_is_asked_once_and_popups_do_not_wait_for_it(

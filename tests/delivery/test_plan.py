@@ -163,7 +163,7 @@ def test_thousands_of_stale_popups_are_dropped_in_portions() -> None:
 def test_a_popup_that_may_have_arrived_is_closed() -> None:
     agenda = agenda_of(popup(1, rang("pbx:1", "101")))
     (opening,) = plan(agenda).sends
-    agenda.again(opening.rows, NOON + SECOND, count=True)
+    agenda.again(opening.rows, NOON + SECOND, tried_at=NOON)
     agenda.add(popup(2, stopped("pbx:1", "101")))
     now = plan(agenda)
     assert [dropped.row.id for dropped in now.dropped] == [1]
@@ -177,7 +177,7 @@ def test_after_a_restart_an_unknown_popup_is_closed() -> None:
 def test_a_row_put_back_waits_for_its_time_and_stays_first() -> None:
     agenda = agenda_of(popup(1, rang("pbx:1", "101")))
     (opening,) = plan(agenda).sends
-    (back,) = agenda.again(opening.rows, NOON + SECOND, count=True)
+    (back,) = agenda.again(opening.rows, NOON + SECOND, tried_at=NOON)
     assert (back.attempts, back.due_at) == (1, NOON + SECOND)
     agenda.add(popup(2, rang("pbx:1", "102")))
     waiting = plan(agenda)
@@ -333,7 +333,7 @@ class Lanes(RuleBasedStateMachine):
     def answer(self, which: int, answer: str) -> None:
         send = self.in_flight.pop(which % len(self.in_flight))
         if answer == "again":
-            for row in self.agenda.again(send.rows, self.now + SECOND, count=True):
+            for row in self.agenda.again(send.rows, self.now + SECOND, tried_at=self.now):
                 self.waiting[row.id] = row
         elif answer == "split" and len(send.rows) > 1 and isinstance(send, History):
             self.agenda.split(send.rows)

@@ -33,7 +33,7 @@ def verdict(
     since: timedelta = timedelta(),
     jitter: float = 0.5,
 ) -> Verdict:
-    return decide(error, perishable_until=fresh, attempts=attempts, first_due=NOW - since, now=NOW, jitter=jitter)
+    return decide(error, perishable_until=fresh, attempts=attempts, first_tried=NOW - since, now=NOW, jitter=jitter)
 
 
 def seconds(outcome: Verdict) -> float:

@@ -82,6 +82,17 @@ def test_requests_that_were_in_flight_together_make_one_pause() -> None:
     assert standing.pauses == 2
 
 
+def test_the_days_of_a_pause_are_no_days_of_tries() -> None:
+    standing = Standing()
+    assert standing.tried_since(NOON, NOON + MINUTE) == NOON
+    standing.pause(NOON, NOON + MINUTE)
+    assert standing.tried_since(NOON, NOON + 9 * MINUTE) == NOON + 9 * MINUTE
+    standing.pause(NOON + 9 * MINUTE, NOON + 11 * MINUTE)
+    standing.answered()
+    assert standing.tried_since(NOON, NOON + 12 * MINUTE) == NOON + 11 * MINUTE
+    assert standing.tried_since(NOON + 20 * MINUTE, NOON + 30 * MINUTE) == NOON + 20 * MINUTE
+
+
 def test_a_pause_is_not_ended_by_a_network_failure() -> None:
     standing = Standing()
     standing.pause(NOON, NOON + MINUTE)

@@ -104,6 +104,7 @@ async def test_retry_after_reaches_the_error(scripted: aioresponses) -> None:
     ("failure", "meaning"),
     [
         (TimeoutError(), CrmUnreachable),
+        (UnicodeError("label too long"), CrmUnreachable),
         (aiohttp.ServerTimeoutError(), CrmUnreachable),
         (aiohttp.ServerDisconnectedError(), CrmUnreachable),
         (aiohttp.ClientPayloadError("cut"), CrmUnreachable),

@@ -143,6 +143,11 @@ def test_busy_is_told_by_the_status_alone(status: int, body: bytes) -> None:
         ("", None),
         ("²", None),
         ("Tue, 99 Nov 2026 08:00:00 GMT", None),
+        ("Tue, 24 Nov 2026 08:00:00 +9999999999999999999", None),
+        ("Tue, 24 Nov 99999999999999999999999 08:00:00 GMT", None),
+        ("Mon, 01 Jan 0001 00:00:00 +2300", 0.0),
+        ("Fri, 31 Dec 9999 23:59:59 -2300", 3600.0),
+        ("9" * 5000, 3600.0),
     ],
 )
 def test_retry_after_is_seconds_or_a_date(text: str, wait: float | None) -> None:
@@ -151,7 +156,7 @@ def test_retry_after_is_seconds_or_a_date(text: str, wait: float | None) -> None
     assert error.retry_after == (None if wait is None else timedelta(seconds=wait))
 
 
-@given(st.text(max_size=40))
+@given(st.text(max_size=40) | st.from_regex(r"Tue, \d{1,3} Nov \d{1,30} \d\d?:\d\d:\d\d [+-]\d{1,30}", fullmatch=True))
 def test_no_retry_after_text_breaks_reading(text: str) -> None:
     wait = retry_after({"Retry-After": text}, NOW)
     assert wait is None or timedelta() <= wait <= timedelta(hours=1)
@@ -207,6 +212,11 @@ def test_a_known_text_outranks_its_status(text: str, meaning: type[CrmError], st
         (408, b'{"errorMsg":"timeout"}', CrmBroken),
         (301, b"", CrmBroken),
         (302, b'{"success":true}', CrmBroken),
+        (302, b'{"success":false,"errorMsg":"Moved"}', CrmBroken),
+        (0, b'{"success":true}', CrmBroken),
+        (0, b'{"success":false,"errorMsg":"Oops"}', CrmBroken),
+        (101, b'{"success":true}', CrmBroken),
+        (999, b'{"success":true}', CrmBroken),
         (500, b'{"success":false,"errorMsg":"Oops"}', CrmBroken),
         (500, b'{"success":true}', CrmBroken),
         (502, HTML, CrmBroken),
@@ -261,6 +271,19 @@ def test_whatever_json_comes_a_reply_or_a_crm_error_goes(
         return
     assert isinstance(reply, request_.reply)
     assert body["success"] is True
+
+
+@pytest.mark.parametrize("field", ["errors", "notExistCodes"])
+def test_what_is_read_and_too_deep_to_be_written_is_no_failure(field: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def too_deep(value: object, **_: object) -> str:
+        raise RecursionError
+
+    monkeypatch.setattr(json, "dumps", too_deep)
+    body = f'{{"success": {"false" if field == "errors" else "true"}, "{field}": [[[]]]}}'.encode()
+    if field == "errors":
+        assert refusal(400, body).errors == {"0": "…"}  # type: ignore[attr-defined]
+    else:
+        assert answer(EVENT, body=body) == CallEventReply(("…",))
 
 
 @given(st.binary(max_size=200), st.integers(100, 599))

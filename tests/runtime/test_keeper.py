@@ -27,7 +27,7 @@ from amibridge.store.directory import Directory
 from amibridge.store.ledger import HeardFact, Ledger
 from amibridge.store.recorder import FactQueue
 from tests.ami.linking import PATIENT
-from tests.ami.scripted_pbx import polite, scripted
+from tests.ami.scripted_pbx import Visit, polite, scripted
 from tests.calls.truth import events_of, read_bytes, truths
 from tests.delivery.waiting import until
 from tests.runtime.following import SOON, host_at, keys, pbx_of, taken_from, trace
@@ -264,6 +264,32 @@ class TestLiveCalls:
                 await counts(pool, "calls", 1)
         [row] = await pool.fetch("SELECT * FROM calls")
         assert (row["outcome"], row["operators"], row["complete"]) == ("answered", ["101"], False)
+        assert list((await ended(pool)).values()) == [1]
+        assert await count(pool, "live_calls") == 0
+
+    async def test_a_host_that_changes_while_what_it_said_is_not_written_yet_keeps_its_call(
+        self, pool: asyncpg.Pool, directory: Directory
+    ) -> None:
+        """A slow database: the call is live, and its facts are still in the queue."""
+        raw = read_bytes(trace("a").path)
+        talks = iter((polite(after=raw[: raw.index(b"Event: BridgeLeave")]), polite()))
+
+        async def talk(visit: Visit) -> None:
+            await next(talks)(visit)
+
+        async with scripted(talk) as pbx, keeping(pool) as kept:
+            host = host_at((pbx.host, pbx.port))
+            async with pool.acquire() as slow, slow.transaction():
+                await slow.execute("LOCK TABLE facts IN SHARE MODE")
+                with capture_logs() as lines:
+                    await directory.apply(enterprise(host))
+                    await until(lambda: [line for line in lines if line["event"] == "call_answered"])
+                    await directory.apply(enterprise(replace(host, originate_context="from-inside")))
+                    await until(lambda: [line for line in lines if line["event"] == "host_changed"])
+                    await asyncio.sleep(0.2)  # for a keeper that does not wait
+                assert len(kept.queue)
+            await counts(pool, "calls", 1)
+            await until(lambda: kept.all_up("pbx"))
         assert list((await ended(pool)).values()) == [1]
         assert await count(pool, "live_calls") == 0
 

@@ -99,6 +99,18 @@ async def test_a_call_is_written_with_all_that_hangs_on_it(ledger: Ledger, pool:
     assert await Outbox(pool).load_due(ONE) == deliveries
 
 
+async def test_rows_are_due_by_our_clock_when_the_databases_is_ahead(ledger: Ledger, pool: asyncpg.Pool) -> None:
+    await pool.execute(
+        "ALTER TABLE deliveries ALTER due_at SET DEFAULT now() + interval '25 s',"
+        " ALTER created_at SET DEFAULT now() + interval '25 s'"
+    )
+    facts = heard(*whole_call())
+    written = await ledger.record(facts)
+    assert {(one.due_at, one.created_at) for one in written} == {(HEARD_AT, HEARD_AT)}
+    assert await ledger.due_of(facts) == written
+    assert await Outbox(pool).load_due(ONE) == written
+
+
 async def test_attempts_are_rows_in_their_order(ledger: Ledger, pool: asyncpg.Pool) -> None:
     facts = facts_of(trace("asterisk22/i_queue_second_member"))
     await ledger.record(heard(*facts))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -78,6 +79,19 @@ async def test_what_is_done_is_not_due_and_what_is_put_off_still_is(pool: asyncp
         (DUE, None),
     ]
     assert [row.id for row in found.values() if row.settled_at is None] == [left.id, again.id]
+
+
+async def test_since_when_a_row_is_tried_outlives_us_until_somebody_sends_it_again(
+    pool: asyncpg.Pool, outbox: Outbox
+) -> None:
+    row = next(one for one in await write(pool) if one.kind == "history")
+    assert row.first_tried_at is None
+    tried = [replace(one, first_tried_at=HEARD_AT) for one in settled([row], DUE, "busy", HEARD_AT)]
+    await outbox.settle(tried)
+    assert [one.first_tried_at for one in await outbox.load_due(ONE) if one.id == row.id] == [HEARD_AT]
+    await outbox.settle([replace(tried[0], status=PARKED, due_at=None)])
+    assert await outbox.resend(ONE, [row.id]) == [row.id]
+    assert [one.first_tried_at for one in await outbox.load_due(ONE) if one.id == row.id] == [None]
 
 
 @pytest.mark.parametrize("final", [SENT, DROPPED, PARKED])
@@ -158,7 +172,7 @@ async def test_history_is_sent_again_when_somebody_mended_the_reason(pool: async
         [*settled([parked, *popups], PARKED, "refused"), *settled([dropped], DROPPED), *settled([sent], SENT)]
     )
     await pool.execute("UPDATE deliveries SET created_at = $1, due_at = $1", HEARD_AT)
-    asked_at = await pool.fetchval("SELECT now()")
+    asked_at = datetime.now(UTC)
     again = await outbox.resend(ONE, [*(row.id for row in made), 999_999])
     assert sorted(again) == [parked.id, dropped.id]
     rows = {row.id: row for row in await outbox.find(ONE)}
@@ -237,13 +251,13 @@ def scanned(plan: list[dict[str, Any]]) -> set[str]:
 
 
 async def test_no_question_about_deliveries_reads_a_table_from_end_to_end(crowded: asyncpg.Pool) -> None:
-    verdicts = ([ONE] * 50, list(range(50)), ["sent"] * 50, [None] * 50, [1] * 50, [None] * 50)
+    verdicts = ([ONE] * 50, list(range(50)), ["sent"] * 50, [None] * 50, [1] * 50, [None] * 50, [None] * 50, HEARD_AT)
     for sql, arguments, by in (
         (module.SQL["load_due"], (ONE, 0, 500), {"deliveries_unfinished"}),
         (module.SQL["settle"], verdicts, {"deliveries_pkey", "deliveries_unfinished"}),
         (module.SQL["list_deliveries"], (ONE, None, None, 100), {"deliveries_pkey"}),
         (module.SQL["count_deliveries"], (), {"deliveries_unfinished"}),
-        (module.SQL["resend"], (ONE, [1, 2]), {"deliveries_pkey", "deliveries_unfinished"}),
+        (module.SQL["resend"], (ONE, [1, 2], HEARD_AT), {"deliveries_pkey", "deliveries_unfinished"}),
         (ledger_module.SQL["due_of_facts"], ([ONE], ["pbx"], ["many 1"]), {"deliveries_once", "deliveries_unfinished"}),
         (ledger_module.SQL["facts_of_live_calls"], (ONE, "pbx"), {"facts_by_call"}),
     ):

@@ -48,6 +48,25 @@ async def test_a_queue_keeps_the_order_and_what_was_not_removed() -> None:
     assert queue.first(9) == facts[2:]
 
 
+async def test_who_waits_for_what_was_put_is_not_woken_by_half_of_it_nor_held_up_by_what_came_later() -> None:
+    queue = FactQueue()
+    facts = heard(*rings(3))
+    await queue.safe()
+    queue.put(facts[0])
+    queue.put(facts[1])
+    async with asyncio.TaskGroup() as tasks:
+        waiting = tasks.create_task(queue.safe(), name="waiting")
+        await asyncio.sleep(0)
+        queue.put(facts[2])
+        queue.remove(1)
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        assert not waiting.done()
+        queue.remove(1)
+        await waiting
+    assert len(queue) == 1
+
+
 async def test_who_waits_at_a_queue_is_woken_by_a_fact_and_by_its_end() -> None:
     queue = FactQueue()
     async with asyncio.TaskGroup() as tasks:

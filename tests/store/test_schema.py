@@ -118,6 +118,11 @@ def test_every_query_names_the_enterprise() -> None:
     assert silent == {"directory/tell_change"}, "its payload is the enterprise's number"
 
 
+def test_no_query_about_deliveries_asks_for_the_databases_time() -> None:
+    asking = {name for name, sql in QUERIES.items() if re.search(r"\bnow\(|\bcurrent_|_timestamp\(", statement(sql))}
+    assert asking == {"directory/put_enterprise"}, "its `updated_at` is compared with nothing"
+
+
 def test_tables_are_joined_within_an_enterprise() -> None:
     for name, sql in QUERIES.items():
         text = statement(sql)

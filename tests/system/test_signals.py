@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import signal
 from pathlib import Path
 
 import pytest
 
 from tests.delivery.waiting import until
+from tests.system import bridge as bridge_module
 from tests.system.bridge import Bridge
 
 
@@ -25,6 +27,33 @@ async def test_sighup_reads_the_settings_of_the_log_again(bridge: Bridge) -> Non
     bridge.send_signal(signal.SIGTERM)
     assert await bridge.ended() == 0
     assert bridge.log("stopped") == [], "the level is warning by now"
+
+
+async def test_what_is_signalled_while_a_database_is_awaited(tmp_path: Path, unused_tcp_port: int) -> None:
+    """A reload does not make it ready, and a stop does not wait for the database."""
+    bridge = Bridge(tmp_path, "postgresql://amibridge@127.0.0.1:1/amibridge", unused_tcp_port)
+    starting = asyncio.create_task(bridge.start(), name="a start that never ends")
+    try:
+        await until(lambda: bridge.log_file.exists() and bridge.log("database_awaited"))
+        bridge.send_signal(signal.SIGHUP)
+        await until(lambda: bridge.log("settings_reloaded"))
+        bridge.send_signal(signal.SIGTERM)
+        assert await bridge.ended() == 0
+        assert bridge.log("stopped")
+        assert {"READY=1", "RELOADING=1"}.isdisjoint(bridge.told)
+    finally:
+        starting.cancel()
+        await bridge.close()
+
+
+async def test_a_daemon_whose_streams_are_closed_serves_and_stops(
+    bridge: Bridge, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    closed = ("sh", "-c", 'exec "$@" <&- >&- 2>&-', "sh", *bridge_module.COMMAND)
+    monkeypatch.setattr(bridge_module, "COMMAND", closed)
+    await bridge.start()
+    bridge.send_signal(signal.SIGTERM)
+    assert await bridge.ended() == 0
 
 
 async def test_two_signals_end_it_at_once(bridge: Bridge) -> None:

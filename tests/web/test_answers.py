@@ -9,6 +9,7 @@ import logging
 import re
 import socket
 from collections.abc import AsyncIterator, Iterator
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,8 @@ from amibridge.enterprises import EnterpriseId
 from amibridge.store.db import open_pool
 from amibridge.store.outbox import Outbox
 from amibridge.store.recorder import FactQueue
-from amibridge.web import app, recordings
+from amibridge.store.recordings import CallRecordings
+from amibridge.web import app, connection, recordings
 from amibridge.web.app import AddressTaken, WebServices, make_app, serve
 from amibridge.web.recordings import record_url
 from tests.web.serving import KEYRING, Answer, Site, serving
@@ -271,6 +273,46 @@ class TestServing:
         with pytest.raises(AddressTaken, match=r"no-such-host\.invalid:8019: "):
             await serve(make_app(services), settings, asyncio.Event())
 
+    @pytest.mark.parametrize("said", [b"", b"GET /health/live HTTP/1.1\r\nHost:"])
+    async def test_who_does_not_come_to_ask_is_not_kept(
+        self, pool: asyncpg.Pool, monkeypatch: pytest.MonkeyPatch, said: bytes
+    ) -> None:
+        monkeypatch.setattr(connection, "FIRST_WITHIN", 0.1)
+        async with serving(pool) as site, site.connected() as (reader, writer):
+            writer.write(said)
+            async with asyncio.timeout(20):
+                assert await reader.read() == b""
+
+    @pytest.mark.parametrize("said", [b"", b"GET /health/live HTTP/1.1\r\nHost:"])
+    async def test_who_asks_no_more_is_not_kept(
+        self, pool: asyncpg.Pool, monkeypatch: pytest.MonkeyPatch, said: bytes
+    ) -> None:
+        monkeypatch.setattr(connection, "NEXT_WITHIN", 0.1)
+        async with serving(pool) as site, site.connected() as (reader, writer):
+            writer.write(b"GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n" + said)
+            async with asyncio.timeout(20):
+                assert (await reader.read()).startswith(b"HTTP/1.1 200 ")
+
+    async def test_there_is_an_end_to_how_many_are_kept(
+        self, pool: asyncpg.Pool, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(connection, "MOST", 2)
+        async with serving(pool) as site, site.connected() as first, site.connected() as second:
+            for reader, writer in (first, second):
+                writer.write(b"GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n")
+                assert (await reader.readline()).startswith(b"HTTP/1.1 200 ")
+            async with asyncio.timeout(20), site.connected() as (reader, _):
+                assert await reader.read() == b""
+            first[1].close()
+            async with asyncio.timeout(20):
+                while True:
+                    async with site.connected() as (reader, writer):
+                        writer.write(b"GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n")
+                        with suppress(ConnectionError):
+                            if (await reader.readline()).startswith(b"HTTP/1.1 200 "):
+                                break
+                    await asyncio.sleep(0.01)
+
     async def test_nobody_holds_up_the_stop(
         self, pool: asyncpg.Pool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -278,8 +320,8 @@ class TestServing:
         with (tmp_path / "long.wav").open("wb") as file:
             file.truncate(200 * MEGABYTE)
 
-        async def any_file(*args: object, **more: object) -> object:
-            return object()
+        async def any_file(*args: object, **more: object) -> CallRecordings:
+            return CallRecordings(("long.wav",), str(tmp_path), datetime.now(UTC))
 
         monkeypatch.setattr(app, "GRACE", 0.2)
         monkeypatch.setattr(recordings, "recordings_of_call", any_file)

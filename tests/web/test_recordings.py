@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
+import threading
 from base64 import urlsafe_b64encode
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TypeAlias
+from typing import IO, Any, TypeAlias
 
+import aiohttp
 import asyncpg
 import pytest
 from structlog.testing import capture_logs
@@ -22,6 +25,7 @@ from amibridge.store.directory import Directory
 from amibridge.store.ledger import HeardFact, Ledger
 from amibridge.store.recordings import CallRecordings
 from amibridge.web import recordings
+from amibridge.web import sound as sound_module
 from amibridge.web.recordings import MAY_STILL_COME, find_file, is_within_reach, record_url
 from tests.delivery.rows import ended, record
 from tests.store.enterprises import host, romashka
@@ -378,3 +382,56 @@ class TestWhichFile:
         (folder / "link.wav").symlink_to("../secret.wav")
         await known("/rec/../secret.wav", "link.wav", str(tmp_path / "secret.wav"))
         assert refused(await site.ask(link()), 503, "not_ready")
+
+
+class TestDeadFolder:
+    """A mount whose server is gone: whoever touches it waits for ever."""
+
+    @pytest.fixture
+    def dead(self, monkeypatch: pytest.MonkeyPatch, folder: Path) -> Iterator[threading.Event]:
+        alive, found = threading.Event(), recordings.find_file
+
+        def find(wanted: CallRecordings) -> Path | None:
+            if wanted.folder == str(folder):
+                alive.wait()
+            return found(wanted)
+
+        monkeypatch.setattr(recordings, "find_file", find)
+        monkeypatch.setattr(recordings, "PATIENCE", timedelta(seconds=0.3))
+        yield alive
+        alive.set()
+
+    async def test_it_is_said_and_other_folders_go_on(
+        self, site: Site, known: Known, folder: Path, tmp_path: Path, dead: threading.Event
+    ) -> None:
+        sound(folder / "call.wav")
+        whole = sound(tmp_path / "other" / "call.wav")
+        await known()
+        await known(call=CallId("pbx2:1.1"), number=EnterpriseId("0124"), recordings=str(tmp_path / "other"))
+        with capture_logs() as lines:
+            answers = await asyncio.gather(*(site.ask(link()) for _ in range(12)))
+        assert all(refused(answer, 503, "folder_away") and answer.headers["Retry-After"] for answer in answers)
+        assert {line["event"] for line in lines} == {"recording_not_looked_up"}
+        other = await site.ask(link(CallId("pbx2:1.1"), EnterpriseId("0124")))
+        assert (other.status, other.body) == (200, whole)
+        dead.set()
+        assert (await site.ask(link())).status == 200
+
+    async def test_one_that_dies_while_it_plays_breaks_the_answer_off(
+        self, site: Site, known: Known, folder: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(sound_module, "PIECE", 1000)
+        monkeypatch.setattr(sound_module, "PIECE_WITHIN", timedelta(seconds=0.1))
+        alive, read = threading.Event(), sound_module.Sound._seek_and_read
+
+        def hang(self: sound_module.Sound, fobj: IO[Any], offset: int, size: int) -> bytes:
+            if offset:
+                alive.wait()
+            return read(self, fobj, offset, size)
+
+        monkeypatch.setattr(sound_module.Sound, "_seek_and_read", hang)
+        sound(folder / "call.wav")
+        await known()
+        with pytest.raises(aiohttp.ClientPayloadError):
+            await site.ask(link())
+        alive.set()

@@ -1,0 +1,68 @@
+"""Questions to folders that may never answer: a mount whose server is gone blocks whoever touches it, for ever.
+
+Laws: each question has a thread of its own which nobody waits for, not even at the stop; a folder that does not
+answer keeps a few threads and no other folder waiting.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from contextlib import suppress
+from datetime import timedelta
+from threading import Thread
+from typing import TypeVar
+
+Answer = TypeVar("Answer")
+
+AT_ONCE = 8
+"""Questions to one folder."""
+
+
+class DiskBusy(Exception):
+    """Ask again later: the folder has not answered, or has too many questions to answer already."""
+
+
+class Disk:
+    def __init__(self) -> None:
+        self._places: dict[str, asyncio.Semaphore] = {}
+
+    async def ask(self, folder: str, question: Callable[[], Answer], *, within: timedelta) -> Answer:
+        """What *question* returns or raises. Raises DiskBusy; the question then goes on with nobody listening."""
+        places = self._places.setdefault(folder, asyncio.Semaphore(AT_ONCE))
+        loop = asyncio.get_running_loop()
+        try:
+            async with asyncio.timeout(within.total_seconds()):
+                await places.acquire()
+                answer: asyncio.Future[Answer] = loop.create_future()
+
+                def settle(result: Answer | None, error: BaseException | None) -> None:
+                    places.release()
+                    if answer.done():
+                        return
+                    if error is None:
+                        answer.set_result(result)  # type: ignore[arg-type]
+                    else:
+                        answer.set_exception(error)
+
+                def work() -> None:
+                    result, error = None, None
+                    try:
+                        result = question()
+                    except Exception as failure:
+                        error = failure
+                    with suppress(RuntimeError):  # the loop is closed: we have stopped meanwhile
+                        loop.call_soon_threadsafe(settle, result, error)
+
+                _begin(folder, work)
+                return await answer
+        except TimeoutError as error:
+            raise DiskBusy(f"{folder} does not answer") from error
+
+    def leave(self, folder: str, close: Callable[[], None]) -> None:
+        """Close what is open there, whenever it answers."""
+        _begin(folder, close)
+
+
+def _begin(folder: str, work: Callable[[], None]) -> None:
+    Thread(target=work, name=f"disk {folder}", daemon=True).start()
