@@ -27,7 +27,7 @@ from amibridge.runtime.keeper import Keeper
 from amibridge.runtime.pulse import Pulse
 from amibridge.runtime.supervise import Hopeless, spawn
 from amibridge.runtime.systemd import notify
-from amibridge.secrets import Keyring, open_keyring
+from amibridge.secrets import Keyring, find_keyring, open_keyring
 from amibridge.store.db import DatabaseMissing, open_pool
 from amibridge.store.directory import Directory
 from amibridge.store.embedded import EmbeddedStopped, EmbeddedUnusable
@@ -90,13 +90,15 @@ async def serving(settings: Settings, stop: asyncio.Event) -> AsyncIterator[Runn
     *stop* is set on the way out, and may be set from inside or outside to end it.
     """
     settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-    keyring = open_keyring(settings.secrets.key_file, guarded=settings.secrets.guarded)
+    secrets = settings.secrets
+    found = find_keyring(secrets.key_file, guarded=secrets.guarded)
     try:
         async with (
             open_database(settings.database, settings.data_dir) as server,
             open_pool(server.dsn) as pool,
             open_crm(CrmSettings()) as crm,
         ):
+            keyring = found or open_keyring(secrets.key_file, guarded=secrets.guarded)
             directory, ledger, outbox = Directory(pool, keyring), Ledger(pool), Outbox(pool)
             queue, pulse = FactQueue(), Pulse()
             deliveries = Deliveries(outbox, crm, record_url=_record_urls(settings, keyring))

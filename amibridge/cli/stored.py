@@ -11,6 +11,7 @@ from typing import Any
 import asyncpg
 
 from amibridge.cli.failure import CommandFailed
+from amibridge.cli.ownership import act_as_owner
 from amibridge.config import Settings
 from amibridge.store.db import DatabaseMissing, open_pool
 from amibridge.store.embedded import EmbeddedUnusable
@@ -22,7 +23,11 @@ PATIENCE = timedelta(seconds=5)
 
 @contextlib.asynccontextmanager
 async def open_store(settings: Settings) -> AsyncIterator[asyncpg.Pool]:
-    """The database the daemon uses, whether it runs or not. Raises CommandFailed, also for what breaks meanwhile."""
+    """The database the daemon uses, whether it runs or not; root opens it as the owner of the data folder.
+
+    Raises CommandFailed, also for what breaks meanwhile.
+    """
+    act_as_owner(settings.data_dir)
     try:
         async with (
             open_database(settings.database, settings.data_dir, share=True, patience=PATIENCE) as server,

@@ -95,7 +95,9 @@ async def open_embedded(
         return
     binaries = find_binaries()
     try:
-        home.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if not home.parent.exists():
+            home.parent.mkdir(mode=0o700, parents=True)
+        home.mkdir(mode=0o700, exist_ok=True)
         runner = await find_runner(binaries, home)
         async with _alone(home, runner):
             if not (home / "data" / "PG_VERSION").exists():

@@ -40,7 +40,7 @@ def test_every_mistake_of_every_source_is_named(
 
 @pytest.mark.usefixtures("_hasty")
 def test_a_database_that_is_away_is_waited_for_and_then_said(
-    amibridge: Amibridge, monkeypatch: pytest.MonkeyPatch
+    amibridge: Amibridge, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("AMIBRIDGE_DATABASE__DSN", "postgresql://us:hush-hush@127.0.0.1:1/amibridge")
     done = amibridge("run")
@@ -49,6 +49,7 @@ def test_a_database_that_is_away_is_waited_for_and_then_said(
     assert sentence.startswith("amibridge: no database after 0.05 s: ")
     assert '"event":"database_awaited"' in done.err
     assert "hush" not in done.err
+    assert not (tmp_path / "data" / "keyring").exists()
 
 
 @pytest.mark.usefixtures("_hasty")
