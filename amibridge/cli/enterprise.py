@@ -14,10 +14,8 @@ from typing import Any
 
 from amibridge.cli.configured import begin, in_loop
 from amibridge.cli.enterprise_file import read_enterprise
-from amibridge.cli.failure import CommandFailed
-from amibridge.cli.stored import open_store, show
+from amibridge.cli.stored import open_store, show, unknown
 from amibridge.config import ConfigError, Settings
-from amibridge.config.documents import nearest
 from amibridge.enterprises import Enterprise, EnterpriseId
 from amibridge.secrets import open_keyring
 from amibridge.store.directory import Directory, EnterpriseRefused
@@ -103,7 +101,7 @@ async def _show(settings: Settings, number: EnterpriseId) -> int:
     async with _open_directory(settings) as directory:
         enterprise = await directory.load_one(number)
         if enterprise is None:
-            raise await _unknown(directory, number)
+            raise unknown(number, await directory.numbers())
         show(dict(_described(enterprise)))
     return 0
 
@@ -111,7 +109,7 @@ async def _show(settings: Settings, number: EnterpriseId) -> int:
 async def _remove(settings: Settings, number: EnterpriseId) -> int:
     async with _open_directory(settings) as directory:
         if not await directory.remove(number):
-            raise await _unknown(directory, number)
+            raise unknown(number, await directory.numbers())
     show({"enterprise": number, "removed": True})
     print(f"{number}: no longer served; its calls and deliveries stay in the database", file=sys.stderr)
     return 0
@@ -122,14 +120,6 @@ async def _open_directory(settings: Settings) -> AsyncIterator[Directory]:
     """The keyring is opened after the database: one that was made for nothing would be in the way of the right one."""
     async with open_store(settings) as pool:
         yield Directory(pool, open_keyring(settings.secrets.key_file, guarded=settings.secrets.guarded))
-
-
-async def _unknown(directory: Directory, number: EnterpriseId) -> CommandFailed:
-    numbers = await directory.numbers()
-    if not numbers:
-        return CommandFailed("there are no enterprises yet: amibridge enterprise apply FILE")
-    meant = nearest(number, numbers)
-    return CommandFailed(f"there is no enterprise {number}" + (f"; did you mean {meant}?" if meant else ""))
 
 
 def _described(one: Enterprise) -> Iterator[tuple[str, Any]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -13,6 +13,8 @@ import asyncpg
 from amibridge.cli.failure import CommandFailed
 from amibridge.cli.ownership import act_as_owner
 from amibridge.config import Settings
+from amibridge.config.documents import nearest
+from amibridge.enterprises import EnterpriseId
 from amibridge.store.db import DatabaseMissing, open_pool
 from amibridge.store.embedded import EmbeddedUnusable
 from amibridge.store.opening import open_database
@@ -38,6 +40,14 @@ async def open_store(settings: Settings) -> AsyncIterator[asyncpg.Pool]:
         raise CommandFailed(str(error)) from error
     except (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, TimeoutError) as error:
         raise CommandFailed(f"the database failed: {str(error) or type(error).__name__}") from error
+
+
+def unknown(number: EnterpriseId, known: Sequence[EnterpriseId]) -> CommandFailed:
+    """That there is no such enterprise, and which one was probably meant."""
+    if not known:
+        return CommandFailed("there are no enterprises yet: amibridge enterprise apply FILE")
+    meant = nearest(number, known)
+    return CommandFailed(f"there is no enterprise {number}" + (f"; did you mean {meant}?" if meant else ""))
 
 
 def show(answer: Mapping[str, Any]) -> None:
