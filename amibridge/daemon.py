@@ -175,5 +175,5 @@ def _why(group: BaseExceptionGroup[Exception]) -> str:
     first: BaseException = group
     while isinstance(first, BaseExceptionGroup):
         first = first.exceptions[0]
-    cause = first.__cause__
-    return f"{first}: {cause}" if cause is not None else str(first)
+    # Whatever else ends us says its reason itself.
+    return f"{first}: {first.__cause__}" if isinstance(first, Hopeless) else str(first)

@@ -15,7 +15,7 @@ from pathlib import Path
 import asyncpg
 import structlog
 
-from amibridge.store.db import DATABASE_FAILURES, DatabaseUnusable, connect
+from amibridge.store.db import DATABASE_FAILURES, DatabaseUnusable, connect, place_of
 
 log = structlog.get_logger()
 
@@ -71,7 +71,7 @@ async def _version(dsn: str) -> str | None:
         finally:
             await connection.close()
     except DATABASE_FAILURES as error:
-        raise DatabaseUnusable(f"the database cannot be used: {error}") from error
+        raise DatabaseUnusable(f"the database {place_of(dsn)} cannot be used: {error}") from error
     return None if found is None else str(found)
 
 

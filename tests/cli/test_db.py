@@ -67,7 +67,7 @@ def test_a_database_that_is_away_is_one_sentence_without_its_password_and_nothin
     done = amibridge(*words)
     assert (done.code, done.out) == (1, "")
     [sentence] = done.sentences
-    assert sentence.startswith("amibridge: no database after 0.05 s: ")
+    assert sentence == "amibridge: no database amibridge at 127.0.0.1:1 after 0.05 s: Connection refused"
     assert "hush" not in done.err
     assert list(tmp_path.iterdir()) == []
 
