@@ -82,9 +82,8 @@ def test_a_data_folder_that_cannot_be_made(amibridge: Amibridge, tmp_path: Path)
     assert done.err == f"amibridge: {tmp_path / 'data'}: File exists\n"
 
 
-@pytest.mark.usefixtures("at_database")
-def test_a_port_that_is_taken_is_said_and_everything_else_is_stopped(
-    amibridge: Amibridge, monkeypatch: pytest.MonkeyPatch
+def test_a_port_that_is_taken_is_said_before_anything_is_made(
+    amibridge: Amibridge, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     with socket.socket() as other:
         other.bind(("127.0.0.1", 0))
@@ -93,4 +92,5 @@ def test_a_port_that_is_taken_is_said_and_everything_else_is_stopped(
         monkeypatch.setenv("AMIBRIDGE_WEB__LISTEN", address)
         done = amibridge("run")
     assert (done.code, done.out) == (1, "")
-    assert done.sentences == [f"amibridge: cannot listen on {address}: Address already in use"]
+    assert done.err == f"amibridge: cannot listen on {address}: Address already in use\n"
+    assert list((tmp_path / "data").iterdir()) == []

@@ -20,7 +20,7 @@ from amibridge.enterprises import HostStanding
 from amibridge.secrets import Key, Keyring
 from amibridge.store.outbox import Outbox
 from amibridge.store.recorder import FactQueue
-from amibridge.web.app import WebServices, make_app, serve
+from amibridge.web.app import Address, WebServices, make_app, serve
 from tests.delivery.waiting import until
 
 KEYRING = Keyring([Key("web", bytes(range(32)))])
@@ -65,14 +65,15 @@ class Site:
 
 @contextlib.asynccontextmanager
 async def serving(pool: asyncpg.Pool, app: web.Application | None = None) -> AsyncIterator[Site]:
-    stop, queue = asyncio.Event(), FactQueue()
+    stop, listening, queue = asyncio.Event(), asyncio.Event(), FactQueue()
     async with aiohttp.ClientSession() as client, asyncio.TaskGroup() as tasks:
         site = Site("127.0.0.1", 0, client, queue)
         services = WebServices(pool, Outbox(pool), lambda: site.standings, queue, lambda: site.stall, KEYRING)
         settings = WebSettings("127.0.0.1", 0, "https://bridge.example")
         with capture_logs() as lines:
-            work = tasks.create_task(serve(app or make_app(services), settings, stop), name="site under test")
-            await until(lambda: lines or work.done())
+            serving = serve(app or make_app(services), Address(settings), stop, listening)
+            work = tasks.create_task(serving, name="site under test")
+            await until(lambda: listening.is_set() or work.done())
         [line] = [line for line in lines if line["event"] == "web_listening"]
         site.host, _, port = line["address"].rpartition(":")
         site.port = int(port)
