@@ -62,13 +62,16 @@ class LinkState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class HostStanding:
-    """How one host stands *since* when, and why. *events* and *garbled*: messages since we follow it."""
+    """How one host stands *since* when, and why.
+
+    *ami*: the version of the protocol, not Asterisk's. *events* and *garbled*: messages since we follow it.
+    """
 
     host: AmiHost
     state: LinkState
     since: datetime
     reason: str | None
-    version: str
+    ami: str
     events: int
     garbled: int
 

@@ -62,7 +62,7 @@ def _host(standing: HostStanding) -> dict[str, Any]:
         "state": standing.state,
         "since": standing.since.isoformat(timespec="seconds"),
         "reason": standing.reason,
-        "version": standing.version,
+        "ami": standing.ami,
         "events": standing.events,
         "garbled": standing.garbled,
     }

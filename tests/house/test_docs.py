@@ -45,7 +45,7 @@ def test_whatever_asks_for_help_is_explained() -> None:
 
 
 def test_what_is_explained_is_said() -> None:
-    said = {event for _, event in logged()} | {"call_incoming", "call_outgoing"}
+    said = {event for _, event in logged()} | {"call_incoming", "call_outgoing", "call_internal"}
     rows = [line for line in OPERATIONS.splitlines() if line.startswith("| `")]
     explained = {event for row in rows for event in re.findall(r"`(\w+)`", row.split("|")[1])}
     assert sorted(explained - said) == []

@@ -50,7 +50,7 @@ async def test_ready_tells_each_thing_we_depend_on(site: Site, pool: asyncpg.Poo
                 "state": state,
                 "since": NOW.isoformat(timespec="seconds"),
                 "reason": reason,
-                "version": "11.0.0",
+                "ami": "11.0.0",
                 "events": 17,
                 "garbled": 2,
             }
