@@ -104,7 +104,9 @@ async def serving(settings: Settings, stop: asyncio.Event) -> AsyncIterator[Runn
             queue, pulse = FactQueue(), Pulse()
             deliveries = Deliveries(outbox, crm, record_url=_record_urls(settings, keyring))
             keeper = Keeper(directory, ledger, queue, deliveries.enterprises, LinkSettings())
-            services = WebServices(pool, outbox, keeper.standings, queue, lambda: pulse.longest_stall, keyring)
+            services = WebServices(
+                pool, outbox, keeper.standings, deliveries.standings, queue, lambda: pulse.longest_stall, keyring
+            )
             lanes_stop, web_stop, listening = asyncio.Event(), asyncio.Event(), asyncio.Event()
             async with asyncio.TaskGroup() as tasks:
                 watching = spawn(tasks, "database watch", server.watch, final=(EmbeddedStopped,))

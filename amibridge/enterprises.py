@@ -77,6 +77,16 @@ class HostStanding:
 
 
 @dataclass(frozen=True, slots=True)
+class CrmStanding:
+    """How one enterprise stands with its CRM *since* when, and why: *state* is well, troubled or paused."""
+
+    enterprise: EnterpriseId
+    state: str
+    since: datetime
+    reason: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class Operator:
     extension: Extension
     user: int | None = None

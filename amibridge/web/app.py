@@ -16,7 +16,7 @@ import structlog
 from aiohttp import web
 
 from amibridge.config import WebSettings
-from amibridge.enterprises import HostStanding
+from amibridge.enterprises import CrmStanding, HostStanding
 from amibridge.secrets import Keyring
 from amibridge.store.outbox import Outbox
 from amibridge.store.recorder import FactQueue
@@ -44,7 +44,8 @@ class WebServices:
 
     pool: asyncpg.Pool
     outbox: Outbox
-    standings: Callable[[], Sequence[HostStanding]]
+    hosts: Callable[[], Sequence[HostStanding]]
+    crms: Callable[[], Sequence[CrmStanding]]
     queue: FactQueue
     longest_stall: Callable[[], timedelta]
     keyring: Keyring
@@ -54,7 +55,8 @@ def make_app(services: WebServices) -> web.Application:
     app = web.Application(middlewares=[identified], client_max_size=LARGEST_BODY)
     app.router.add_get("/health/live", live)
     app.router.add_get(
-        "/health/ready", readiness(services.outbox, services.standings, services.queue, services.longest_stall)
+        "/health/ready",
+        readiness(services.outbox, services.hosts, services.crms, services.queue, services.longest_stall),
     )
     app.router.add_get("/recordings/{token}", serve_recordings(services.pool, services.keyring))
     return app

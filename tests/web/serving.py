@@ -16,7 +16,7 @@ from structlog.testing import capture_logs
 from yarl import URL
 
 from amibridge.config import WebSettings
-from amibridge.enterprises import HostStanding
+from amibridge.enterprises import CrmStanding, HostStanding
 from amibridge.secrets import Key, Keyring
 from amibridge.store.outbox import Outbox
 from amibridge.store.recorder import FactQueue
@@ -36,13 +36,14 @@ class Answer:
 
 @dataclass
 class Site:
-    """*standings*, *queue* and *stall* are what the health check tells."""
+    """*standings*, *crms*, *queue* and *stall* are what the health check tells."""
 
     host: str
     port: int
     client: aiohttp.ClientSession
     queue: FactQueue
     standings: list[HostStanding] = field(default_factory=list)
+    crms: list[CrmStanding] = field(default_factory=list)
     stall: timedelta = timedelta(0)
 
     async def ask(self, path: str, method: str = "GET", **more: Any) -> Answer:
@@ -68,7 +69,9 @@ async def serving(pool: asyncpg.Pool, app: web.Application | None = None) -> Asy
     stop, listening, queue = asyncio.Event(), asyncio.Event(), FactQueue()
     async with aiohttp.ClientSession() as client, asyncio.TaskGroup() as tasks:
         site = Site("127.0.0.1", 0, client, queue)
-        services = WebServices(pool, Outbox(pool), lambda: site.standings, queue, lambda: site.stall, KEYRING)
+        services = WebServices(
+            pool, Outbox(pool), lambda: site.standings, lambda: site.crms, queue, lambda: site.stall, KEYRING
+        )
         settings = WebSettings("127.0.0.1", 0, "https://bridge.example")
         with capture_logs() as lines:
             serving = serve(app or make_app(services), Address(settings), stop, listening)
