@@ -10,6 +10,7 @@ import asyncio
 import os
 
 import asyncpg
+from alembic.runtime.migration import MigrationInfo
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import create_async_engine
@@ -23,8 +24,13 @@ ONE_AT_A_TIME = text("SELECT pg_advisory_xact_lock(hashtextextended('amibridge m
 OUR_SCHEMA = text("SELECT to_regnamespace('amibridge') IS NOT NULL")
 
 
+def say_step(*, step: MigrationInfo, **_: object) -> None:
+    """`amibridge` reads it: whoever only waited while another process did it has upgraded nothing."""
+    print(f"upgraded to {step.up_revision_id}", flush=True)
+
+
 def upgrade(connection: Connection) -> None:
-    context.configure(connection=connection, transactional_ddl=True)
+    context.configure(connection=connection, transactional_ddl=True, on_version_apply=say_step)
     with context.begin_transaction():
         connection.execute(ONE_AT_A_TIME)
         # Asked first: IF NOT EXISTS needs the right to create even where an administrator made the schema.

@@ -27,15 +27,15 @@ from amibridge.runtime.keeper import Keeper
 from amibridge.runtime.pulse import Pulse
 from amibridge.runtime.supervise import Hopeless, spawn
 from amibridge.runtime.systemd import notify
-from amibridge.secrets import Keyring, open_keyring
-from amibridge.store.db import DatabaseMissing, open_pool
+from amibridge.secrets import Keyring, find_keyring, open_keyring
+from amibridge.store.db import DatabaseMissing, open_pool, place_of
 from amibridge.store.directory import Directory
 from amibridge.store.embedded import EmbeddedStopped, EmbeddedUnusable
 from amibridge.store.ledger import Ledger
 from amibridge.store.opening import open_database
 from amibridge.store.outbox import Outbox
 from amibridge.store.recorder import FactQueue, StoreHopeless, record
-from amibridge.web.app import AddressTaken, WebServices, make_app, serve
+from amibridge.web.app import AddressTaken, WebServices, make_app, serve, taken
 from amibridge.web.recordings import is_within_reach, record_url
 
 log = structlog.get_logger()
@@ -97,19 +97,24 @@ async def serving(settings: Settings, stop: asyncio.Event) -> AsyncIterator[Runn
     *stop* is set on the way out, and may be set from inside or outside to end it.
     """
     settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-    keyring = open_keyring(settings.secrets.key_file, guarded=settings.secrets.guarded)
+    secrets = settings.secrets
+    found = find_keyring(secrets.key_file, guarded=secrets.guarded)
     try:
         async with (
+            taken(settings.web) as address,
             open_database(settings.database, settings.data_dir) as server,
             open_pool(server.dsn) as pool,
             open_crm(CrmSettings()) as crm,
         ):
+            keyring = found or open_keyring(secrets.key_file, guarded=secrets.guarded)
             directory, ledger, outbox = Directory(pool, keyring), Ledger(pool), Outbox(pool)
             queue, pulse = FactQueue(), Pulse()
             deliveries = Deliveries(outbox, crm, record_url=_record_urls(settings, keyring))
             keeper = Keeper(directory, ledger, queue, deliveries.enterprises, LinkSettings())
-            services = WebServices(pool, outbox, keeper.standings, queue, lambda: pulse.longest_stall, keyring)
-            lanes_stop, web_stop = asyncio.Event(), asyncio.Event()
+            services = WebServices(
+                pool, outbox, keeper.standings, deliveries.standings, queue, lambda: pulse.longest_stall, keyring
+            )
+            lanes_stop, web_stop, listening = asyncio.Event(), asyncio.Event(), asyncio.Event()
             async with asyncio.TaskGroup() as tasks:
                 watching = spawn(tasks, "database watch", server.watch, final=(EmbeddedStopped,))
                 recording = spawn(
@@ -117,10 +122,23 @@ async def serving(settings: Settings, stop: asyncio.Event) -> AsyncIterator[Runn
                 )
                 delivering = spawn(tasks, "deliveries", lambda: deliveries.run(lanes_stop))
                 following = spawn(tasks, "keeper", lambda: keeper.keep(stop))
-                spawn(tasks, "web", lambda: serve(make_app(services), settings.web, web_stop), final=(AddressTaken,))
+                spawn(
+                    tasks,
+                    "web",
+                    lambda: serve(make_app(services), address, web_stop, listening),
+                    final=(AddressTaken,),
+                )
                 beating = spawn(tasks, "pulse", pulse.beat)
-                log.info("started", version=__version__, instance=settings.instance, pid=os.getpid())
                 try:
+                    await listening.wait()
+                    log.info(
+                        "started",
+                        version=__version__,
+                        instance=settings.instance,
+                        pid=os.getpid(),
+                        data_dir=str(settings.data_dir),
+                        database="private" if settings.database.dsn is None else place_of(settings.database.dsn),
+                    )
                     yield Running(directory, keeper, outbox, queue, pulse)
                 finally:
                     stop.set()
@@ -184,5 +202,5 @@ def _why(group: BaseExceptionGroup[Exception]) -> str:
     first: BaseException = group
     while isinstance(first, BaseExceptionGroup):
         first = first.exceptions[0]
-    cause = first.__cause__
-    return f"{first}: {cause}" if cause is not None else str(first)
+    # Whatever else ends us says its reason itself.
+    return f"{first}: {first.__cause__}" if isinstance(first, Hopeless) else str(first)

@@ -62,15 +62,28 @@ class LinkState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class HostStanding:
-    """How one host stands *since* when, and why. *events* and *garbled*: messages since we follow it."""
+    """How one host stands *since* when, and why.
+
+    *ami*: the version of the protocol, not Asterisk's. *events* and *garbled*: messages since we follow it.
+    """
 
     host: AmiHost
     state: LinkState
     since: datetime
     reason: str | None
-    version: str
+    ami: str
     events: int
     garbled: int
+
+
+@dataclass(frozen=True, slots=True)
+class CrmStanding:
+    """How one enterprise stands with its CRM *since* when, and why: *state* is well, troubled or paused."""
+
+    enterprise: EnterpriseId
+    state: str
+    since: datetime
+    reason: str | None
 
 
 @dataclass(frozen=True, slots=True)

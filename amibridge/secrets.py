@@ -16,6 +16,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import os
+import pwd
 import re
 import stat
 from base64 import b64decode, b64encode, urlsafe_b64decode, urlsafe_b64encode
@@ -127,15 +128,48 @@ def open_keyring(path: Path, *, guarded: bool = False) -> Keyring:
 
     *guarded*: systemd passed the file as a credential, keeps it to the service alone, and shows a group bit for that.
     """
+    found = find_keyring(path, guarded=guarded)
+    if found is not None:
+        return found
     try:
-        try:
-            text = _read_private(path, guarded=guarded)
-        except FileNotFoundError:
-            _create(path)
-            text = _read_private(path, guarded=guarded)
+        _create(path)
+        return Keyring(_parse(_read_private(path, guarded=guarded), path))
     except OSError as error:
-        raise KeyringUnusable(f"{path}: the keyring cannot be opened: {error.strerror or error}") from error
+        raise _unopened(path, error) from error
+
+
+def find_keyring(path: Path, *, guarded: bool = False) -> Keyring | None:
+    """As `open_keyring`, but None if there is no file yet."""
+    try:
+        text = _read_private(path, guarded=guarded)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise _unopened(path, error) from error
     return Keyring(_parse(text, path))
+
+
+def _unopened(path: Path, error: OSError) -> KeyringUnusable:
+    why = error.strerror or str(error)
+    if isinstance(error, PermissionError):
+        why = _forbidden(next(one for one in (path, *path.parents) if _is_seen(one)))
+    return KeyringUnusable(f"{path}: the keyring cannot be opened: {why}")
+
+
+def _is_seen(path: Path) -> bool:
+    try:
+        return path.exists()
+    except PermissionError:  # before Python 3.12, when a folder above is closed to us
+        return False
+
+
+def _forbidden(seen: Path) -> str:
+    """Whose *seen* is, the keyring or the nearest folder above it that we can see, and what to do about it."""
+    owner, us = seen.stat().st_uid, os.geteuid()
+    if owner == us:
+        return f"its mode keeps you out: chmod u+rwX {seen}"
+    theirs, ours = user_name(owner), user_name(us)
+    return f"{seen} belongs to {theirs}, and you are {ours}: do this as {theirs}, or chown {ours} {seen}"
 
 
 def _read_private(path: Path, *, guarded: bool) -> str:
@@ -196,6 +230,13 @@ def _parse(text: str, path: Path) -> list[Key]:
     if not keys:
         raise KeyringUnusable(f"{path}: the keyring holds no key; restore it from a backup, or remove it to begin anew")
     return list(keys.values())
+
+
+def user_name(uid: int) -> str:
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return str(uid)
 
 
 def _split_seal(sealed: bytes) -> tuple[str, bytes, bytes]:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+import shutil
+import tempfile
 from base64 import b64encode
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -13,9 +16,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from amibridge.redact import Secret
-from amibridge.secrets import Key, Keyring, KeyringUnusable, LinkExpired, LinkRefused, SealBroken, open_keyring
+from amibridge.secrets import (
+    Key,
+    Keyring,
+    KeyringUnusable,
+    LinkExpired,
+    LinkRefused,
+    SealBroken,
+    find_keyring,
+    open_keyring,
+)
 
 OLD, NEW = Key("old", b"o" * 32), Key("new", b"n" * 32)
+NOBODY = 65534
 NOON = datetime(2026, 11, 24, 12, tzinfo=UTC)
 
 
@@ -188,3 +201,46 @@ def test_what_is_no_keyring_file_is_refused(tmp_path: Path) -> None:
 def test_a_keyring_needs_a_key() -> None:
     with pytest.raises(KeyringUnusable):
         Keyring([])
+
+
+def test_nothing_is_made_by_looking_for_a_keyring(tmp_path: Path) -> None:
+    assert find_keyring(tmp_path / "keyring") is None
+    assert list(tmp_path.iterdir()) == []
+
+
+if os.geteuid() == 0:
+
+    @pytest.fixture
+    def folder() -> Iterator[Path]:
+        """Where everybody can go, unlike `tmp_path`."""
+        made = Path(tempfile.mkdtemp(prefix="amibridge-test-", dir="/tmp"))
+        made.chmod(0o755)
+        yield made
+        shutil.rmtree(made)
+
+    def refused_to_nobody(path: Path) -> str:
+        os.seteuid(NOBODY)
+        try:
+            with pytest.raises(KeyringUnusable) as refused:
+                open_keyring(path)
+        finally:
+            os.seteuid(0)
+        return str(refused.value).removeprefix(f"{path}: the keyring cannot be opened: ")
+
+    def test_a_keyring_of_somebody_else_says_whose_it_is_and_what_to_do(folder: Path) -> None:
+        path = folder / "keyring"
+        open_keyring(path)
+        theirs = "belongs to root, and you are nobody: do this as root, or chown nobody"
+        assert refused_to_nobody(path) == f"{path} {theirs} {path}"
+        path.unlink()
+        assert refused_to_nobody(path) == f"{folder} {theirs} {folder}"
+        (folder / "closed").mkdir(mode=0o700)
+        closed = folder / "closed"
+        assert refused_to_nobody(closed / "in" / "keyring") == f"{closed} {theirs} {closed}"
+
+    def test_a_keyring_of_ours_that_is_closed_to_ourselves(folder: Path) -> None:
+        path = folder / "keyring"
+        open_keyring(path)
+        path.chmod(0)
+        os.chown(path, NOBODY, -1)
+        assert refused_to_nobody(path) == f"its mode keeps you out: chmod u+rwX {path}"

@@ -6,6 +6,7 @@ Laws: whatever goes to Asterisk is free of line breaks; an API key goes over TLS
 from __future__ import annotations
 
 import re
+from ipaddress import IPv6Address
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
@@ -74,9 +75,17 @@ def _is_host_name(text: str) -> str:
 
 
 def _is_address(text: str) -> str:
-    if re.fullmatch(r"[0-9A-Za-z_.:%-]{1,253}", text) is None:
-        raise ValueError("must be a host name or an IP address, without a port")
+    if re.fullmatch(r"[0-9A-Za-z_.:%-]{1,253}", text) is None or (":" in text and not _is_ipv6(text)):
+        raise ValueError("must be a host name or an IP address, without a port: `port` is a key of its own")
     return text
+
+
+def _is_ipv6(text: str) -> bool:
+    try:
+        IPv6Address(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _is_pattern(text: str) -> str:

@@ -27,13 +27,25 @@ from amibridge.retailcrm.render import history, popup
 from amibridge.retailcrm.requests import Request
 
 
+class _NoTrace(Exception):
+    """There is not one message of AMI in it."""
+
+
 def replay(args: argparse.Namespace, enterprise: Enterprise | None) -> int:
-    """Print what each trace of *args* tells. Exit code 1 if a trace could not be read, said on stderr."""
+    """Print what each trace of *args* tells.
+
+    Exit code 1 if a trace could not be read or holds no AMI message, said on stderr.
+    """
     failed = 0
+    if args.render and enterprise is not None and enterprise.time_zone is None:
+        print("dates are in UTC: the enterprise file names no `timezone`, and no CRM is asked", file=sys.stderr)
     for path in args.trace:
         try:
             for line in _lines(path, args, enterprise):
                 _write(line)
+        except _NoTrace:
+            print(escape(f"{path}: no AMI messages in it"), file=sys.stderr)
+            failed = 1
         except BrokenPipeError:
             raise  # that is not the trace but whoever read our output
         except OSError as error:
@@ -69,7 +81,7 @@ def _lines(path: str, args: argparse.Namespace, enterprise: Enterprise | None) -
     if session.garbled or session.oversized:
         print(escape(f"{path}: {session.garbled + session.oversized} messages could not be read"), file=sys.stderr)
     if session.messages == 0:
-        print(escape(f"{path}: no AMI messages in it"), file=sys.stderr)
+        raise _NoTrace
 
 
 def _facts(board: Board, session: Session, chunks: Iterable[bytes]) -> Iterator[AnyFact]:

@@ -7,10 +7,12 @@ import argparse
 from amibridge import daemon
 from amibridge.cli.configured import begin, in_loop, settings_of
 from amibridge.cli.failure import CommandFailed
+from amibridge.cli.ownership import act_as_owner
 
 
 def run(args: argparse.Namespace) -> int:
     settings = begin(args)
+    act_as_owner(settings.data_dir)
     try:
         in_loop(daemon.run(settings, reload=lambda: settings_of(args)))
     except daemon.DaemonFailed as error:

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
 import asyncpg
 
 from amibridge.cli.failure import CommandFailed
+from amibridge.cli.ownership import act_as_owner
 from amibridge.config import Settings
+from amibridge.config.documents import nearest
+from amibridge.enterprises import EnterpriseId
 from amibridge.log import escape_json
 from amibridge.store.db import DatabaseMissing, open_pool
 from amibridge.store.embedded import EmbeddedUnusable
@@ -23,7 +26,11 @@ PATIENCE = timedelta(seconds=5)
 
 @contextlib.asynccontextmanager
 async def open_store(settings: Settings) -> AsyncIterator[asyncpg.Pool]:
-    """The database the daemon uses, whether it runs or not. Raises CommandFailed, also for what breaks meanwhile."""
+    """The database the daemon uses, whether it runs or not; root opens it as the owner of the data folder.
+
+    Raises CommandFailed, also for what breaks meanwhile.
+    """
+    act_as_owner(settings.data_dir)
     try:
         async with (
             open_database(settings.database, settings.data_dir, share=True, patience=PATIENCE) as server,
@@ -34,6 +41,14 @@ async def open_store(settings: Settings) -> AsyncIterator[asyncpg.Pool]:
         raise CommandFailed(str(error)) from error
     except (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, TimeoutError) as error:
         raise CommandFailed(f"the database failed: {str(error) or type(error).__name__}") from error
+
+
+def unknown(number: EnterpriseId, known: Sequence[EnterpriseId]) -> CommandFailed:
+    """That there is no such enterprise, and which one was probably meant."""
+    if not known:
+        return CommandFailed("there are no enterprises yet: amibridge enterprise apply FILE")
+    meant = nearest(number, known)
+    return CommandFailed(f"there is no enterprise {number}" + (f"; did you mean {meant}?" if meant else ""))
 
 
 def show(answer: Mapping[str, Any]) -> None:

@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any, assert_never
 
 import structlog
@@ -18,7 +19,7 @@ from amibridge.delivery.plan import History, Popup
 from amibridge.delivery.stock import Stock
 from amibridge.delivery.teller import RecordUrl, Teller
 from amibridge.delivery.zone import AccountZone
-from amibridge.enterprises import Enterprise
+from amibridge.enterprises import CrmStanding, Enterprise
 from amibridge.retailcrm.client import RetailCrm
 from amibridge.store.outbox import Delivery, Settlement
 
@@ -69,6 +70,9 @@ class Lane:
         self._popups: set[asyncio.Task[None]] = set()
         self._history: asyncio.Task[None] | None = None
         self._asking: asyncio.Task[None] | None = None
+
+    def crm_standing(self) -> CrmStanding:
+        return self._teller.crm_standing()
 
     def offer(self, rows: Iterable[Delivery]) -> None:
         """Take rows just committed; after `close` they are left to the next start."""
@@ -138,7 +142,10 @@ class Lane:
         if zone is None and agenda.history and room.history and not _busy(self._asking):
             ask_at = self._zone.ask_at
             if ask_at is None or ask_at <= now:
-                self._asking = self._spawn(tasks, "time zone", self._zone.ask(self._crm, self._now, self._jitter))
+                failed = partial(self._teller.fail_beside, standing=standing)
+                self._asking = self._spawn(
+                    tasks, "time zone", self._zone.ask(self._crm, self._now, self._jitter, failed)
+                )
                 ask_at = None
         plan = agenda.plan(now, popup_slots=room.popups, history_slot=room.history and zone is not None)
         for dropped in plan.dropped:

@@ -16,6 +16,7 @@ from amibridge.retailcrm.errors import (
     CrmBroken,
     CrmBusy,
     CrmError,
+    CrmForbids,
     CrmLockedOut,
     CrmNotEnabled,
     CrmRefused,
@@ -68,6 +69,7 @@ ANSWERS: Mapping[type[CrmError], Answer] = {
     CrmBroken: Answer.TRY_AGAIN,
     CrmRefused: Answer.GIVE_UP,
     CrmLockedOut: Answer.PAUSE,
+    CrmForbids: Answer.PAUSE,
     CrmNotEnabled: Answer.PAUSE,
 }
 

@@ -20,7 +20,7 @@ from amibridge.calls.record import CallRecord
 from amibridge.delivery.plan import Agenda, History, Popup
 from amibridge.delivery.policy import Done, Drop, Park, PauseEnterprise, Retry, Verdict, decide
 from amibridge.delivery.standing import Mood, Standing
-from amibridge.enterprises import Enterprise
+from amibridge.enterprises import CrmStanding, Enterprise
 from amibridge.retailcrm import render
 from amibridge.retailcrm.client import RetailCrm
 from amibridge.retailcrm.errors import CrmBroken, CrmBusy, CrmError, CrmRefused, CrmUnreachable
@@ -61,6 +61,11 @@ class Teller:
         self._jitter = jitter
         self._log = log
         self._unknown: set[str] = set()
+        self._since, self._reason = now(), ""
+
+    def crm_standing(self) -> CrmStanding:
+        """How the account stands, since when, and why."""
+        return CrmStanding(self.enterprise.id, self.standing.mood, self._since, self._reason or None)
 
     def reconfigure(self, enterprise: Enterprise) -> None:
         """A new account is a new beginning."""
@@ -68,6 +73,7 @@ class Teller:
             if self.standing.mood is not Mood.WELL:
                 self._log.info("crm_resumed", reason="the account's settings were changed")
             self.standing = Standing()
+            self._since, self._reason = self._now(), ""
         if (enterprise.account, enterprise.operators) != (self.enterprise.account, self.enterprise.operators):
             self._unknown.clear()
         self.enterprise = enterprise
@@ -203,6 +209,22 @@ class Teller:
 
     # -- verdicts
 
+    def fail_beside(self, error: CrmError, *, standing: Standing) -> None:
+        """A request beside deliveries failed, which says as much of the account as theirs do."""
+        now = self._now()
+        verdict = decide(
+            error,
+            perishable_until=None,
+            attempts=standing.pauses + 1,
+            first_tried=now,
+            now=now,
+            jitter=self._jitter(),
+        )
+        if isinstance(verdict, PauseEnterprise):
+            self._announce(standing, standing.pause(now, verdict.until), verdict.why)
+        else:
+            self._note(error, standing, history_from=self._history_from(error, standing))
+
     def _decide(
         self, error: CrmError, row: Delivery, attempts: int, fresh_until: datetime | None, standing: Standing
     ) -> Verdict:
@@ -238,9 +260,10 @@ class Teller:
         if standing is not self.standing:
             # The answer to a request made with settings that were changed meanwhile.
             return
+        if mood is None:
+            return
+        self._since, self._reason = self._now(), "" if mood is Mood.WELL else reason
         match mood:
-            case None:
-                return
             case Mood.WELL:
                 self._log.info("crm_resumed", reason=reason)
             case Mood.TROUBLED:

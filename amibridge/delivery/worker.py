@@ -19,7 +19,7 @@ from amibridge.calls.record import CallRecord
 from amibridge.delivery.lane import Lane
 from amibridge.delivery.settlements import Settlements
 from amibridge.delivery.teller import RecordUrl
-from amibridge.enterprises import Enterprise, EnterpriseId
+from amibridge.enterprises import CrmStanding, Enterprise, EnterpriseId
 from amibridge.retailcrm.client import RetailCrm
 from amibridge.store.outbox import Delivery, Outbox, Settlement
 
@@ -78,6 +78,10 @@ class Deliveries:
             lane = self._lanes.get(enterprise)
             if lane is not None:
                 lane.offer(rows)
+
+    def standings(self) -> list[CrmStanding]:
+        """How each CRM stands that is told something."""
+        return [lane.crm_standing() for lane in self._lanes.values()]
 
     def enterprises(self, known: Iterable[Enterprise]) -> None:
         """These are all enterprises from now on: lanes are opened, told of changes, or closed."""

@@ -14,7 +14,7 @@ from structlog.typing import FilteringBoundLogger
 from amibridge.delivery.policy import PauseEnterprise, Retry, decide
 from amibridge.enterprises import Account
 from amibridge.retailcrm.client import RetailCrm
-from amibridge.retailcrm.errors import CrmError
+from amibridge.retailcrm.errors import CrmError, CrmForbids, CrmRefused
 from amibridge.retailcrm.requests import settings
 
 REFUSED_AGAIN_AFTER = timedelta(minutes=15)
@@ -30,8 +30,16 @@ class AccountZone:
         self._account = account
         self._log = log
         self._failures = 0
+        self._said = False
 
-    async def ask(self, crm: RetailCrm, now: Callable[[], datetime], jitter: Callable[[], float]) -> None:
+    async def ask(
+        self,
+        crm: RetailCrm,
+        now: Callable[[], datetime],
+        jitter: Callable[[], float],
+        failed: Callable[[CrmError], None],
+    ) -> None:
+        """*failed* is told of what concerns the account as a whole, not the settings alone."""
         try:
             reply = await crm.send(self._account, settings())
         except CrmError as error:
@@ -45,7 +53,10 @@ class AccountZone:
                     self.ask_at = again
                 case _:
                     self.ask_at = at + REFUSED_AGAIN_AFTER
-            if self._failures == 1:
+            if not isinstance(error, CrmForbids | CrmRefused):
+                failed(error)
+            elif not self._said:
+                self._said = True
                 self._log.warning(
                     "crm_tells_no_time_zone",
                     reason=str(error),

@@ -5,7 +5,8 @@ CrmError
 ├── CrmUnreachable  ask again: nobody answered, the request may or may not have arrived
 ├── CrmBroken       ask again: an answer came that makes no sense
 ├── CrmRefused      do not repeat it: the request is wrong, a person must look
-├── CrmLockedOut    stop asking for this enterprise: the key, its rights or the account's address is wrong
+├── CrmLockedOut    stop asking for this enterprise: the key or the account's address is wrong
+├── CrmForbids      stop asking this: the key is known and lacks the right to it
 └── CrmNotEnabled   pause this enterprise: its telephony module is not active; nothing is lost by waiting
 """
 
@@ -56,6 +57,10 @@ class CrmRefused(CrmError):
 
 
 class CrmLockedOut(CrmError):
+    pass
+
+
+class CrmForbids(CrmError):
     pass
 
 

@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 
-from amibridge.retailcrm.errors import CrmBroken, CrmBusy, CrmError, CrmLockedOut, CrmNotEnabled, CrmRefused
+from amibridge.retailcrm.errors import CrmBroken, CrmBusy, CrmError, CrmForbids, CrmLockedOut, CrmNotEnabled, CrmRefused
 from amibridge.retailcrm.replies import as_text
 from amibridge.retailcrm.requests import ReplyT, Request
 
@@ -21,7 +21,7 @@ BUSY = frozenset({HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE})
 TEXTS: tuple[tuple[str, type[CrmError]], ...] = (
     ('wrong "apikey" value', CrmLockedOut),
     ('"apikey" is missing', CrmLockedOut),
-    ("access denied", CrmLockedOut),
+    ("access denied", CrmForbids),
     ("account does not exist", CrmLockedOut),
     ("telephony not enabled", CrmNotEnabled),
     ("internal server error", CrmBroken),
@@ -30,7 +30,7 @@ TEXTS: tuple[tuple[str, type[CrmError]], ...] = (
 
 STATUSES: Mapping[int, type[CrmError]] = {
     HTTPStatus.UNAUTHORIZED: CrmLockedOut,
-    HTTPStatus.FORBIDDEN: CrmLockedOut,
+    HTTPStatus.FORBIDDEN: CrmForbids,
     HTTPStatus.REQUEST_TIMEOUT: CrmBroken,
 }
 """Statuses that mean one thing with any text, or none."""

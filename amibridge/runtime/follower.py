@@ -68,14 +68,14 @@ class Follower:
         self._log = structlog.get_logger(enterprise=host.enterprise, host=host.name)
         self._state, self._since = LinkState.CONNECTING, datetime.now(UTC)
         self._reason: str | None = None
-        self._version = ""
+        self._ami = ""
         self._events = self._garbled_before = 0
         self._ahead = timedelta(0)
         self._link: Link | None = None
 
     def standing(self) -> HostStanding:
         garbled = self._garbled_before + (0 if self._link is None else self._link.garbled)
-        return HostStanding(self._host, self._state, self._since, self._reason, self._version, self._events, garbled)
+        return HostStanding(self._host, self._state, self._since, self._reason, self._ami, self._events, garbled)
 
     async def follow(self) -> None:
         """Connect, listen, come back; for ever."""
@@ -122,9 +122,9 @@ class Follower:
         )
         try:
             await link.open()
-            self._version = link.version
+            self._ami = link.version
             self._stand(LinkState.UP, None)
-            self._log.info("host_connected", version=link.version, filtered=link.filtered)
+            self._log.info("host_connected", ami=link.version, filtered=link.filtered)
             lost = await link.watch()
             self._stand(LinkState.LOST, str(lost))
         except LoginRefused as error:

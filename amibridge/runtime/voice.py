@@ -25,7 +25,6 @@ from amibridge.calls.facts import (
     OperatorStopped,
     RecordingStarted,
 )
-from amibridge.calls.record import Direction
 from amibridge.calls.telling import Anomaly
 from amibridge.enterprises import AmiHost
 from amibridge.store.ledger import HeardFact
@@ -67,9 +66,8 @@ class Voice:
         match fact:
             case CallStarted():
                 brief = fact.brief
-                say = log.debug if brief.direction is Direction.INTERNAL else log.info
                 known = {"number": brief.external_number, "line": brief.line, "operator": brief.caller}
-                say(f"call_{brief.direction}", **_given(known))
+                log.info(f"call_{brief.direction}", **_given(known))
             case CallAnswered():
                 log.info("call_answered", operator=fact.extension)
             case CallEnded():

@@ -86,7 +86,7 @@ async def demo(*, port: int | None = None, speed: float = 1.0, once: bool = Fals
     stop = asyncio.Event()
     steps = Steps(stop)
     for name in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):  # a terminal that is closed leaves nothing behind, too
-        asyncio.get_running_loop().add_signal_handler(name, stop.set)
+        asyncio.get_running_loop().add_signal_handler(name, _stop, stop, steps)
     played: Stage | None = None
     with contextlib.suppress(Interrupted):
         async with _stage(steps, stop, port=port, speed=speed, once=once) as stage:
@@ -106,6 +106,12 @@ async def demo(*, port: int | None = None, speed: float = 1.0, once: bool = Fals
         steps.say("interrupted: not all calls were played")
         return 1
     return 0 if _summarise(played, steps) else 1
+
+
+def _stop(stop: asyncio.Event, steps: Steps) -> None:
+    if not stop.is_set():
+        stop.set()
+        steps.say("stopping")
 
 
 @contextlib.asynccontextmanager

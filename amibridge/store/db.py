@@ -7,12 +7,14 @@ that is away at the start is waited for, and then said to be missing.
 from __future__ import annotations
 
 import asyncio
+import os
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, TypeVar
+from urllib.parse import parse_qs, unquote, urlsplit
 
 import asyncpg
 import structlog
@@ -94,7 +96,7 @@ async def connect(dsn: str) -> asyncpg.Connection:
 async def await_database(dsn: str, patience: timedelta = PATIENCE) -> None:
     """Until the database answers. Raises DatabaseMissing when it does not within *patience*, DatabaseUnusable at once
     when it refuses us or is too old."""
-    connection = await _patiently(lambda: connect(dsn), patience)
+    connection = await _patiently(lambda: connect(dsn), patience, place_of(dsn))
     try:
         version = connection.get_server_version()
         if version.major < OLDEST:
@@ -141,7 +143,32 @@ async def _leave_as_it_is(connection: asyncpg.Connection) -> None:
     once more after each query, a fifth of what recording a fact takes; open transactions it rolls back all the same."""
 
 
-async def _patiently(attempt: Callable[[], Awaitable[Result]], patience: timedelta) -> Result:
+NAMED = "of database.dsn"
+"""What is said of a database whose name and host cannot be told for sure."""
+
+
+def place_of(dsn: str) -> str:
+    """Which database is meant, for people: its name, host and port, and never its user or password."""
+    try:
+        parts = urlsplit(dsn)
+    except ValueError:
+        return NAMED
+    if "@" in parts.path + parts.query + parts.fragment:
+        return NAMED  # a password that was not quoted: some of it would be taken for the host
+    said = {name: values[-1] for name, values in parse_qs(parts.query).items()}
+    netloc = parts.netloc.rpartition("@")[2] or ":".join(said[name] for name in ("host", "port") if name in said)
+    name = unquote(parts.path.removeprefix("/")) or said.get("dbname") or said.get("database") or ""
+    return " at ".join(part for part in (name, netloc) if part) or NAMED
+
+
+def _reason(error: BaseException) -> str:
+    """In the system's words, without the address that asyncio adds: it is said already."""
+    if isinstance(error, OSError) and error.errno is not None and error.errno > 0:
+        return os.strerror(error.errno)
+    return str(error) or type(error).__name__
+
+
+async def _patiently(attempt: Callable[[], Awaitable[Result]], patience: timedelta, place: str) -> Result:
     clock = asyncio.get_running_loop().time
     deadline = clock() + patience.total_seconds()
     said = False
@@ -149,15 +176,15 @@ async def _patiently(attempt: Callable[[], Awaitable[Result]], patience: timedel
         try:
             found = await attempt()
         except _NOT_THERE_YET as error:
-            reason = str(error) or type(error).__name__
             if clock() >= deadline:
-                raise DatabaseMissing(f"no database after {patience.total_seconds():g} s: {reason}") from error
+                within = f"{patience.total_seconds():g} s"
+                raise DatabaseMissing(f"no database {place} after {within}: {_reason(error)}") from error
             if not said:
                 said = True
-                log.warning("database_awaited", reason=reason, at_most=patience)
+                log.warning("database_awaited", database=place, reason=_reason(error), at_most=patience)
             await asyncio.sleep(AGAIN)
         except DATABASE_FAILURES as error:
-            raise DatabaseUnusable(f"the database cannot be used: {error}") from error
+            raise DatabaseUnusable(f"the database {place} cannot be used: {error}") from error
         else:
             if said:
                 log.info("database_there")

@@ -48,6 +48,12 @@ class EnterpriseRefused(Exception):
     """The file is right by itself, but cannot stand beside the other enterprises. The text says why."""
 
 
+async def enterprise_numbers(pool: asyncpg.Pool) -> tuple[EnterpriseId, ...]:
+    """The numbers of all enterprises; needs no keyring."""
+    rows = await pool.fetch(SQL["load_enterprises"], None)
+    return tuple(EnterpriseId(row["enterprise_id"]) for row in rows)
+
+
 class Directory:
     """Reads and writes enterprises through *pool*; what *keyring* sealed can be opened with it only."""
 
@@ -109,8 +115,7 @@ class Directory:
 
     async def numbers(self) -> tuple[EnterpriseId, ...]:
         """The numbers of all enterprises, readable or not."""
-        rows = await self._pool.fetch(SQL["load_enterprises"], None)
-        return tuple(EnterpriseId(row["enterprise_id"]) for row in rows)
+        return await enterprise_numbers(self._pool)
 
     async def changed(self, look_anyway: timedelta = LOOK_ANYWAY) -> AsyncGenerator[None]:
         """Yield when the directory may have changed: once it is listened for, told so, *look_anyway* later, or after

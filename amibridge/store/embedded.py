@@ -22,9 +22,12 @@ from datetime import timedelta
 from pathlib import Path
 
 import asyncpg
+import structlog
 
 from amibridge.store.db import DATABASE_FAILURES
 from amibridge.store.rootless import NeverWithoutRoot, Runner, find_runner
+
+log = structlog.get_logger()
 
 PORT = 5432
 """Of the socket file only: no network port is opened."""
@@ -95,7 +98,9 @@ async def open_embedded(
         return
     binaries = find_binaries()
     try:
-        home.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if not home.parent.exists():
+            home.parent.mkdir(mode=0o700, parents=True)
+        home.mkdir(mode=0o700, exist_ok=True)
         runner = await find_runner(binaries, home)
         async with _alone(home, runner):
             if not (home / "data" / "PG_VERSION").exists():
@@ -160,6 +165,8 @@ async def _make_cluster(binaries: Path, home: Path, runner: Runner, *, durable: 
     """Made beside its place and moved there whole: one that was interrupted is never taken for a cluster."""
     if (home / "data").exists():
         raise EmbeddedUnusable(f"{home / 'data'} is damaged: restore it from a backup, or move it away to begin anew")
+    if durable:  # who watches a demo being set up is told by the demo
+        log.info("database_being_made", folder=str(home))
     fresh = home / "data.new"
     shutil.rmtree(fresh, ignore_errors=True)
     process = await asyncio.create_subprocess_exec(

@@ -15,7 +15,7 @@ from pathlib import Path
 import asyncpg
 import structlog
 
-from amibridge.store.db import DATABASE_FAILURES, DatabaseUnusable, connect
+from amibridge.store.db import DATABASE_FAILURES, DatabaseUnusable, connect, place_of
 
 log = structlog.get_logger()
 
@@ -36,8 +36,8 @@ async def migrate(dsn: str) -> None:
         return
     if version is not None and version not in revisions:
         raise DatabaseUnusable(f"its schema {version} is newer than this amibridge, which knows {newest}: upgrade it")
-    await _upgrade(dsn, folder)
-    log.info("schema_upgraded", before=version, now=newest)
+    if await _upgrade(dsn, folder):
+        log.info("schema_upgraded", before=version, now=newest)
 
 
 async def schema_version(pool: asyncpg.Pool) -> str:
@@ -71,11 +71,12 @@ async def _version(dsn: str) -> str | None:
         finally:
             await connection.close()
     except DATABASE_FAILURES as error:
-        raise DatabaseUnusable(f"the database cannot be used: {error}") from error
+        raise DatabaseUnusable(f"the database {place_of(dsn)} cannot be used: {error}") from error
     return None if found is None else str(found)
 
 
-async def _upgrade(dsn: str, folder: Path) -> None:
+async def _upgrade(dsn: str, folder: Path) -> bool:
+    """Whether it was we: another process may have done it while ours waited for its turn."""
     alembic = await asyncio.create_subprocess_exec(
         sys.executable,
         "-P",  # a folder called alembic where we happen to stand is not meant
@@ -91,8 +92,9 @@ async def _upgrade(dsn: str, folder: Path) -> None:
         env={**os.environ, "AMIBRIDGE_DATABASE__DSN": dsn},
     )
     output, _ = await alembic.communicate()
+    words = [line.strip() for line in output.decode("utf-8", "replace").splitlines() if line.strip()]
     if alembic.returncode != 0:
-        words = [line.strip() for line in output.decode("utf-8", "replace").splitlines() if line.strip()]
         raise DatabaseUnusable(
             f"the tables could not be brought up to date: {words[-1] if words else 'no reason given'}"
         )
+    return any(line.startswith("upgraded to ") for line in words)

@@ -5,16 +5,18 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-from collections.abc import Callable, Sequence
+import socket
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Any
 
 import asyncpg
 import structlog
 from aiohttp import web
 
 from amibridge.config import WebSettings
-from amibridge.enterprises import HostStanding
+from amibridge.enterprises import CrmStanding, HostStanding
 from amibridge.secrets import Keyring
 from amibridge.store.outbox import Outbox
 from amibridge.store.recorder import FactQueue
@@ -42,7 +44,8 @@ class WebServices:
 
     pool: asyncpg.Pool
     outbox: Outbox
-    standings: Callable[[], Sequence[HostStanding]]
+    hosts: Callable[[], Sequence[HostStanding]]
+    crms: Callable[[], Sequence[CrmStanding]]
     queue: FactQueue
     longest_stall: Callable[[], timedelta]
     keyring: Keyring
@@ -52,33 +55,99 @@ def make_app(services: WebServices) -> web.Application:
     app = web.Application(middlewares=[identified], client_max_size=LARGEST_BODY)
     app.router.add_get("/health/live", live)
     app.router.add_get(
-        "/health/ready", readiness(services.outbox, services.standings, services.queue, services.longest_stall)
+        "/health/ready",
+        readiness(services.outbox, services.hosts, services.crms, services.queue, services.longest_stall),
     )
     app.router.add_get("/recordings/{token}", serve_recordings(services.pool, services.keyring))
     return app
 
 
-async def serve(app: web.Application, settings: WebSettings, stop: asyncio.Event) -> None:
-    """Until *stop*. Raises AddressTaken."""
+class Address:
+    """Where we listen: taken before anything else is begun, listened on when there is something to serve."""
+
+    def __init__(self, settings: WebSettings) -> None:
+        self._settings = settings
+        self._sockets: list[socket.socket] = []
+
+    async def take(self) -> None:
+        """Raises AddressTaken."""
+        loop, settings = asyncio.get_running_loop(), self._settings
+        try:
+            found = await loop.getaddrinfo(
+                settings.listen_host, settings.listen_port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+            )
+            for family, kind, protocol, _, place in dict.fromkeys(found):
+                self._sockets.append(_bound(family, kind, protocol, place))
+        except OSError as error:
+            self.leave()
+            raise self._taken(error) from None
+
+    def leave(self) -> None:
+        """Close what nobody came to listen on."""
+        while self._sockets:
+            self._sockets.pop().close()
+
+    async def listen(self, protocol: Callable[[], asyncio.Protocol]) -> list[asyncio.Server]:
+        """Raises AddressTaken. Takes the address if nobody has done so, as when the serving begins anew."""
+        if not self._sockets:
+            await self.take()
+        servers: list[asyncio.Server] = []
+        try:
+            while self._sockets:
+                servers.append(await asyncio.get_running_loop().create_server(protocol, sock=self._sockets.pop(0)))
+        except OSError as error:
+            for server in servers:
+                server.close()
+            self.leave()
+            raise self._taken(error) from None
+        return servers
+
+    def _taken(self, error: OSError) -> AddressTaken:
+        return AddressTaken(
+            f"cannot listen on {self._settings.listen_host}:{self._settings.listen_port}: {_reason(error)}"
+        )
+
+
+@contextlib.asynccontextmanager
+async def taken(settings: WebSettings) -> AsyncIterator[Address]:
+    """The address, which is left at the end if it is still only taken. Raises AddressTaken."""
+    address = Address(settings)
+    await address.take()
+    try:
+        yield address
+    finally:
+        address.leave()
+
+
+async def serve(app: web.Application, address: Address, stop: asyncio.Event, listening: asyncio.Event) -> None:
+    """Until *stop*; *listening* is set when questions are answered. Raises AddressTaken."""
     runner = web.AppRunner(app, shutdown_timeout=GRACE)
     await runner.setup()
+    loop, server = asyncio.get_running_loop(), runner.server
+    assert server is not None
     try:
-        with contextlib.closing(await _listen(runner, settings)) as listener:
-            for host, port, *_ in (listening.getsockname() for listening in listener.sockets):
-                log.info("web_listening", address=f"[{host}]:{port}" if ":" in host else f"{host}:{port}")
+        async with contextlib.AsyncExitStack() as stack:
+            for listener in await address.listen(lambda: Connection(server, loop=loop)):
+                stack.callback(listener.close)
+                for host, port, *_ in (one.getsockname() for one in listener.sockets):
+                    log.info("web_listening", address=f"[{host}]:{port}" if ":" in host else f"{host}:{port}")
+            listening.set()
             await stop.wait()
     finally:
         await runner.cleanup()
 
 
-async def _listen(runner: web.AppRunner, settings: WebSettings) -> asyncio.Server:
-    loop, server = asyncio.get_running_loop(), runner.server
-    assert server is not None
-    address = settings.listen_host, settings.listen_port
+def _bound(family: int, kind: int, protocol: int, place: Any) -> socket.socket:
+    bound = socket.socket(family, kind, protocol)
     try:
-        return await loop.create_server(lambda: Connection(server, loop=loop), *address)
-    except OSError as error:
-        raise AddressTaken(f"cannot listen on {address[0]}:{address[1]}: {_reason(error)}") from None
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:
+            bound.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        bound.bind(place)
+    except OSError:
+        bound.close()
+        raise
+    return bound
 
 
 def _reason(error: OSError) -> str:

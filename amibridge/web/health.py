@@ -1,6 +1,6 @@
 """`/health/live`: the loop turns. `/health/ready`: each thing we depend on, by name, and how it stands.
 
-Law: one PBX that is away does not make the bridge unready, for the others are served; a database that is away does.
+Law: one PBX or CRM that is away does not make the bridge unready, for the others are served; an absent database does.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import Any
 
 from aiohttp import web
 
-from amibridge.enterprises import HostStanding
+from amibridge.enterprises import CrmStanding, HostStanding
 from amibridge.store.db import DATABASE_FAILURES
 from amibridge.store.outbox import Backlog, Outbox
 from amibridge.store.recorder import FactQueue
@@ -27,7 +27,8 @@ async def live(request: web.Request) -> web.Response:
 
 def readiness(
     outbox: Outbox,
-    standings: Callable[[], Sequence[HostStanding]],
+    hosts: Callable[[], Sequence[HostStanding]],
+    crms: Callable[[], Sequence[CrmStanding]],
     queue: FactQueue,
     longest_stall: Callable[[], timedelta],
 ) -> Handler:
@@ -36,7 +37,8 @@ def readiness(
         body = {
             "status": "ready" if reason is None else "not_ready",
             "database": {"state": "up"} if reason is None else {"state": "away", "reason": reason},
-            "hosts": [_host(standing) for standing in standings()],
+            "hosts": [_host(standing) for standing in hosts()],
+            "enterprises": [_enterprise(standing) for standing in crms()],
             "facts_waiting": len(queue),
             "deliveries": [_backlog(backlog) for backlog in backlogs],
             "longest_stall_ms": round(longest_stall().total_seconds() * 1000, 1),
@@ -62,9 +64,17 @@ def _host(standing: HostStanding) -> dict[str, Any]:
         "state": standing.state,
         "since": standing.since.isoformat(timespec="seconds"),
         "reason": standing.reason,
-        "version": standing.version,
+        "ami": standing.ami,
         "events": standing.events,
         "garbled": standing.garbled,
+    }
+
+
+def _enterprise(standing: CrmStanding) -> dict[str, Any]:
+    since = standing.since.isoformat(timespec="seconds")
+    return {
+        "enterprise": standing.enterprise,
+        "crm": {"state": standing.state, "since": since, "reason": standing.reason},
     }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from pathlib import Path
 
 import asyncpg
 import pytest
@@ -57,8 +58,8 @@ async def test_a_database_of_a_newer_version_is_left_alone(at_database: str, ami
         ["deliveries", "0123", "--resend", "1"],
     ],
 )
-def test_a_database_that_is_away_is_one_sentence_without_its_password(
-    amibridge: Amibridge, monkeypatch: pytest.MonkeyPatch, words: list[str]
+def test_a_database_that_is_away_is_one_sentence_without_its_password_and_nothing_is_made(
+    amibridge: Amibridge, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, words: list[str]
 ) -> None:
     monkeypatch.setattr(stored, "PATIENCE", timedelta(milliseconds=50))
     monkeypatch.setattr(db, "AGAIN", 0.01)
@@ -66,8 +67,9 @@ def test_a_database_that_is_away_is_one_sentence_without_its_password(
     done = amibridge(*words)
     assert (done.code, done.out) == (1, "")
     [sentence] = done.sentences
-    assert sentence.startswith("amibridge: no database after 0.05 s: ")
+    assert sentence == "amibridge: no database amibridge at 127.0.0.1:1 after 0.05 s: Connection refused"
     assert "hush" not in done.err
+    assert list(tmp_path.iterdir()) == []
 
 
 async def test_tables_that_somebody_dropped_are_one_sentence(at_database: str, amibridge: Amibridge) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import asyncpg
@@ -14,6 +15,7 @@ from amibridge.enterprises import EnterpriseId, HostName
 from amibridge.store.ledger import HeardFact, Ledger
 from amibridge.store.outbox import DeliveryStatus, Outbox, Settlement
 from tests.cli.commanding import Amibridge
+from tests.cli.enterprise_files import EXAMPLE, written
 from tests.delivery.rows import ended, rang, record
 
 pytestmark = pytest.mark.usefixtures("at_database")
@@ -60,7 +62,10 @@ class TestList:
         for name in ("created_at", "settled_at", "due_at"):
             assert abs(datetime.fromisoformat(last[name]) - datetime.now(UTC)) < timedelta(minutes=1)
 
-    async def test_only_those_of_a_state_or_of_a_call(self, amibridge: Amibridge, pool: asyncpg.Pool) -> None:
+    async def test_only_those_of_a_state_or_of_a_call(
+        self, amibridge: Amibridge, pool: asyncpg.Pool, tmp_path: Path
+    ) -> None:
+        await amibridge.beside("enterprise", "apply", written(tmp_path, EXAMPLE))
         made = await said(pool, rang("pbx1:1.1", "101"), rang("pbx1:2.2", "101"), rang("pbx1:3.3", "101"))
         await settled(pool, made[:2], DeliveryStatus.PARKED, "400")
         for words, wanted in (
@@ -75,9 +80,23 @@ class TestList:
             assert (done.code, ids(done.answers)) == (0, wanted)
             assert done.sentences == ([] if wanted else ["amibridge: 0123 has no such deliveries"])
 
-    async def test_a_number_that_nobody_has_is_said(self, amibridge: Amibridge) -> None:
-        done = await amibridge.beside("deliveries", "0132")
-        assert (done.code, done.out, done.sentences) == (0, "", ["amibridge: 0132 has no such deliveries"])
+    @pytest.mark.parametrize("words", [(), ("--state", "parked"), ("--call", "pbx1:1.1"), ("--resend", "1")])
+    async def test_a_number_that_nobody_has_is_said(
+        self, amibridge: Amibridge, tmp_path: Path, words: Sequence[str]
+    ) -> None:
+        none = await amibridge.beside("deliveries", "0132", *words)
+        assert (none.code, none.out) == (1, "")
+        assert none.sentences == ["amibridge: there are no enterprises yet: amibridge enterprise apply FILE"]
+        await amibridge.beside("enterprise", "apply", written(tmp_path, EXAMPLE))
+        near = await amibridge.beside("deliveries", "0132", *words)
+        assert (near.code, near.sentences) == (1, ["amibridge: there is no enterprise 0132; did you mean 0123?"])
+
+    async def test_nothing_yet_is_not_nothing_of_the_kind(self, amibridge: Amibridge, tmp_path: Path) -> None:
+        await amibridge.beside("enterprise", "apply", written(tmp_path, EXAMPLE))
+        done = await amibridge.beside("deliveries", ONE)
+        assert (done.code, done.out, done.sentences) == (0, "", ["amibridge: 0123 has no deliveries yet"])
+        done = await amibridge.beside("deliveries", ONE, "--state", "parked")
+        assert (done.code, done.out, done.sentences) == (0, "", ["amibridge: 0123 has no such deliveries"])
 
     @pytest.mark.parametrize("more", [0, 1])
     async def test_that_there_are_more_than_can_be_shown_is_said(

@@ -98,6 +98,12 @@ def test_secrets_may_lie_in_files_beside_it(tmp_path: Path) -> None:
     assert "hush" not in repr(enterprise)
 
 
+@pytest.mark.parametrize("address", ["pbx.example.com", "10.0.0.5", "::1", "2001:db8::5", "fe80::1%eth0"])
+def test_a_host_is_a_name_or_an_address_of_either_kind(tmp_path: Path, address: str) -> None:
+    text = SMALLEST.replace("pbx.example.com", address)
+    assert read_enterprise(written(tmp_path, text)).hosts[0].host == address
+
+
 @pytest.mark.parametrize(
     "url", ["http://127.0.0.1:8080", "http://[::1]:8080", "http://localhost", "https://x.simla.io/"]
 )
@@ -201,6 +207,10 @@ secret_file = "absent.secret"
         ('name = "pbx"', 'name = "pbx:1"', "asterisk[1].name: must be up to 64 letters"),
         ("pbx.example.com", "pbx.example.com/x", "asterisk[1].host: must be a host name"),
         ("pbx.example.com", "", "asterisk[1].host: must be a host name"),
+        ("pbx.example.com", "127.0.0.1:5038", "asterisk[1].host: must be a host name or an IP address, without a port"),
+        ("pbx.example.com", "pbx.example.com:5038", "asterisk[1].host: must be a host name"),
+        ("pbx.example.com", "[::1]:5038", "asterisk[1].host: must be a host name"),
+        ("pbx.example.com", "::1%eth0%eth1", "asterisk[1].host: must be a host name"),
         ('username = "amibridge"', "", "asterisk[1].username: is missing"),
         (
             'secret = "hush-secret"',

@@ -22,7 +22,7 @@ from amibridge.calls.board import Board, replay
 from amibridge.calls.facts import CallEnded
 from tests.calls.truth import NEVER_SHOWN, events_of, expected, read_bytes, truths
 from tests.cli.commanding import Amibridge, Done
-from tests.cli.enterprise_files import EXAMPLE, written
+from tests.cli.enterprise_files import EXAMPLE, SMALLEST, written
 from tests.corpus import TRACES, Trace
 from tests.house.source import ROOT
 from tests.retailcrm.test_render import is_valid
@@ -283,13 +283,13 @@ class TestBadInput:
     def test_an_empty_file(self, amibridge: Amibridge, tmp_path: Path) -> None:
         (tmp_path / "empty.ami").touch()
         done = amibridge("replay", tmp_path / "empty.ami")
-        assert (done.code, done.out) == (0, "")
+        assert (done.code, done.out) == (1, "")
         assert done.err == f"{tmp_path / 'empty.ami'}: no AMI messages in it\n"
 
     def test_bytes_that_are_no_ami(self, amibridge: Amibridge, tmp_path: Path) -> None:
         (tmp_path / "noise.ami").write_bytes(bytes(range(256)) * 500)
         done = amibridge("replay", tmp_path / "noise.ami")
-        assert (done.code, done.out) == (0, "")
+        assert (done.code, done.out) == (1, "")
         assert done.err == f"{tmp_path / 'noise.ami'}: no AMI messages in it\n"
 
     def test_noise_between_messages_is_counted_and_costs_nothing(self, amibridge: Amibridge, tmp_path: Path) -> None:
@@ -300,6 +300,16 @@ class TestBadInput:
         assert done.out == amibridge("replay", trace("a").path).out
         count = noisy.count(b"\xff\xfe\x00 noise")
         assert done.err == f"{tmp_path / 'noisy.ami'}: {count} messages could not be read\n"
+
+    def test_that_dates_are_in_utc_for_want_of_a_time_zone_is_said_once(
+        self, amibridge: Amibridge, tmp_path: Path
+    ) -> None:
+        zoned, plain = written(tmp_path, EXAMPLE), written(tmp_path, SMALLEST, "7.toml")
+        words = ("replay", "--render", trace("a").path, trace("d").path)
+        assert amibridge(*words, "--enterprise", zoned).err == ""
+        said = "dates are in UTC: the enterprise file names no `timezone`, and no CRM is asked\n"
+        assert amibridge(*words, "--enterprise", plain).err == said
+        assert amibridge("replay", "--enterprise", plain, trace("a").path).err == "", "nothing is rendered"
 
     def test_requests_need_an_enterprise(self, amibridge: Amibridge) -> None:
         done = amibridge("replay", "--render", trace("a").path)

@@ -40,15 +40,16 @@ def test_every_mistake_of_every_source_is_named(
 
 @pytest.mark.usefixtures("_hasty")
 def test_a_database_that_is_away_is_waited_for_and_then_said(
-    amibridge: Amibridge, monkeypatch: pytest.MonkeyPatch
+    amibridge: Amibridge, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("AMIBRIDGE_DATABASE__DSN", "postgresql://us:hush-hush@127.0.0.1:1/amibridge")
     done = amibridge("run")
     assert (done.code, done.out) == (1, "")
     [sentence] = done.sentences
-    assert sentence.startswith("amibridge: no database after 0.05 s: ")
-    assert '"event":"database_awaited"' in done.err
+    assert sentence == "amibridge: no database amibridge at 127.0.0.1:1 after 0.05 s: Connection refused"
+    assert '"event":"database_awaited","database":"amibridge at 127.0.0.1:1","reason":"Connection refused"' in done.err
     assert "hush" not in done.err
+    assert not (tmp_path / "data" / "keyring").exists()
 
 
 @pytest.mark.usefixtures("_hasty")
@@ -59,8 +60,8 @@ def test_a_database_that_refuses_us_is_said_at_once(
     done = amibridge("run")
     assert (done.code, done.out) == (1, "")
     [sentence] = done.sentences
-    assert sentence.startswith("amibridge: the database cannot be used: ")
-    assert "does not exist" in sentence
+    assert sentence.startswith("amibridge: the database no_such_database_")
+    assert sentence.count("does not exist") == 1
 
 
 def test_a_keyring_that_others_may_read_is_refused(amibridge: Amibridge, tmp_path: Path) -> None:
@@ -81,9 +82,8 @@ def test_a_data_folder_that_cannot_be_made(amibridge: Amibridge, tmp_path: Path)
     assert done.err == f"amibridge: {tmp_path / 'data'}: File exists\n"
 
 
-@pytest.mark.usefixtures("at_database")
-def test_a_port_that_is_taken_is_said_and_everything_else_is_stopped(
-    amibridge: Amibridge, monkeypatch: pytest.MonkeyPatch
+def test_a_port_that_is_taken_is_said_before_anything_is_made(
+    amibridge: Amibridge, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     with socket.socket() as other:
         other.bind(("127.0.0.1", 0))
@@ -92,4 +92,5 @@ def test_a_port_that_is_taken_is_said_and_everything_else_is_stopped(
         monkeypatch.setenv("AMIBRIDGE_WEB__LISTEN", address)
         done = amibridge("run")
     assert (done.code, done.out) == (1, "")
-    assert done.sentences == [f"amibridge: cannot listen on {address}: Address already in use"]
+    assert done.err == f"amibridge: cannot listen on {address}: Address already in use\n"
+    assert list((tmp_path / "data").iterdir()) == []

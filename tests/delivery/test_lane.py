@@ -26,6 +26,7 @@ from tests.delivery.scripted_crm import (
     EVENT,
     SETTINGS,
     UPLOAD,
+    Answer,
     ScriptedCrm,
     busy,
     hang,
@@ -412,7 +413,31 @@ async def test_a_key_that_may_not_read_settings_holds_history_only(
             assert table.status(1) is None
             lane.reconfigure(enterprise)
             await until(lambda: table.status(1) == DeliveryStatus.SENT)
-    assert [line["event"] for line in logs if line["log_level"] == "warning"] == ["crm_tells_no_time_zone"]
+    assert [line["event"] for line in logs if line["log_level"] in ("warning", "error")] == ["crm_tells_no_time_zone"]
+
+
+@pytest.mark.parametrize(
+    ("answer", "event", "state"),
+    [
+        (says(403, 'Wrong "apiKey" value.'), "crm_paused", "paused"),
+        (html, "crm_in_trouble", "troubled"),
+    ],
+)
+async def test_a_crm_that_tells_nobody_anything_is_not_said_to_tell_no_time_zone(
+    enterprise: Enterprise, crm: RetailCrm, scripted: ScriptedCrm, answer: Answer, event: str, state: str
+) -> None:
+    scripted.always[SETTINGS] = answer
+    with capture_logs() as logs:
+        async with running(replace(enterprise, time_zone=None), crm, Table(), jitter=0.1) as lane:
+            assert (lane.crm_standing().state, lane.crm_standing().reason) == ("well", None)
+            lane.offer([history(1, "pbx:1", at=now())])
+            await until(lambda: lane.crm_standing().state == state)
+            standing = lane.crm_standing()
+            assert standing.reason
+            lane.reconfigure(replace(enterprise, account=replace(enterprise.account, site="other")))
+            assert (lane.crm_standing().state, lane.crm_standing().reason) == ("well", None)
+            assert lane.crm_standing().since >= standing.since
+    assert [line["event"] for line in logs if line["log_level"] in ("warning", "error")] == [event]
 
 
 async def test_an_unknown_extension_is_said_once(enterprise: Enterprise, crm: RetailCrm, scripted: ScriptedCrm) -> None:

@@ -10,11 +10,21 @@ from pathlib import Path
 
 import pytest
 
+from amibridge.cli.enterprise_document import (
+    AsteriskTable,
+    EnterpriseDocument,
+    LineTable,
+    OperatorTable,
+    RetailcrmTable,
+)
+from amibridge.cli.enterprise_file import read_enterprise
 from amibridge.config.sources import KEYS, load
 from tests.house.source import ROOT
 
 UNIT = ROOT / "systemd" / "amibridge.service"
 EXAMPLE = ROOT / "systemd" / "amibridge.toml.example"
+ENTERPRISE = ROOT / "systemd" / "enterprise.toml.example"
+OPERATIONS = (ROOT / "docs" / "operations.md").read_text("utf-8")
 ANALYZE = shutil.which("systemd-analyze")
 
 
@@ -97,7 +107,7 @@ def test_the_user_and_its_folders_agree_with_the_unit() -> None:
 def test_the_example_settings_are_valid_as_they_are_and_with_every_line_switched_on(tmp_path: Path) -> None:
     assert load(EXAMPLE, {}).data_dir == Path("/var/lib/amibridge")
     everything = tmp_path / "amibridge.toml"
-    everything.write_text(re.sub(r"(?m)^# (?=\w+ = )", "", EXAMPLE.read_text("utf-8")), encoding="utf-8")
+    everything.write_text(switched_on(EXAMPLE), encoding="utf-8")
     settings = load(everything, {})
     assert settings.instance == "bridge-1"
     assert settings.database.dsn is not None
@@ -107,3 +117,45 @@ def test_the_example_settings_are_valid_as_they_are_and_with_every_line_switched
 def test_the_example_shows_every_setting() -> None:
     text = EXAMPLE.read_text("utf-8")
     assert [key for key in KEYS if not re.search(rf"(?m)^(# )?{key[-1]} = ", text)] == []
+
+
+def switched_on(example: Path) -> str:
+    return re.sub(r"(?m)^# (?=\w+ = )", "", example.read_text("utf-8"))
+
+
+def keys_of_an_enterprise() -> set[str]:
+    """Every key that an enterprise file may have."""
+    shapes = (EnterpriseDocument, RetailcrmTable, AsteriskTable, OperatorTable, LineTable)
+    tables = {"retailcrm", "asterisk", "operators", "lines"}
+    return {key for shape in shapes for key in shape.model_fields} - tables
+
+
+def test_the_example_enterprise_is_valid_as_it_is_and_with_every_line_switched_on(tmp_path: Path) -> None:
+    for name in ("0123.key", "0123-pbx1.secret"):
+        (tmp_path / name).write_text("hush\n")
+    file = tmp_path / "0123.toml"
+    file.write_text(ENTERPRISE.read_text("utf-8"), encoding="utf-8")
+    plain = read_enterprise(file)
+    file.write_text(switched_on(ENTERPRISE), encoding="utf-8")
+    whole = read_enterprise(file)
+    assert whole.account.site == "romashka"
+    [ours], [theirs] = plain.hosts, whole.hosts
+    # Where a line shows the default, switching it on changes nothing.
+    assert (ours.port, ours.numbering.internal) == (theirs.port, theirs.numbering.internal)
+    assert (ours.originate_channel, ours.originate_context) == (theirs.originate_channel, theirs.originate_context)
+    for one in ("region", "credit", "create_customers", "create_orders"):
+        assert getattr(plain, one) == getattr(whole, one)
+
+
+def test_the_example_enterprise_and_the_manual_name_every_key() -> None:
+    names = {re.sub("_file$", "", key) for key in keys_of_an_enterprise()}
+    assert [name for name in sorted(names) if not re.search(rf"\b{name}(_file)? = ", switched_on(ENTERPRISE))] == []
+    rows = [line.split("|")[1] for line in OPERATIONS.splitlines() if line.startswith("| `")]
+    explained = {key for row in rows for key in re.findall(r"`(\w+)`", row)}
+    assert keys_of_an_enterprise() - explained == set()
+
+
+def test_the_documentation_of_the_unit_is_where_the_manual_puts_it() -> None:
+    [address] = directives()["Unit.Documentation"]
+    assert "copy the checkout to `/opt/amibridge`" in OPERATIONS
+    assert (ROOT / address.removeprefix("file:/opt/amibridge/")).is_file()

@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from amibridge.retailcrm.errors import CrmBroken, CrmBusy, CrmError, CrmLockedOut, CrmRefused
+from amibridge.retailcrm.errors import CrmBroken, CrmBusy, CrmError, CrmForbids, CrmLockedOut, CrmRefused
 from amibridge.retailcrm.replies import CallEventReply, CallsUploadReply, CredentialsReply, SettingsReply
 from amibridge.retailcrm.requests import (
     CallResult,
@@ -75,7 +75,7 @@ REFUSALS: dict[str, type[CrmError]] = {
     "64-error-503-rate-limit": CrmBusy,
     "65-error-405-json": CrmRefused,
     "68-error-map": CrmRefused,
-    "69-error-access-denied": CrmLockedOut,
+    "69-error-access-denied": CrmForbids,
     "70-error-validation": CrmRefused,
     "71-error-missing-parameter": CrmRefused,
     "73-error-not-found-combined": CrmRefused,

@@ -380,7 +380,7 @@ class TestStanding:
                 standing = follower.standing()
                 assert standing.events == len(follower.heard)
         assert standing.host == host_at((pbx.host, pbx.port))
-        assert standing.version == "11.0.0"
+        assert standing.ami == "11.0.0"
         assert standing.garbled == 2
         assert sum(isinstance(event, Hangup) for event in follower.heard) == 4
 

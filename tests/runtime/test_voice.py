@@ -59,7 +59,7 @@ class TestLines:
         assert levels == {
             ("call_incoming", "info"),
             ("call_outgoing", "info"),
-            ("call_internal", "debug"),
+            ("call_internal", "info"),
             ("call_answered", "info"),
             ("call_ended", "info"),
             ("call_merged", "info"),

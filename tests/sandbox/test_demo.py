@@ -20,6 +20,7 @@ import pytest
 
 from amibridge.sandbox.shops import SHOPS
 from tests.delivery.waiting import until
+from tests.house.source import ROOT
 
 pytestmark = [pytest.mark.system, pytest.mark.slow]
 
@@ -108,6 +109,16 @@ def complaints(told: str) -> list[str]:
     return [str(line) for line in logged if line["level"] != "info"] + re.findall("Traceback.*", told)
 
 
+def steps(told: str) -> list[str]:
+    """What the demo says of itself, whatever the time and the port."""
+    said = re.findall(r"^\[ *\d+\.\d s\] (.*)$", told, re.MULTILINE)
+    return [re.sub(r"(?<=127\.0\.0\.1:)\d+|\d+\.\d(?= s\))", "…", step) for step in said]
+
+
+SAMPLE = steps((ROOT / "README.md").read_text("utf-8"))
+"""What the README promises to be read."""
+
+
 async def test_once_plays_every_call_and_the_crm_has_each_right(demo: Demo) -> None:
     await demo.start("--once", "--speed", "60")
     code, lines = await demo.ended(PATIENCE)
@@ -157,7 +168,9 @@ async def test_while_it_runs_calls_can_be_seen_and_heard_and_ctrl_c_ends_it(demo
     os.killpg(demo.process.pid, signal.SIGINT)  # a terminal tells everybody
     assert await demo.ended(STOPPED_WITHIN) == (0, [])
     told = demo.told()
-    assert "Ctrl-C ends the demo" in told
+    assert steps(told)[: len(SAMPLE)] == SAMPLE
+    assert len(SAMPLE) == 6
+    assert steps(told)[-2:] == ["stopping", "stopped; nothing is left behind"]
     assert told.splitlines()[-1].endswith("stopped; nothing is left behind")
     assert complaints(told) == []
     await demo.assert_nothing_left()

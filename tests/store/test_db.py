@@ -16,7 +16,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from amibridge.store import db
-from amibridge.store.db import DatabaseMissing, DatabaseUnusable, await_database, load_queries, open_pool
+from amibridge.store.db import DatabaseMissing, DatabaseUnusable, await_database, load_queries, open_pool, place_of
 from amibridge.store.embedded import open_embedded
 from tests.databases import at_database, command
 from tests.store.proxy import proxy
@@ -68,11 +68,30 @@ async def test_a_server_that_comes_later_is_waited_for(tmp_path: Path) -> None:
 async def test_a_server_that_does_not_come_is_missed_after_our_patience(tmp_path: Path) -> None:
     clock = asyncio.get_running_loop().time
     begun = clock()
-    with pytest.raises(DatabaseMissing, match=r"no database after 0\.2 s: .*No such file") as missed:
+    with pytest.raises(DatabaseMissing, match=r"no database amibridge at /\S+ after 0\.2 s: No such file") as missed:
         await await_database(f"postgresql://amibridge:hush@/amibridge?host={tmp_path}", SOON)
     assert 0.2 <= clock() - begun < 2
     assert not isinstance(missed.value, DatabaseUnusable)
     assert "hush" not in told(missed.value)
+
+
+@pytest.mark.parametrize(
+    ("dsn", "place"),
+    [
+        ("postgresql://us:hush@db.example:5433/amibridge", "amibridge at db.example:5433"),
+        ("postgresql://us:hush@[::1]:5433/amibridge?sslmode=require", "amibridge at [::1]:5433"),
+        ("postgresql://us:hush@/amibridge?host=/run/postgresql&port=5433", "amibridge at /run/postgresql:5433"),
+        ("postgresql:///?dbname=amibridge&host=db&user=us&password=hush", "amibridge at db"),
+        ("postgresql:///%D0%B1", "б"),
+        ("postgresql://", db.NAMED),
+        ("postgresql://us:123#hush@db.example/amibridge", db.NAMED),
+        ("postgresql://us:123/hush@db.example/amibridge", db.NAMED),
+        ("postgresql://us:123?hush@db.example/amibridge", db.NAMED),
+        ("postgresql://us:[hush@db.example/amibridge", db.NAMED),
+    ],
+)
+def test_a_database_is_named_without_its_password(dsn: str, place: str) -> None:
+    assert place_of(dsn) == place
 
 
 async def test_a_server_that_says_nothing_is_missed_too(server: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import asyncpg
 import pytest
+from structlog.testing import capture_logs
 
 from amibridge.store import embedded
 from amibridge.store.embedded import DatabaseServer, EmbeddedStopped, EmbeddedUnusable, open_embedded
@@ -86,10 +87,12 @@ def processes_on(folder: Path) -> list[int]:
 
 
 async def test_a_first_start_makes_a_database_that_a_second_one_finds_again(tmp_path: Path) -> None:
-    async with open_embedded(tmp_path) as server:
-        assert await shown(server, "server_encoding") == "UTF8"
-        assert await shown(server, "fsync") == "on"
-        await command(server.dsn, "CREATE TABLE said (word text); INSERT INTO said VALUES ('слово')")
+    with capture_logs() as logs:
+        async with open_embedded(tmp_path) as server:
+            assert await shown(server, "server_encoding") == "UTF8"
+            assert await shown(server, "fsync") == "on"
+            await command(server.dsn, "CREATE TABLE said (word text); INSERT INTO said VALUES ('слово')")
+    assert [(line["event"], line["folder"]) for line in logs] == [("database_being_made", f"{tmp_path}/postgresql")]
     assert processes_on(tmp_path) == []
     async with open_embedded(tmp_path, throwaway=True) as server:
         assert await words(server) == ["слово"]

@@ -92,7 +92,7 @@ async def test_what_is_up_to_date_starts_no_process(dsn: str, monkeypatch: pytes
 async def test_two_at_the_same_moment_both_find_it_done_and_a_third_finds_nothing_to_do(empty: str, dsn: str) -> None:
     with capture_logs() as logs:
         await asyncio.gather(migrate(empty), migrate(empty))
-    assert {(line["event"], line["before"], line["now"]) for line in logs} == {("schema_upgraded", None, newest())}
+    assert [(line["event"], line["before"], line["now"]) for line in logs] == [("schema_upgraded", None, newest())]
     assert await tables_of(empty) == await tables_of(dsn)
     async with open_pool(empty) as pool:
         assert await schema_version(pool) == newest()
@@ -155,7 +155,7 @@ async def test_tables_we_may_not_read_are_a_reason_too(server: str, dsn: str) ->
 
 
 async def test_a_server_that_is_gone_is_a_reason_too(tmp_path: Path) -> None:
-    with pytest.raises(DatabaseUnusable, match="the database cannot be used"):
+    with pytest.raises(DatabaseUnusable, match=r"the database \w+ at \S+ cannot be used"):
         await migrate(f"postgresql://amibridge:{PASSWORD}@/amibridge?host={tmp_path}")
 
 

@@ -6,6 +6,7 @@ import asyncio
 import signal
 from pathlib import Path
 
+import aiohttp
 import pytest
 
 from tests.delivery.waiting import until
@@ -68,9 +69,17 @@ async def test_every_line_of_the_log_is_json_when_nobody_looks(bridge: Bridge) -
     bridge.send_signal(signal.SIGTERM)
     assert await bridge.ended() == 0
     assert {"timestamp", "level", "event"} <= bridge.log()[0].keys()
-    assert [line["event"] for line in bridge.log() if line["event"] in ("started", "stopping", "stopped")] == [
-        "started", "stopping", "stopped"
-    ]  # fmt: skip
+    said = ("web_listening", "started", "stopping", "stopped")
+    assert tuple(line["event"] for line in bridge.log() if line["event"] in said) == said
+    [started] = bridge.log("started")
+    assert started["data_dir"] == str(bridge.folder / "state")
+    assert started["database"].startswith("amibridge_test_")
+
+
+async def test_ready_means_that_questions_are_answered(bridge: Bridge) -> None:
+    await bridge.start()
+    async with aiohttp.ClientSession() as client, client.get(f"{bridge.url}/health/live") as answer:
+        assert answer.status == 200
 
 
 @pytest.mark.parametrize(

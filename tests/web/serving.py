@@ -16,11 +16,11 @@ from structlog.testing import capture_logs
 from yarl import URL
 
 from amibridge.config import WebSettings
-from amibridge.enterprises import HostStanding
+from amibridge.enterprises import CrmStanding, HostStanding
 from amibridge.secrets import Key, Keyring
 from amibridge.store.outbox import Outbox
 from amibridge.store.recorder import FactQueue
-from amibridge.web.app import WebServices, make_app, serve
+from amibridge.web.app import Address, WebServices, make_app, serve
 from tests.delivery.waiting import until
 
 KEYRING = Keyring([Key("web", bytes(range(32)))])
@@ -36,13 +36,14 @@ class Answer:
 
 @dataclass
 class Site:
-    """*standings*, *queue* and *stall* are what the health check tells."""
+    """*standings*, *crms*, *queue* and *stall* are what the health check tells."""
 
     host: str
     port: int
     client: aiohttp.ClientSession
     queue: FactQueue
     standings: list[HostStanding] = field(default_factory=list)
+    crms: list[CrmStanding] = field(default_factory=list)
     stall: timedelta = timedelta(0)
 
     async def ask(self, path: str, method: str = "GET", **more: Any) -> Answer:
@@ -65,14 +66,17 @@ class Site:
 
 @contextlib.asynccontextmanager
 async def serving(pool: asyncpg.Pool, app: web.Application | None = None) -> AsyncIterator[Site]:
-    stop, queue = asyncio.Event(), FactQueue()
+    stop, listening, queue = asyncio.Event(), asyncio.Event(), FactQueue()
     async with aiohttp.ClientSession() as client, asyncio.TaskGroup() as tasks:
         site = Site("127.0.0.1", 0, client, queue)
-        services = WebServices(pool, Outbox(pool), lambda: site.standings, queue, lambda: site.stall, KEYRING)
+        services = WebServices(
+            pool, Outbox(pool), lambda: site.standings, lambda: site.crms, queue, lambda: site.stall, KEYRING
+        )
         settings = WebSettings("127.0.0.1", 0, "https://bridge.example")
         with capture_logs() as lines:
-            work = tasks.create_task(serve(app or make_app(services), settings, stop), name="site under test")
-            await until(lambda: lines or work.done())
+            serving = serve(app or make_app(services), Address(settings), stop, listening)
+            work = tasks.create_task(serving, name="site under test")
+            await until(lambda: listening.is_set() or work.done())
         [line] = [line for line in lines if line["event"] == "web_listening"]
         site.host, _, port = line["address"].rpartition(":")
         site.port = int(port)

@@ -27,7 +27,7 @@ from amibridge.store.outbox import Outbox
 from amibridge.store.recorder import FactQueue
 from amibridge.store.recordings import CallRecordings
 from amibridge.web import app, connection, recordings
-from amibridge.web.app import AddressTaken, WebServices, make_app, serve
+from amibridge.web.app import Address, AddressTaken, WebServices, make_app, serve, taken
 from amibridge.web.recordings import record_url
 from tests.web.serving import KEYRING, Answer, Site, serving
 
@@ -257,21 +257,42 @@ class TestHostileInput:
 
 class TestServing:
     async def test_an_address_that_is_taken_is_said(self, pool: asyncpg.Pool) -> None:
-        services = WebServices(pool, Outbox(pool), list, FactQueue(), timedelta, KEYRING)
+        services = WebServices(pool, Outbox(pool), list, list, FactQueue(), timedelta, KEYRING)
         with socket.socket() as other:
             other.bind(("127.0.0.1", 0))
             other.listen()
             port = other.getsockname()[1]
             settings = WebSettings("127.0.0.1", port, "https://bridge.example")
             with pytest.raises(AddressTaken) as taken:
-                await serve(make_app(services), settings, asyncio.Event())
+                await serve(make_app(services), Address(settings), asyncio.Event(), asyncio.Event())
         assert str(taken.value) == f"cannot listen on 127.0.0.1:{port}: Address already in use"
 
     async def test_an_address_that_is_none_is_said(self, pool: asyncpg.Pool) -> None:
-        services = WebServices(pool, Outbox(pool), list, FactQueue(), timedelta, KEYRING)
+        services = WebServices(pool, Outbox(pool), list, list, FactQueue(), timedelta, KEYRING)
         settings = WebSettings("no-such-host.invalid", 8019, "https://bridge.example")
         with pytest.raises(AddressTaken, match=r"no-such-host\.invalid:8019: "):
-            await serve(make_app(services), settings, asyncio.Event())
+            await serve(make_app(services), Address(settings), asyncio.Event(), asyncio.Event())
+
+    async def test_an_address_that_is_only_taken_lets_nobody_in_and_is_left_at_the_end(
+        self, unused_tcp_port: int
+    ) -> None:
+        settings = WebSettings("127.0.0.1", unused_tcp_port, "https://bridge.example")
+        for _ in range(2):
+            async with taken(settings):
+                with pytest.raises(OSError, match="111"):
+                    await asyncio.open_connection("127.0.0.1", unused_tcp_port)
+
+    async def test_serving_may_begin_anew_on_an_address(self, pool: asyncpg.Pool, unused_tcp_port: int) -> None:
+        services = WebServices(pool, Outbox(pool), list, list, FactQueue(), timedelta, KEYRING)
+        async with taken(WebSettings("localhost", unused_tcp_port, "https://bridge.example")) as address:
+            for _ in range(2):
+                stop, listening = asyncio.Event(), asyncio.Event()
+                async with asyncio.TaskGroup() as tasks:
+                    tasks.create_task(serve(make_app(services), address, stop, listening), name="serving")
+                    await listening.wait()
+                    _, writer = await asyncio.open_connection("localhost", unused_tcp_port)
+                    writer.close()
+                    stop.set()
 
     @pytest.mark.parametrize("said", [b"", b"GET /health/live HTTP/1.1\r\nHost:"])
     async def test_who_does_not_come_to_ask_is_not_kept(

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 import asyncpg
 
-from amibridge.enterprises import HostStanding, LinkState
+from amibridge.enterprises import CrmStanding, HostStanding, LinkState
 from amibridge.store.ledger import HeardFact, Ledger
 from tests.delivery.rows import ended, record
 from tests.runtime.following import host_at
@@ -34,6 +34,7 @@ async def test_ready_tells_each_thing_we_depend_on(site: Site, pool: asyncpg.Poo
     fact = ended(record("pbx1:1.1"))
     await Ledger(pool).record([HeardFact(host.enterprise, host.name, fact, NOW)])
     site.standings = [standing(LinkState.UP), standing(LinkState.REFUSED, "Authentication failed")]
+    site.crms = [CrmStanding(host.enterprise, "paused", NOW, "Access denied.")]
     site.queue.put(HeardFact(host.enterprise, host.name, fact, NOW))
     site.stall = timedelta(milliseconds=12.34)
     answer = await site.ask("/health/ready")
@@ -50,11 +51,17 @@ async def test_ready_tells_each_thing_we_depend_on(site: Site, pool: asyncpg.Poo
                 "state": state,
                 "since": NOW.isoformat(timespec="seconds"),
                 "reason": reason,
-                "version": "11.0.0",
+                "ami": "11.0.0",
                 "events": 17,
                 "garbled": 2,
             }
             for state, reason in (("up", None), ("refused", "Authentication failed"))
+        ],
+        "enterprises": [
+            {
+                "enterprise": "0123",
+                "crm": {"state": "paused", "since": NOW.isoformat(timespec="seconds"), "reason": "Access denied."},
+            }
         ],
         "facts_waiting": 1,
         "longest_stall_ms": 12.3,
