@@ -20,12 +20,11 @@ from tests.delivery.rows import ended, rang, record
 
 pytestmark = pytest.mark.usefixtures("at_database")
 
-NOW = datetime.now(UTC)
 ONE, OTHER = EnterpriseId("0123"), EnterpriseId("0124")
 
 
 async def said(pool: asyncpg.Pool, *facts: AnyFact, number: EnterpriseId = ONE) -> list[int]:
-    heard = [HeardFact(number, HostName("pbx1"), fact, NOW) for fact in facts]
+    heard = [HeardFact(number, HostName("pbx1"), fact, datetime.now(UTC)) for fact in facts]
     return [delivery.id for delivery in await Ledger(pool).record(heard)]
 
 
@@ -56,9 +55,8 @@ class TestList:
         }
         assert (first["kind"], first["status"], first["answer"], first["settled_at"]) == ("history", "due", None, None)
         assert (first["fresh_until"], first["fact"]) == (None, ended(record("pbx1:1.1")).key)
-        assert datetime.fromisoformat(last["fresh_until"]) - NOW == pytest.approx(
-            timedelta(seconds=20), abs=timedelta(seconds=1)
-        )
+        fresh_for = datetime.fromisoformat(last["fresh_until"]) - datetime.fromisoformat(last["created_at"])
+        assert fresh_for == pytest.approx(timedelta(seconds=20), abs=timedelta(seconds=1))
         for name in ("created_at", "settled_at", "due_at"):
             assert abs(datetime.fromisoformat(last[name]) - datetime.now(UTC)) < timedelta(minutes=1)
 

@@ -70,7 +70,8 @@ def assert_history(
     left = list(account.calls if stored is None else stored)
     missing = []
     for one in wanted:
-        match = next((call for call in left if _is(call, account, one)), None)
+        fitting = [call for call in left if _is(call, account, one)]
+        match = min(fitting, key=lambda call: abs(call.date - one.began), default=None)
         if match is None:
             missing.append(one)
         else:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from functools import partial
 
 import pytest
@@ -75,7 +76,9 @@ async def test_killed_after_a_call_and_before_the_crm_heard_of_it_the_next_start
         dead = "http://127.0.0.1:9"
         file = enterprise_file("0123", crm_url=dead, api_key=KEY, hosts={"pbx1": address}, time_zone="Europe/Minsk")
         await bridge.apply(file)
-        await until(lambda: len(bridge.log("call_ended")) == len(wanted), 30)
+        async with asyncio.timeout(60):
+            while await _history_rows(bridge) < len(wanted):  # logged is not yet written
+                await asyncio.sleep(0.2)
         await until(lambda: bridge.log("crm_in_trouble"), 30)
         await bridge.kill()
     async with crm.serve() as url:
@@ -85,6 +88,12 @@ async def test_killed_after_a_call_and_before_the_crm_heard_of_it_the_next_start
         assert_history(crm.account(KEY), wanted)
         late = [event for event in crm.account(KEY).popups if event.kind != "hangup"]
         assert late == [], "no popup for a phone that stopped ringing long ago"
+
+
+async def _history_rows(bridge: Bridge) -> int:
+    code, out, err = await bridge.command("deliveries", "0123", "--config", str(bridge.config))
+    assert code == 0, err
+    return sum(json.loads(line)["kind"] == "history" for line in out.splitlines())
 
 
 async def test_what_the_crm_took_before_the_kill_is_not_a_second_entry(bridge: Bridge) -> None:
