@@ -14,12 +14,14 @@ from datetime import datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from amibridge.ami.events import AmiEvent
 from amibridge.ami.session import Reply, Session
 from amibridge.ami.trace import read_trace
 from amibridge.calls.board import Board
 from amibridge.calls.facts import AnyFact, CallEnded
 from amibridge.calls.notices import NoticeKind, notices_of
 from amibridge.calls.numbering import Numbering
+from amibridge.calls.reasons import because
 from amibridge.cli.failure import CommandFailed
 from amibridge.enterprises import Enterprise
 from amibridge.log import escape, escape_json
@@ -66,9 +68,9 @@ def _write(line: str) -> None:
 def _lines(path: str, args: argparse.Namespace, enterprise: Enterprise | None) -> Iterator[str]:
     host, numbering = _host_of(args, enterprise)
     board, session = Board(host, numbering), Session()
-    for fact in _facts(board, session, read_trace(path)):
+    for event, fact in _facts(board, session, read_trace(path)):
         if args.facts:
-            yield _dump({"kind": fact.word, **dataclasses.asdict(fact)})
+            yield _dump({"kind": fact.word, **dataclasses.asdict(fact), "because": because(fact, event)})
         elif isinstance(fact, CallEnded):
             yield _dump(fact.record.as_json())
         if args.render and enterprise is not None:
@@ -84,11 +86,12 @@ def _lines(path: str, args: argparse.Namespace, enterprise: Enterprise | None) -
         raise _NoTrace
 
 
-def _facts(board: Board, session: Session, chunks: Iterable[bytes]) -> Iterator[AnyFact]:
+def _facts(board: Board, session: Session, chunks: Iterable[bytes]) -> Iterator[tuple[AmiEvent, AnyFact]]:
+    """Each fact with the event that brought it about."""
     for chunk in chunks:
         for received in session.receive_data(chunk):
             if not isinstance(received, Reply):
-                yield from board.apply(received)
+                yield from ((received, fact) for fact in board.apply(received))
 
 
 def _host_of(args: argparse.Namespace, enterprise: Enterprise | None) -> tuple[str, Numbering]:

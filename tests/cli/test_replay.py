@@ -205,6 +205,7 @@ class TestFacts:
             (fact.word, fact.key, fact.call) for fact in facts
         ]
         assert all(is_time(one["at"]) for one in said)
+        assert all(": " in one["because"] for one in said)
         assert all(one["brief"]["direction"] in published()["direction"] for one in said)
         ends = [one["record"]["call_id"] for one in said if "record" in one]
         assert ends == [fact.call for fact in facts if isinstance(fact, CallEnded)]
