@@ -276,7 +276,7 @@ def _has_run_out(call: Call, at: datetime) -> bool:
 def _is_echo(call: Call, leg: Leg, event: HangupRequest) -> bool:
     """Whether a caller hangs up because we refused him: his phone closes the call with the cause it was given, which
     Asterisk 16 does not show, at a moment when nobody rings for him any more."""
-    if call.answered_at is not None or leg.placed is False:
+    if call.answered_at is not None or not leg.placed:
         return False
     if event.cause is not None:
         return event.cause in CAUSE_STOPS
