@@ -17,7 +17,8 @@ from amibridge.calls.facts import AnyFact, CallEnded
 from amibridge.calls.record import CallRecord
 from amibridge.redact import Secret
 from tests.real.asterisk import ACCOUNTS, PEOPLE, TRUNK, Asterisk
-from tests.real.phone import PATIENCE, Phone, Talk
+from tests.real.phone import Phone
+from tests.real.talk import PATIENCE, Talk
 
 TOLERANCE = timedelta(milliseconds=250)
 """Between a phone's clock and Asterisk's stamps, on a machine that stalls nobody; what it stalls is added."""

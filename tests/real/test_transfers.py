@@ -9,7 +9,7 @@ import pytest
 
 from amibridge.ami.actions import Action
 from tests.real.office import Office, moment
-from tests.real.phone import Talk
+from tests.real.talk import Talk
 
 MOBILE = "89160000077"
 
