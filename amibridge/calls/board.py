@@ -204,7 +204,7 @@ class Board:
     def _observe_bridge_leave(self, call: Call, leg: Leg, event: BridgeLeave) -> None:
         if leg.bridge == event.bridge:
             self._register.move(leg, None)
-        if call.leaver is None and leg.said is Presence.TALKING and _may_end(call, leg):
+        if call.leaver is None and leg.said is Presence.TALKING and _may_end(call, leg) and not call.is_handed_on:
             call.leaver = leg.uniqueid
 
     def _observe_originate_response(self, event: OriginateResponse) -> Call | None:
@@ -289,6 +289,6 @@ def _may_end(call: Call, leg: Leg) -> bool:
     if leg is call.customer:
         return True
     if leg.said is not Presence.TALKING:
-        return leg is call.caller
+        return leg is call.caller and call.answered_at is None
     others = sum(other.said is Presence.TALKING for other in call.operator_legs() if other is not leg)
     return others < (2 if call.direction is Direction.INTERNAL else 1)

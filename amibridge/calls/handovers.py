@@ -39,7 +39,7 @@ def note_attended(call: Call, event: AttendedTransfer) -> None:
     derived = next((one.to for one in reversed(call.handovers) if one.derived), "")
     _note(call, Handover(TransferKind.ATTENDED, from_, event.consulted or derived, event.at))
     if any(leg.said is Presence.TALKING and call.extension_of(leg) != from_ for leg in call.callees()):
-        call.handovers[-1].answered = True
+        call.handovers[-1].answered = call.handovers[-1].over = True
 
 
 def note_parked(call: Call, event: ParkedCall) -> None:
@@ -49,12 +49,12 @@ def note_parked(call: Call, event: ParkedCall) -> None:
     if last is not None and last.kind is TransferKind.BLIND and event.at - last.at < AT_ONCE:
         call.handovers.pop()
         from_ = last.from_
-    call.handovers.append(Handover(TransferKind.PARK, from_, event.space, event.at))
+    _note(call, Handover(TransferKind.PARK, from_, event.space, event.at))
 
 
 def note_picked_up(call: Call, picker: Leg, event: Pickup) -> None:
     to = call.extension_of(picker)
-    _note(call, Handover(TransferKind.PICKUP, _who(call, event.target), to, event.at, answered=True))
+    _note(call, Handover(TransferKind.PICKUP, _who(call, event.target), to, event.at, answered=True, over=True))
 
 
 def note_forwarded(call: Call, leg: Leg, event: DialEnd) -> None:
@@ -88,8 +88,10 @@ def note_talk_ended(call: Call, at: datetime) -> None:
 
 def note_joined(call: Call, who: Extension) -> None:
     """*who* talks with the customer now."""
-    if call.handovers and (call.handovers[-1].kind is TransferKind.PARK or call.handovers[-1].from_ != who):
-        call.handovers[-1].answered = True
+    if call.handovers:
+        last = call.handovers[-1]
+        last.over = True
+        last.answered = last.answered or last.kind is TransferKind.PARK or last.from_ != who
 
 
 def transfers_of(call: Call) -> tuple[Transfer, ...]:
@@ -101,8 +103,10 @@ def _note(call: Call, handover: Handover) -> None:
     last = call.handovers[-1] if call.handovers else None
     if last is not None and last.derived and last.from_ == handover.from_:
         call.handovers.pop()
-        handover.answered = last.answered
+        handover.answered, handover.over = last.answered, last.over
     call.handovers.append(handover)
+    if call.is_handed_on:
+        call.leaver = None
 
 
 def _who(call: Call, uniqueid: Uniqueid) -> Extension:

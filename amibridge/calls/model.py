@@ -93,8 +93,8 @@ class Leg:
 
 @dataclass(slots=True, eq=False)
 class Handover:
-    """The call goes from *from_* to *to*. *derived*: no event said so, only what followed. *answered*: somebody
-    talked with the customer afterwards."""
+    """The call goes from *from_* to *to*. *derived*: no event said so, only what followed. *answered*: somebody else
+    talked with the customer afterwards. *over*: so did somebody, be it who wanted to hand him on."""
 
     kind: TransferKind
     from_: Extension
@@ -102,6 +102,7 @@ class Handover:
     at: datetime
     derived: bool = False
     answered: bool = False
+    over: bool = False
 
 
 @dataclass(slots=True, eq=False)
@@ -147,6 +148,11 @@ class Call:
     @property
     def is_deserted(self) -> bool:
         return all(leg.gone_at is not None for leg in self.legs.values())
+
+    @property
+    def is_handed_on(self) -> bool:
+        """Whether the customer is on his way to somebody: whoever leaves him now does not end the call."""
+        return bool(self.handovers) and not self.handovers[-1].over
 
     def note(self, text: str) -> None:
         """Note a decision that was not read straight off an event, once."""

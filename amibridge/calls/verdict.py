@@ -205,7 +205,7 @@ def _who_left(call: Call) -> HangupBy | None:
     """
     leg = call.legs.get(call.hangup_leg or call.leaver or Uniqueid(""))
     if leg is None:
-        return None
+        return HangupBy.CUSTOMER if call.is_handed_on and call.customer is not None else None
     return HangupBy.CUSTOMER if call.is_customer_side(leg) else HangupBy.OPERATOR
 
 

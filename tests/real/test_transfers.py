@@ -142,6 +142,22 @@ async def test_blind_of_a_customer_who_was_called(office: Office) -> None:
     )  # fmt: skip
 
 
+async def test_blind_of_a_customer_who_was_called_and_nobody_answers(office: Office) -> None:
+    customer, anna = await calling(office)
+    anna.refer("102")
+    boris = await office.called("102")
+    anna.hang_up()
+    await moment()
+    customer.hang_up()
+    await boris.is_over()
+    [record] = await office.records()
+    office.assert_outgoing(
+        record, anna, outcome="answered", rang=["102"], operators=["101"], hangup_by="customer",
+        rang_at=customer.rang_at, answered_at=customer.answered_at, transfers=[("blind", "101", "102", False)],
+        talked_until=anna.ended_at, ended_at=customer.ended_at,
+    )  # fmt: skip
+
+
 async def test_attended_by_refer(office: Office) -> None:
     customer, anna = await talking(office)
     anna.hold()
