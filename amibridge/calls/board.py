@@ -85,6 +85,8 @@ class Board:
         call = self._observe(event, facts)
         if call is not None:
             self._settle(call, event.at, facts)
+        if self._register.owing:
+            self._hurry(event.at, event.at, facts)
         return facts
 
     def live_calls(self) -> list[CallRecord]:
@@ -173,6 +175,7 @@ class Board:
             case ChannelSnapshot():
                 self._resync(event, facts)
             case Connected() | Disconnected():
+                self._hurry(None, event.at, facts)
                 self._go_blind(event.at)
             case Tick():
                 register.forget_before(event.at)
@@ -225,9 +228,16 @@ class Board:
         elif call.is_deserted:
             # A feature code, an echo test, an announcement: channels came and went and no two parties met.
             call.ended_at = at
+        if call.ended_at is None and call.owes_a_cause:
+            self._register.wait_for(call)
         if call.ended_at is not None:
             self._register.bury(call)
             self._register.forget_before(at)
+
+    def _hurry(self, overdue_at: datetime | None, at: datetime, facts: list[AnyFact]) -> None:
+        """Settle the calls that have waited for a last cause until *overdue_at*, or all of them."""
+        for call in self._register.overdue(overdue_at):
+            self._settle(call, at, facts)
 
     def _go_blind(self, at: datetime) -> None:
         self._blind_since = self._blind_since or at

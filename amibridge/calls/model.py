@@ -109,7 +109,8 @@ class Handover:
 class Call:
     """One business call. `direction` stays None until it is known; `phase` and presences are derived.
 
-    A *resumed* call began before this run of us; what it had come to is in the *past* fields and in `operators`.
+    *hurried*: what it owes has not come in time, and is waited for no longer. A *resumed* call began before this run of
+    us; what it had come to is in the *past* fields and in `operators`.
     """
 
     id: CallId
@@ -142,6 +143,7 @@ class Call:
     past_rang_at: datetime | None = None
     caller_name: str | None = None
     said: Phase = Phase.WAITING
+    hurried: bool = False
     complete: bool = True
     notes: list[str] = field(default_factory=list)
 
@@ -260,12 +262,23 @@ class Call:
             return Phase.RINGING
         return Phase.WAITING
 
+    @property
+    def owes_a_cause(self) -> bool:
+        """Whether the customer left before a phone that refused him said why: Hangups of one instant come in any order,
+        and DialStatus alone does not tell a decline from patience at its end."""
+        customer = self.customer
+        if customer is None or customer.gone_at is None:
+            return False
+        if self.direction is not _INCOMING or self.answered_at is not None:
+            return False
+        return any(leg.dial_status == "NOANSWER" and leg.gone_at is None for leg in self.callees())
+
     def _is_over(self) -> bool:
         """The outside party left for good. Before anybody talked, an outgoing call may yet try another line."""
         customer, direction = self.customer, self.direction
         if customer is None or direction is _INTERNAL or (direction is _OUTGOING and self.answered_at is None):
             return self.is_deserted
-        return customer.gone_at is not None
+        return customer.gone_at is not None and (self.hurried or not self.owes_a_cause)
 
 
 def presence_of(leg: Leg, talking: bool) -> Presence:

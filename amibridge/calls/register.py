@@ -30,6 +30,9 @@ LATE = timedelta(seconds=10)
 """How long a call is remembered after its end, so that its late events find it. They are milliseconds late; what is
 remembered costs 4 kB a call."""
 
+OWED = timedelta(seconds=1)
+"""How long the Hangups of one instant are waited for; they are microseconds apart."""
+
 LINGERING = timedelta(minutes=15)
 """How long, if some of its channels have not hung up."""
 
@@ -43,6 +46,7 @@ class Register:
         self._by_leg: dict[Uniqueid, Call] = {}
         self._by_linkedid: dict[Linkedid, Call] = {}
         self._in_bridge: dict[BridgeUniqueid, dict[Uniqueid, None]] = {}
+        self.owing: deque[Call] = deque()
         self._ended: deque[Call] = deque()
         self._lingering: deque[Call] = deque()
 
@@ -118,6 +122,19 @@ class Register:
         """Register a call that an earlier run of us knew; a snapshot will seat its channels."""
         self._carry(call, Linkedid(call.id.partition(":")[2]))
 
+    def wait_for(self, call: Call) -> None:
+        """*call* is all but over: its last cause will come in an instant."""
+        if call not in self.owing:
+            self.owing.append(call)
+
+    def overdue(self, now: datetime | None) -> Iterator[Call]:
+        """The calls that have waited longer than an instant; without *now*, all that wait."""
+        while self.owing and (now is None or _has_waited(self.owing[0], now)):
+            call = self.owing.popleft()
+            if call.ended_at is None:
+                call.hurried = True
+                yield call
+
     def bury(self, call: Call) -> None:
         """*call* is over: remember it for a while."""
         self._ended.append(call)
@@ -183,6 +200,11 @@ class Register:
             self._by_leg.pop(uniqueid, None)
         for linkedid in call.linkedids:
             self._by_linkedid.pop(linkedid, None)
+
+
+def _has_waited(call: Call, now: datetime) -> bool:
+    since = None if call.customer is None else call.customer.gone_at
+    return call.ended_at is not None or since is None or abs(now - since) > OWED
 
 
 def _over(ended: deque[Call], now: datetime, remembered: timedelta) -> Iterator[Call]:

@@ -120,10 +120,12 @@ def _tell_phase(call: Call, before: Phase, edge: Edge | None, at: datetime, fact
 
 
 def _tell_end(call: Call, at: datetime, facts: list[AnyFact]) -> None:
-    call.ended_at = at
+    customer = call.customer
+    left_at = customer.gone_at if customer is not None and call.direction is Direction.INCOMING else None
+    call.ended_at = left_at or at
     for leg in call.callees():
         if leg.said in (Presence.RINGING, Presence.UP) and not leg.placed:
             leg.said = Presence.GONE
             _tell_leg(call, leg, Edge.STOPPED, at, facts)
     key = FactKey(f"call.ended:{call.id}")
-    facts.append(CallEnded(key, call.id, at, brief_of(call), record=record_of(call)))
+    facts.append(CallEnded(key, call.id, call.ended_at, brief_of(call), record=record_of(call)))
