@@ -157,7 +157,7 @@ class Shutdown(Event):
 @dataclass(frozen=True, slots=True)
 class CoreShowChannel:
     """One channel of a snapshot. *age*: since the channel was made, whole seconds. *application*: what it executes,
-    ``AppDial`` for a channel that was dialled."""
+    ``AppDial`` for a channel that was dialled. *action_id*: who asked."""
 
     channel: str
     uniqueid: Uniqueid
@@ -171,6 +171,14 @@ class CoreShowChannel:
     bridge: BridgeUniqueid | None
     application: str
     age: timedelta
+    action_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class CoreShowChannelsComplete:
+    """The last of a snapshot."""
+
+    action_id: str
 
 
 @dataclass(frozen=True, slots=True)

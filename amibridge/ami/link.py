@@ -27,10 +27,8 @@ from amibridge.ami.errors import (
     LoginRefused,
 )
 from amibridge.ami.events import AmiEvent, Connected, Disconnected, FullyBooted
-from amibridge.ami.session import Reply, Session
+from amibridge.ami.session import BANNER, Reply, Session
 from amibridge.redact import Secret
-
-BANNER = b"Asterisk Call Manager/"
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,7 +210,7 @@ class Link:
         if self._lost.done():
             return
         self._lost.set_result(reason)
-        if self._session.messages:
+        if self._session.has_heard:
             self._hand_over([Disconnected(self._session.pbx_time(datetime.now(UTC)))])
         if self._protocol is not None:
             self._protocol.responses.clear()  # or panoramisk would keep them to be sent once more

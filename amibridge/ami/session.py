@@ -17,15 +17,18 @@ from amibridge.ami.events import (
     ChannelSnapshot,
     Connected,
     CoreShowChannel,
+    CoreShowChannelsComplete,
     FullyBooted,
 )
-from amibridge.ami.reading import MalformedMessage, parse_event, time_of
-from amibridge.ami.wire import Framer, Message, read_message
+from amibridge.ami.reading import MalformedMessage, Reader, read_event, reader_of, sift, time_of
+from amibridge.ami.wire import Framer, Message, read_message, split
 
 MOST_CHANNELS = 20_000
 """In one snapshot. A list that does not end is no list of channels."""
 
-GREETING = re.compile(rb"Asterisk Call Manager/([^\r\n]*)\r\n(?=Response: |Event: |$)")
+BANNER = b"Asterisk Call Manager/"
+
+GREETING = re.compile(BANNER + rb"([^\r\n]*)\r\n(?=Response: |Event: |$)")
 """The banner ends with a single line break, so it arrives glued to the first message, or to the half message in
 which an earlier connection of a trace broke off. A header value cannot imitate it: it holds no line break."""
 
@@ -50,11 +53,12 @@ Received: TypeAlias = AmiEvent | Reply
 
 
 class Session:
-    """Folds received bytes into events and replies. `state` says how far the login has come."""
+    """Folds received bytes into events and replies. *state* says how far the login has come, *has_heard* whether a
+    whole message has come at all, *garbled* how many could not be read."""
 
     def __init__(self) -> None:
         self.state = SessionState.GREETING
-        self.messages = 0
+        self.has_heard = False
         self.garbled = 0
         self._framer = Framer()
         self._snapshots: dict[str, list[CoreShowChannel]] = {}
@@ -68,35 +72,40 @@ class Session:
 
     def receive_data(self, chunk: bytes, received_at: datetime | None = None) -> list[Received]:
         """What *chunk* completes. Without *received_at* (a trace) the last Timestamp seen is the time."""
+        block = self._framer.block(chunk)
+        if not block:
+            return []
+        self.has_heard = True
         received: list[Received] = []
-        for raw in self._framer.feed(chunk):
-            self.messages += 1
+        may_greet = BANNER in block
+        for raw in split(block) if may_greet else sift(block):
             arrived = self._last_at if received_at is None else received_at
-            if raw.startswith(b"Event: "):
-                self._read_event(raw, arrived, received)
-            else:
+            if may_greet and (greeting := GREETING.search(raw)) is not None:
+                received.append(self._greet(greeting, arrived))
+                raw = raw[greeting.end() :]
+            if not raw.startswith(b"Event: "):
                 self._read_other(raw, arrived, received)
+            elif (read := reader_of(raw)) is not None:
+                self._read_event(raw, read, arrived, received)
         return received
 
     def pbx_time(self, ours: datetime) -> datetime:
         """What the clock of the PBX shows when ours shows *ours*."""
         return ours + self._ahead
 
-    def _read_event(self, raw: bytes, arrived: datetime, received: list[Received]) -> None:
-        if (greeting := GREETING.search(raw)) is not None:
-            self._greet(raw, greeting, arrived, received)
-            return
+    def _read_event(self, raw: bytes, read: Reader, arrived: datetime, received: list[Received]) -> None:
         try:
-            event = parse_event(raw, arrived)
+            event = read_event(raw, read, arrived)
         except MalformedMessage:
             self.garbled += 1
             return
         if event is None:
-            if raw.startswith(b"Event: CoreShowChannelsComplete"):
-                received.append(self._complete_snapshot(raw, arrived))
             return
         if isinstance(event, CoreShowChannel):
-            self._keep_for_snapshot(read_message(raw).get("ActionID"), event)
+            self._keep_for_snapshot(event)
+            return
+        if isinstance(event, CoreShowChannelsComplete):
+            received.append(self._complete_snapshot(event, arrived))
             return
         if event.at is not arrived:
             self._learn_time(event.at, arrived)
@@ -105,9 +114,6 @@ class Session:
         received.append(event)
 
     def _read_other(self, raw: bytes, arrived: datetime, received: list[Received]) -> None:
-        if (greeting := GREETING.search(raw)) is not None:
-            self._greet(raw, greeting, arrived, received)
-            return
         message = read_message(raw)
         response = message.get("Response")
         if not response:
@@ -125,25 +131,20 @@ class Session:
             self._ahead = at - arrived
         self._last_at = at
 
-    def _greet(self, raw: bytes, greeting: re.Match[bytes], arrived: datetime, received: list[Received]) -> None:
+    def _greet(self, greeting: re.Match[bytes], arrived: datetime) -> Connected:
         self.garbled += greeting.start() > 0
         self.state = SessionState.LOGGING_IN
         self._snapshots.clear()
-        received.append(Connected(arrived, greeting[1].decode("ascii", "replace").strip()))
-        rest = raw[greeting.end() :]
-        if rest.startswith(b"Event: "):
-            self._read_event(rest, arrived, received)
-        elif rest:
-            self._read_other(rest, arrived, received)
+        return Connected(arrived, greeting[1].decode("ascii", "replace").strip())
 
-    def _keep_for_snapshot(self, action_id: str, channel: CoreShowChannel) -> None:
-        channels = self._snapshots.setdefault(action_id, [])
+    def _keep_for_snapshot(self, channel: CoreShowChannel) -> None:
+        channels = self._snapshots.setdefault(channel.action_id, [])
         if len(channels) < MOST_CHANNELS:
             channels.append(channel)
         else:
             self.garbled += 1
 
-    def _complete_snapshot(self, raw: bytes, arrived: datetime) -> ChannelSnapshot:
+    def _complete_snapshot(self, last: CoreShowChannelsComplete, arrived: datetime) -> ChannelSnapshot:
         """Lists carry no Timestamp: the snapshot is dated by our clock, corrected by how far Asterisk's is ahead."""
-        channels = self._snapshots.pop(read_message(raw).get("ActionID"), [])
+        channels = self._snapshots.pop(last.action_id, [])
         return ChannelSnapshot(self.pbx_time(arrived), tuple(channels))

@@ -44,6 +44,7 @@ class Phase(StrEnum):
 _TRUNK, _PLUMBING = Role.TRUNK, Role.PLUMBING
 _INCOMING, _OUTGOING, _INTERNAL = Direction
 _NEW, _RINGING, _UP, _TALKING, _ASIDE, _GONE = Presence
+_PHASE_WAITING, _PHASE_RINGING, _PHASE_TALKING, _PHASE_ENDED = Phase
 _STATE_RING, _STATE_RINGING, _STATE_UP = ChannelState.RING, ChannelState.RINGING, ChannelState.UP
 
 
@@ -216,24 +217,15 @@ class Call:
 
     def rooms(self) -> dict[Uniqueid, Room]:
         """In which room each bridged leg is. Both halves of a Local channel in bridges make these one room."""
-        rooms: dict[BridgeUniqueid, Room] = {}
+        bridged = {uid: leg.bridge for uid, leg in self.legs.items() if leg.bridge is not None and not leg.silent}
+        rooms = {bridge: Room(bridge) for bridge in bridged.values()}
         halves: dict[str, BridgeUniqueid] = {}
-        joined: list[tuple[BridgeUniqueid, BridgeUniqueid]] = []
-        for leg in self.legs.values():
-            if leg.bridge is None or leg.silent:
-                continue
-            rooms[leg.bridge] = Room(leg.bridge)
-            half = leg.local_half
-            if half is not None and (other := halves.setdefault(half[0], leg.bridge)) != leg.bridge:
-                joined.append((other, leg.bridge))
-        if not rooms:
-            return {}
-        for one, two in joined:
-            kept, lost = rooms[one], rooms[two]
-            rooms = {bridge: kept if room == lost else room for bridge, room in rooms.items()}
-        return {
-            leg.uniqueid: rooms[leg.bridge] for leg in self.legs.values() if leg.bridge is not None and not leg.silent
-        }
+        for uid, bridge in bridged.items():
+            half = self.legs[uid].local_half
+            if half is not None and (other := halves.setdefault(half[0], bridge)) != bridge:
+                kept, lost = rooms[other], rooms[bridge]
+                rooms = {bridge: kept if room == lost else room for bridge, room in rooms.items()}
+        return {uid: rooms[bridge] for uid, bridge in bridged.items()}
 
     def talking_rooms(self) -> dict[Uniqueid, bool]:
         """For each bridged leg: is its room a conversation of this call?"""
@@ -254,13 +246,16 @@ class Call:
 
     def phase(self) -> Phase:
         if self._is_over():
-            return Phase.ENDED
-        parties = [leg.said for leg in self.legs.values() if leg.role is not _PLUMBING]
-        if _TALKING in parties:
-            return Phase.TALKING
-        if _RINGING in parties:
-            return Phase.RINGING
-        return Phase.WAITING
+            return _PHASE_ENDED
+        phase = _PHASE_WAITING
+        for leg in self.legs.values():
+            if leg.role is _PLUMBING:
+                continue
+            if leg.said is _TALKING:
+                return _PHASE_TALKING
+            if leg.said is _RINGING:
+                phase = _PHASE_RINGING
+        return phase
 
     @property
     def owes_a_cause(self) -> bool:

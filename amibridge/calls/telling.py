@@ -29,6 +29,11 @@ from amibridge.calls.record import CallId, Direction
 from amibridge.calls.summary import brief_of, record_of
 from amibridge.calls.verdict import stop_of
 
+# By names of our own, as in `model`: each of these is asked for many times a call.
+_PLUMBING = Role.PLUMBING
+_TALKING, _RINGING, _UP, _GONE = Presence.TALKING, Presence.RINGING, Presence.UP, Presence.GONE
+_RANG, _STOPPED, _JOINED, _LEFT, _ANSWERED, _ENDED = Edge
+
 
 @dataclass(frozen=True, slots=True)
 class Anomaly:
@@ -56,14 +61,14 @@ def tell_changes(call: Call, at: datetime, facts: list[AnyFact]) -> list[Anomaly
     anomalies: list[Anomaly] = []
     talking = call.talking_rooms()
     for leg in call.legs.values():
-        if leg.role is Role.PLUMBING:
+        if leg.role is _PLUMBING:
             continue
         before, after = leg.said, presence_of(leg, talking.get(leg.uniqueid, False))
         if before is after:
             continue
         leg.said = after
         if call.is_customer_side(leg):
-            if after is Presence.TALKING:
+            if after is _TALKING:
                 leg.joined_at = leg.joined_at or at
             continue
         table = CALLER_EDGES if leg is call.caller or leg.placed else CALLEE_EDGES
@@ -85,12 +90,12 @@ def _tell_leg(call: Call, leg: Leg, edge: Edge | None, at: datetime, facts: list
     if edge is None:
         return
     who, brief = call.extension_of(leg), brief_of(call)
-    if edge is Edge.RANG:
+    if edge is _RANG:
         facts.append(OperatorRang(FactKey(f"operator.rang:{leg.uniqueid}"), call.id, at, brief, extension=who))
-    elif edge is Edge.STOPPED:
+    elif edge is _STOPPED:
         key = FactKey(f"operator.stopped:{leg.uniqueid}")
         facts.append(OperatorStopped(key, call.id, at, brief, extension=who, cause=stop_of(call, leg)))
-    elif edge is Edge.JOINED:
+    elif edge is _JOINED:
         leg.joined_at, leg.left_at = leg.joined_at or at, None
         call.hangup_leg = call.leaver = None
         takes_the_call = call.direction is not Direction.INTERNAL or leg is not call.caller
@@ -99,7 +104,7 @@ def _tell_leg(call: Call, leg: Leg, edge: Edge | None, at: datetime, facts: list
         note_joined(call, who)
         key = FactKey(f"operator.joined:{leg.uniqueid}:{at.isoformat()}")
         facts.append(OperatorJoined(key, call.id, at, brief, extension=who))
-    elif edge is Edge.LEFT:
+    elif edge is _LEFT:
         leg.left_at = at
         key = FactKey(f"operator.left:{leg.uniqueid}:{at.isoformat()}")
         facts.append(OperatorLeft(key, call.id, at, brief, extension=who))
@@ -109,13 +114,13 @@ def _tell_phase(call: Call, before: Phase, edge: Edge | None, at: datetime, fact
     if before is Phase.TALKING:
         call.talk_ended_at = at
         note_talk_ended(call, at)
-    if edge is Edge.ANSWERED:
+    if edge is _ANSWERED:
         call.talk_ended_at = None
         if call.answered_at is None and call.operators:
             call.answered_at = at
             key = FactKey(f"call.answered:{call.id}")
             facts.append(CallAnswered(key, call.id, at, brief_of(call), extension=call.operators[-1]))
-    elif edge is Edge.ENDED:
+    elif edge is _ENDED:
         _tell_end(call, at, facts)
 
 
@@ -124,8 +129,8 @@ def _tell_end(call: Call, at: datetime, facts: list[AnyFact]) -> None:
     left_at = customer.gone_at if customer is not None and call.direction is Direction.INCOMING else None
     call.ended_at = left_at or at
     for leg in call.callees():
-        if leg.said in (Presence.RINGING, Presence.UP) and not leg.placed:
-            leg.said = Presence.GONE
-            _tell_leg(call, leg, Edge.STOPPED, at, facts)
+        if leg.said in (_RINGING, _UP) and not leg.placed:
+            leg.said = _GONE
+            _tell_leg(call, leg, _STOPPED, at, facts)
     key = FactKey(f"call.ended:{call.id}")
     facts.append(CallEnded(key, call.id, call.ended_at, brief_of(call), record=record_of(call)))

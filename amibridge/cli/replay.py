@@ -82,7 +82,7 @@ def _lines(path: str, args: argparse.Namespace, enterprise: Enterprise | None) -
         print(escape(f"{path}: {anomaly.call}: unknown change, {anomaly.text}"), file=sys.stderr)
     if session.garbled or session.oversized:
         print(escape(f"{path}: {session.garbled + session.oversized} messages could not be read"), file=sys.stderr)
-    if session.messages == 0:
+    if not session.has_heard:
         raise _NoTrace
 
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from amibridge.ami.wire import MAX_UNFINISHED, Framer, read_message
+from amibridge.ami.wire import MAX_UNFINISHED, Framer, Headers, read_message, split
 from tests.calls.truth import read_bytes
 from tests.corpus import TRACES, Trace
 
@@ -44,6 +44,15 @@ def test_the_second_blank_line_after_an_event_belongs_to_nobody() -> None:
         assert framed([raw[:place], raw[place:]]) == whole
 
 
+@given(st.lists(st.sampled_from([b"\r", b"\n", b"\r\n", b"\r\n\r\n", b"E", b"Event: A", b": "]), max_size=40))
+def test_pieces_of_any_kind_give_what_the_whole_gives(pieces: list[bytes]) -> None:
+    raw = b"".join(pieces)
+    texts = [message for message in framed(pieces) if message]
+    assert texts == [message for message in framed([raw]) if message]
+    framer = Framer()
+    assert [message for piece in pieces for message in split(framer.block(piece)) if message] == texts
+
+
 def test_what_has_no_end_waits_for_it() -> None:
     framer = Framer()
     assert framer.feed(b"Event: Hangup\r\nCause: 1") == []
@@ -73,29 +82,42 @@ def test_a_line_feed_alone_ends_nothing() -> None:
     assert framed([b"Event: A\n\nEvent: B\n\n"]) == []
 
 
-@pytest.mark.parametrize(
-    ("raw", "headers"),
-    [
-        (b"Event: Hangup\r\nCause: 16", {"Event": "Hangup", "Cause": "16"}),
-        (b"Event: VarSet\r\nValue: ", {"Event": "VarSet", "Value": ""}),
-        (b"Event: VarSet\r\nValue:", {"Event": "VarSet", "Value": ""}),
-        (b"Event:VarSet\r\nValue:x", {"Event": "VarSet", "Value": "x"}),
-        (b"Value: a: b: c", {"Value": "a: b: c"}),
-        (b"Value:  two spaces ", {"Value": " two spaces "}),
-        (b"CallerIDName: x\r\nno header at all\r\nCause: 16", {"CallerIDName": "x", "Cause": "16"}),
-        (b"CallerIDName: \xd0\x96\xd0\xb0\xd0\xbd\xd0\xbd\xd0\xb0", {"CallerIDName": "Жанна"}),
-        (b"Value: a\x00b", {"Value": "a\x00b"}),
-        (b"Value: a\nb", {"Value": "a\nb"}),
-        (b": nameless", {"": "nameless"}),
-        (b"", {}),
-    ],
-)
+HEADERS: list[tuple[bytes, dict[str, str]]] = [
+    (b"Event: Hangup\r\nCause: 16", {"Event": "Hangup", "Cause": "16"}),
+    (b"Event: VarSet\r\nValue: ", {"Event": "VarSet", "Value": ""}),
+    (b"Event: VarSet\r\nValue:", {"Event": "VarSet", "Value": ""}),
+    (b"Event:VarSet\r\nValue:x", {"Event": "VarSet", "Value": "x"}),
+    (b"Value: a: b: c", {"Value": "a: b: c"}),
+    (b"Value:  two spaces ", {"Value": " two spaces "}),
+    (b"CallerIDName: x\r\nno header at all\r\nCause: 16", {"CallerIDName": "x", "Cause": "16"}),
+    (b"CallerIDName: \xd0\x96\xd0\xb0\xd0\xbd\xd0\xbd\xd0\xb0", {"CallerIDName": "Жанна"}),
+    (b"Value: a\x00b", {"Value": "a\x00b"}),
+    (b"Value: a\nb", {"Value": "a\nb"}),
+    (b": nameless", {"": "nameless"}),
+    (b"", {}),
+]
+
+
+@pytest.mark.parametrize(("raw", "headers"), HEADERS)
 def test_headers(raw: bytes, headers: dict[str, str]) -> None:
     message = read_message(raw)
     assert message.headers == headers
     assert message.repeated == {}
     assert message.get("Missing") == ""
     assert message.get("Missing", "none") == "none"
+
+
+@pytest.mark.parametrize(("raw", "headers"), HEADERS)
+def test_headers_looked_for_one_by_one_are_the_same(raw: bytes, headers: dict[str, str]) -> None:
+    found = Headers(b"Event: Any\r\n" + raw)
+    for key in ("Event", "Cause", "Value", "CallerIDName", "no header at all", ""):
+        assert found.get(key) == headers.get(key)
+    with pytest.raises(KeyError, match="Missing"):
+        found["Missing"]
+
+
+def test_of_a_repeated_key_the_first_is_found() -> None:
+    assert Headers(b"Event: Hangup\r\nUniqueid: 1.1\r\nUniqueid: 9.9")["Uniqueid"] == "1.1"
 
 
 def test_a_repeated_key_keeps_all_its_values() -> None:
