@@ -7,9 +7,9 @@ import asyncio
 import sys
 from collections.abc import Sequence
 
-from bench import parse, popup, report, soak
+from bench import fuzz, parse, popup, report, soak
 
-BENCHES = ("parse", "popup", "soak")
+BENCHES = ("parse", "popup", "soak", "fuzz")
 BY_DEFAULT = ("parse", "popup")
 
 
@@ -28,6 +28,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     if "soak" in benches:
         rows["soak"] = soaked = list(soak.measure(args.events))
         _say(args, report.soak_lines(soaked))
+    if "fuzz" in benches:
+        rows["fuzz"] = fuzzed = list(fuzz.measure(args.messages, args.seed))
+        _say(args, report.fuzz_lines(fuzzed))
     if args.json:
         print(report.as_json(machine, rows))
     return 0
@@ -45,7 +48,7 @@ def _say(args: argparse.Namespace, lines: Sequence[str]) -> None:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__, allow_abbrev=False)
     parser.add_argument(
-        "benches", nargs="*", type=_bench, metavar="BENCH", help="parse, popup or soak (default: parse popup)"
+        "benches", nargs="*", type=_bench, metavar="BENCH", help="parse, popup, soak or fuzz (default: parse popup)"
     )
     parser.add_argument("--json", action="store_true", help="one JSON object instead of tables")
     parser.add_argument("--rounds", type=int, default=parse.ROUNDS, metavar="N", help="of parse (default: %(default)s)")
@@ -64,6 +67,10 @@ def _parser() -> argparse.ArgumentParser:
         "--dsn", help="PostgreSQL on which popup may make a database (default: one of the daemon's own)"
     )
     parser.add_argument("--events", type=int, default=soak.EVENTS, metavar="N", help="of soak (default: %(default)s)")
+    parser.add_argument(
+        "--messages", type=int, default=fuzz.MESSAGES, metavar="N", help="of fuzz (default: %(default)s)"
+    )
+    parser.add_argument("--seed", type=int, default=fuzz.SEED, metavar="N", help="of fuzz (default: %(default)s)")
     return parser
 
 

@@ -26,6 +26,9 @@ from amibridge.ami.wire import Framer, Message, read_message, split
 MOST_CHANNELS = 20_000
 """In one snapshot. A list that does not end is no list of channels."""
 
+MOST_SNAPSHOTS = 4
+"""Begun at the same time. We ask for one at a time."""
+
 BANNER = b"Asterisk Call Manager/"
 
 GREETING = re.compile(BANNER + rb"([^\r\n]*)\r\n(?=Response: |Event: |$)")
@@ -138,6 +141,8 @@ class Session:
         return Connected(arrived, greeting[1].decode("ascii", "replace").strip())
 
     def _keep_for_snapshot(self, channel: CoreShowChannel) -> None:
+        if channel.action_id not in self._snapshots and len(self._snapshots) >= MOST_SNAPSHOTS:
+            del self._snapshots[next(iter(self._snapshots))]
         channels = self._snapshots.setdefault(channel.action_id, [])
         if len(channels) < MOST_CHANNELS:
             channels.append(channel)

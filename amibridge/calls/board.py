@@ -49,7 +49,7 @@ from amibridge.calls.handovers import (
     note_parked,
     note_picked_up,
 )
-from amibridge.calls.model import SILENT_BRIDGES, Call, Leg, Presence, advance
+from amibridge.calls.model import MOST_OF_A_KIND, SILENT_BRIDGES, Call, Leg, Presence, advance
 from amibridge.calls.numbering import Numbering, Role
 from amibridge.calls.record import CallRecord, Direction
 from amibridge.calls.register import Register
@@ -87,6 +87,8 @@ class Board:
             self._settle(call, event.at, facts)
         if self._register.owing:
             self._hurry(event.at, event.at, facts)
+        for call in self._register.excess():
+            self._give_up(call, event.at, facts)
         return facts
 
     def live_calls(self) -> list[CallRecord]:
@@ -239,6 +241,15 @@ class Board:
         for call in self._register.overdue(overdue_at):
             self._settle(call, at, facts)
 
+    def _give_up(self, call: Call, at: datetime, facts: list[AnyFact]) -> None:
+        """End *call* although its channels live."""
+        if call.ended_at is None:
+            call.complete = False
+            call.note("given up: the PBX has more channels than it can have")
+            for leg in call.legs.values():
+                leg.gone_at = leg.gone_at or at
+            self._settle(call, at, facts)
+
     def _go_blind(self, at: datetime) -> None:
         self._blind_since = self._blind_since or at
         for call in self._register.live():
@@ -268,7 +279,9 @@ def _observe_caller_id(call: Call, leg: Leg, event: NewCallerid) -> None:
 
 
 def _observe_recording(call: Call, event: VarSet, facts: list[AnyFact]) -> None:
-    if event.value and event.value not in call.recordings and call.ended_at is None:
+    if event.value in call.recordings or len(call.recordings) >= MOST_OF_A_KIND:
+        return
+    if event.value and call.ended_at is None:
         call.recordings.append(event.value)
         if call.direction is not None:
             tell_recording(call, event.value, event.at, facts)

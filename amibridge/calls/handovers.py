@@ -16,7 +16,7 @@ from amibridge.ami.events import (
     Pickup,
     Uniqueid,
 )
-from amibridge.calls.model import Call, Handover, Leg, Phase, Presence
+from amibridge.calls.model import MOST_OF_A_KIND, Call, Handover, Leg, Phase, Presence
 from amibridge.calls.numbering import Role, endpoint_of
 from amibridge.calls.record import Extension, Transfer, TransferKind
 
@@ -104,7 +104,8 @@ def _note(call: Call, handover: Handover) -> None:
     if last is not None and last.derived and last.from_ == handover.from_:
         call.handovers.pop()
         handover.answered, handover.over = last.answered, last.over
-    call.handovers.append(handover)
+    if len(call.handovers) < MOST_OF_A_KIND:
+        call.handovers.append(handover)
     if call.is_handed_on:
         call.leaver = None
 

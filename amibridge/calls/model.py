@@ -18,6 +18,9 @@ from amibridge.calls.record import CallId, Direction, Extension, TransferKind
 Room = NewType("Room", str)
 """One acoustic space: a bridge, or several joined by Local channels."""
 
+MOST_OF_A_KIND = 1000
+"""Recordings, handovers, stretches of talk of one call: a dialplan that runs in a circle does not fill the memory."""
+
 SILENT_BRIDGES = frozenset({"parking", "holding"})
 """Bridge types in which a caller hears music and talks with nobody."""
 

@@ -36,6 +36,9 @@ OWED = timedelta(seconds=1)
 LINGERING = timedelta(minutes=15)
 """How long, if some of its channels have not hung up."""
 
+MOST_REMEMBERED = 50_000
+"""Channels, Linkedids and bridges of one host. Whoever shows more never ends what it begins."""
+
 
 class Register:
     """The calls of one host and the channels they are made of."""
@@ -141,6 +144,18 @@ class Register:
 
     def remembered(self) -> int:
         return len(self._by_leg) + len(self._by_linkedid) + len(self._in_bridge)
+
+    def excess(self) -> Iterator[Call]:
+        """The oldest calls, while more is remembered than any PBX has at once; each is forgotten then, whatever it is.
+
+        A tenth of all goes at once, so that a flood does not pay for each of its channels.
+        """
+        if self.remembered() <= MOST_REMEMBERED:
+            return
+        while self.remembered() > MOST_REMEMBERED * 0.9 and self._by_leg:
+            call = next(iter(self._by_leg.values()))
+            yield call
+            self._forget(call)
 
     def forget_before(self, now: datetime) -> None:
         """Forget the calls that ended long before *now*."""

@@ -23,7 +23,7 @@ from amibridge.calls.facts import (
     RecordingStarted,
 )
 from amibridge.calls.handovers import note_joined, note_talk_ended
-from amibridge.calls.model import Call, Leg, Phase, Presence, presence_of
+from amibridge.calls.model import MOST_OF_A_KIND, Call, Leg, Phase, Presence, presence_of
 from amibridge.calls.numbering import Role
 from amibridge.calls.record import CallId, Direction
 from amibridge.calls.summary import brief_of, record_of
@@ -99,7 +99,7 @@ def _tell_leg(call: Call, leg: Leg, edge: Edge | None, at: datetime, facts: list
         leg.joined_at, leg.left_at = leg.joined_at or at, None
         call.hangup_leg = call.leaver = None
         takes_the_call = call.direction is not Direction.INTERNAL or leg is not call.caller
-        if takes_the_call and call.operators[-1:] != [who]:
+        if takes_the_call and call.operators[-1:] != [who] and len(call.operators) < MOST_OF_A_KIND:
             call.operators.append(who)
         note_joined(call, who)
         key = FactKey(f"operator.joined:{leg.uniqueid}:{at.isoformat()}")

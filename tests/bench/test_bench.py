@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import json
+import random
 import re
+from itertools import islice
 from pathlib import Path
 
 import pytest
 
 from amibridge.ami.reading import READERS
+from amibridge.ami.session import Reply, Session
+from amibridge.calls.board import Board
+from amibridge.calls.facts import AnyFact
 from amibridge.sandbox.library import TRACES
 from amibridge.sandbox.pbx_score import read_score
-from bench import parse, popup, report, soak
+from bench import fuzz, parse, popup, report, soak
 from bench.__main__ import main
 from bench.crm import Ring
 
@@ -94,7 +99,42 @@ def test_soak_plays_calls_of_their_own_and_the_board_forgets_them() -> None:
     assert len({row.remembered for row in rows}) == 1, "the last call, whichever it is"
 
 
-@pytest.mark.parametrize(("word", "said"), [("pars", "there are parse, popup, soak"), ("--round", "--round")])
+@pytest.mark.slow
+def test_no_mutant_makes_the_core_raise_or_speak_twice() -> None:
+    rows = list(fuzz.measure(40_000, seed=1))
+    assert [row.messages for row in rows] == [number * 4_000 for number in range(1, 11)]
+    last = rows[-1]
+    assert last.garbled > 1_000
+    assert last.facts > 1_000, "or nothing was tried: calls must come to be"
+    assert max(row.remembered for row in rows) < 5_000
+
+
+def test_a_call_that_speaks_after_its_end_is_heard() -> None:
+    ear = fuzz.Ear()
+    [*facts] = replay_of(QUEUE)
+    for fact in facts:
+        ear.hear(fact)
+    assert ear.live == set()
+    with pytest.raises(fuzz.SaidWrongly, match="not live"):
+        ear.hear(facts[-1])
+    ear.hear(facts[0])
+    with pytest.raises(fuzz.SaidWrongly, match="live"):
+        ear.hear(facts[0])
+
+
+def test_the_same_seed_gives_the_same_mutants() -> None:
+    one, two, other = (fuzz.mutants(random.Random(seed), [QUEUE]) for seed in (7, 7, 8))
+    taken = [list(islice(stream, 500)) for stream in (one, two, other)]
+    assert taken[0] == taken[1] != taken[2]
+
+
+def replay_of(trace: Path) -> list[AnyFact]:
+    session, board = Session(), Board("pbx")
+    received = session.receive_data(trace.read_bytes())
+    return [fact for one in received if not isinstance(one, Reply) for fact in board.apply(one)]
+
+
+@pytest.mark.parametrize(("word", "said"), [("pars", "there are parse, popup, soak, fuzz"), ("--round", "--round")])
 def test_an_unknown_word_is_refused(word: str, said: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as stop:
         main([word])

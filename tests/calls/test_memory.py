@@ -4,22 +4,36 @@ from __future__ import annotations
 
 import itertools
 import sys
-from datetime import timedelta
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from types import FrameType
 from typing import Any
 
 import pytest
 
-from amibridge.ami.events import AmiEvent, BridgeEnter, Hangup, Newchannel, Tick
+from amibridge.ami.events import (
+    RECORDING_VARIABLE,
+    AmiEvent,
+    BridgeEnter,
+    ChannelState,
+    Hangup,
+    Linkedid,
+    Newchannel,
+    Tick,
+    Uniqueid,
+    VarSet,
+)
 from amibridge.ami.session import Reply, Session
 from amibridge.calls.board import Board, replay
-from amibridge.calls.facts import CallEnded
+from amibridge.calls.facts import AnyFact, CallEnded, CallStarted
+from amibridge.calls.model import MOST_OF_A_KIND
 from amibridge.calls.register import LATE, LINGERING
 from amibridge.sandbox.library import TRACES
 from amibridge.sandbox.pbx_score import Play, read_score
 
 SCORE = read_score(TRACES / "asterisk22" / "a_inbound_answered_caller_hangup.ami")
 SECOND = timedelta(seconds=1)
+BEGAN = datetime(2026, 11, 25, 9, tzinfo=UTC)
 
 
 def call(number: int, begins: int) -> list[AmiEvent]:
@@ -72,6 +86,52 @@ def test_a_call_with_a_channel_that_never_hung_up_is_remembered_longer() -> None
     assert board.remembered() > 0
     board.apply(Tick(ended + LINGERING + SECOND))
     assert board.remembered() == 0
+
+
+class TestPbxThatEndsNothing:
+    """A filter without Hangup, a broken proxy, or somebody who means harm."""
+
+    def flood(self, board: Board, calls: int, *, same_call: bool = False) -> Iterator[AnyFact]:
+        for number in range(calls):
+            uniqueid = f"1.{number}"
+            linkedid = Linkedid("1.0" if same_call else uniqueid)
+            at = BEGAN + number * timedelta(milliseconds=1)
+            event = Newchannel(
+                at, f"PJSIP/trunk-{number:08x}", Uniqueid(uniqueid), linkedid, ChannelState.RING, "79161234567", None,
+                "from-trunk", "74951110001",
+            )  # fmt: skip
+            yield from board.apply(event)
+
+    def test_does_not_fill_the_memory_and_every_call_gets_a_verdict(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("amibridge.calls.register.MOST_REMEMBERED", 1000)
+        board = Board("pbx")
+        facts = list(self.flood(board, 5000))
+        assert board.remembered() <= 1000
+        started = [fact.call for fact in facts if isinstance(fact, CallStarted)]
+        ended = {fact.call: fact.record for fact in facts if isinstance(fact, CallEnded)}
+        living = {record.call_id for record in board.live_calls()}
+        assert len(started) == len(set(started)) == 5000
+        assert set(started) - living == ended.keys(), "the oldest go first, each with a verdict"
+        assert all(not record.complete for record in ended.values())
+        assert started[-400:] == [record.call_id for record in board.live_calls()][-400:]
+
+    def test_nor_does_one_call_of_endless_channels(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("amibridge.calls.register.MOST_REMEMBERED", 300)
+        board = Board("pbx")
+        [*_, last] = self.flood(board, 1000, same_call=True)
+        assert board.remembered() <= 300
+        assert last.at < BEGAN + timedelta(seconds=1)
+
+    def test_nor_do_its_recordings(self) -> None:
+        board = Board("pbx")
+        assert len(list(self.flood(board, 1))) == 1
+        ids = ("PJSIP/trunk-00000000", Uniqueid("1.0"), Linkedid("1.0"))
+        facts = [
+            fact
+            for number in range(2 * MOST_OF_A_KIND)
+            for fact in board.apply(VarSet(BEGAN, *ids, RECORDING_VARIABLE, f"/monitor/{number}.wav"))
+        ]
+        assert len(facts) == MOST_OF_A_KIND
 
 
 @pytest.mark.slow
