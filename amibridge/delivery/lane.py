@@ -15,6 +15,7 @@ from typing import Any, assert_never
 
 import structlog
 
+from amibridge.delivery.judge import Judge
 from amibridge.delivery.plan import History, Popup
 from amibridge.delivery.stock import Stock
 from amibridge.delivery.teller import RecordUrl, Teller
@@ -50,16 +51,8 @@ class Lane:
     ) -> None:
         self._log = structlog.get_logger(enterprise=enterprise.id)
         self._stock = Stock(read_due, unwritten)
-        self._teller = Teller(
-            enterprise,
-            self._stock.agenda,
-            crm=crm,
-            settle=settle,
-            record_url=record_url,
-            now=now,
-            jitter=jitter,
-            log=self._log,
-        )
+        self._judge = Judge(enterprise, settle=settle, now=now, jitter=jitter, log=self._log)
+        self._teller = Teller(self._judge, self._stock.agenda, crm=crm, record_url=record_url, log=self._log)
         self._zone = AccountZone(enterprise.account, self._log)
         self._crm = crm
         self._now = now
@@ -72,7 +65,7 @@ class Lane:
         self._asking: asyncio.Task[None] | None = None
 
     def crm_standing(self) -> CrmStanding:
-        return self._teller.crm_standing()
+        return self._judge.crm_standing()
 
     def offer(self, rows: Iterable[Delivery]) -> None:
         """Take rows just committed; after `close` they are left to the next start."""
@@ -85,9 +78,12 @@ class Lane:
         self._stock.written(ids)
 
     def reconfigure(self, enterprise: Enterprise) -> None:
-        if enterprise.account != self._teller.enterprise.account:
+        known = self._judge.enterprise
+        if enterprise.account != known.account:
             self._zone = AccountZone(enterprise.account, self._log)
-        self._teller.reconfigure(enterprise)
+        if (enterprise.account, enterprise.operators) != (known.account, known.operators):
+            self._teller.forget_unknown()
+        self._judge.reconfigure(enterprise)
         self._awake.set()
 
     def close(self) -> None:
@@ -130,19 +126,19 @@ class Lane:
         return at if at is not None and at > now else None
 
     def _start_due(self, tasks: asyncio.TaskGroup, now: datetime) -> datetime | None:
-        standing, agenda = self._teller.standing, self._stock.agenda
+        standing, agenda = self._judge.standing, self._stock.agenda
         room = standing.room(
             now,
             popups_in_flight=len(self._popups),
             popups_max=POPUPS_IN_FLIGHT,
             history_in_flight=_busy(self._history),
         )
-        zone = self._teller.enterprise.time_zone or self._zone.zone
+        zone = self._judge.enterprise.time_zone or self._zone.zone
         ask_at = None
         if zone is None and agenda.history and room.history and not _busy(self._asking):
             ask_at = self._zone.ask_at
             if ask_at is None or ask_at <= now:
-                failed = partial(self._teller.fail_beside, standing=standing)
+                failed = partial(self._judge.fail_beside, standing=standing)
                 self._asking = self._spawn(
                     tasks, "time zone", self._zone.ask(self._crm, self._now, self._jitter, failed)
                 )
@@ -164,7 +160,7 @@ class Lane:
         return min((at for at in (plan.wake_at, standing.wake_at(now), ask_at) if at is not None), default=None)
 
     def _spawn(self, tasks: asyncio.TaskGroup, what: str, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        task = tasks.create_task(_whole(work), name=f"{what} of {self._teller.enterprise.id}")
+        task = tasks.create_task(_whole(work), name=f"{what} of {self._judge.enterprise.id}")
         task.add_done_callback(lambda _: self._awake.set())
         return task
 
