@@ -161,7 +161,7 @@ class Board:
                 if call is not None:
                     note_blind(call, event)
             case AttendedTransfer():
-                call = register.find_served(event.transferer, event.second)
+                call = register.join_consulted(event, facts)
                 if call is not None:
                     note_attended(call, event)
             case Pickup():

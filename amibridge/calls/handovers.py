@@ -36,8 +36,9 @@ def note_blind(call: Call, event: BlindTransfer) -> None:
 
 def note_attended(call: Call, event: AttendedTransfer) -> None:
     from_ = _who(call, event.transferer)
-    derived = next((one.to for one in reversed(call.handovers) if one.derived), "")
-    _note(call, Handover(TransferKind.ATTENDED, from_, event.consulted or derived, event.at))
+    derived = next((one.to for one in reversed(call.handovers) if one.derived), None)
+    called = next((call.extension_of(leg) for leg in call.callees() if leg.dialled_by == event.second), "")
+    _note(call, Handover(TransferKind.ATTENDED, from_, event.consulted or derived or called, event.at))
     if any(leg.said is Presence.TALKING and call.extension_of(leg) != from_ for leg in call.callees()):
         call.handovers[-1].answered = call.handovers[-1].over = True
 

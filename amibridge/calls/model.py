@@ -109,8 +109,9 @@ class Handover:
 class Call:
     """One business call. `direction` stays None until it is known; `phase` and presences are derived.
 
-    *hurried*: what it owes has not come in time, and is waited for no longer. A *resumed* call began before this run of
-    us; what it had come to is in the *past* fields and in `operators`.
+    *hurried*: what it owes has not come in time, and is waited for no longer. *consulted*: the lines to people outside
+    whom an operator called to ask before he handed the customer on. A *resumed* call began before this run of us; what
+    it had come to is in the *past* fields and in `operators`.
     """
 
     id: CallId
@@ -133,6 +134,7 @@ class Call:
     recordings: list[str] = field(default_factory=list)
     operators: list[Extension] = field(default_factory=list)
     handovers: list[Handover] = field(default_factory=list)
+    consulted: set[Uniqueid] = field(default_factory=set)
     answered_at: datetime | None = None
     talk_ended_at: datetime | None = None
     ended_at: datetime | None = None
@@ -163,13 +165,19 @@ class Call:
 
     def is_customer_side(self, leg: Leg) -> bool:
         """Whether *leg* is the outside party. A line that the customer's own leg dialled (a forward, a transfer to
-        outside) leads to somebody who takes the call, as an operator does."""
-        direction = self.direction
+        outside), or that was dialled while he was talked with, leads to somebody who takes the call, as an operator
+        does."""
+        direction, customer = self.direction, self.customer
         if leg.role is not _TRUNK or direction is _INTERNAL:
             return False
-        if direction is _OUTGOING:
-            return self.customer is None or not self.is_dialled_by(leg, self.customer)
-        return leg is self.customer
+        if direction is not _OUTGOING or leg is customer:
+            return leg is customer
+        if customer is None:
+            return True
+        if leg.uniqueid in self.consulted or self.is_dialled_by(leg, customer):
+            return False
+        joined_at, dialled_at = customer.joined_at, leg.dialled_at
+        return joined_at is None or dialled_at is None or dialled_at < joined_at
 
     def is_operator_side(self, leg: Leg) -> bool:
         return leg.role is not _PLUMBING and not self.is_customer_side(leg)

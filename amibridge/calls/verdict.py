@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from amibridge.ami.events import ChannelState, Uniqueid
 from amibridge.calls.facts import StopCause
+from amibridge.calls.handovers import ONE_INSTANT
 from amibridge.calls.model import Call, Leg
 from amibridge.calls.numbering import Role
 from amibridge.calls.record import Direction, HangupBy, Outcome
@@ -205,8 +206,18 @@ def _who_left(call: Call) -> HangupBy | None:
     """
     leg = call.legs.get(call.hangup_leg or call.leaver or Uniqueid(""))
     if leg is None:
-        return HangupBy.CUSTOMER if call.is_handed_on and call.customer is not None else None
+        return _who_ended_handover(call) if call.is_handed_on and call.customer is not None else None
     return HangupBy.CUSTOMER if call.is_customer_side(leg) else HangupBy.OPERATOR
+
+
+def _who_ended_handover(call: Call) -> HangupBy:
+    """The customer was on his way to somebody: if all who were tried had refused or rung in vain, he was let go."""
+    since = call.handovers[-1].at - ONE_INSTANT
+    tried = [leg for leg in call.callees() if leg.dialled_at is not None and leg.dialled_at >= since]
+    if call.queue_abandoned or not tried or any(leg.dial_status in (None, "CANCEL") for leg in tried):
+        return HangupBy.CUSTOMER
+    declined = all(stop_of(call, leg) is StopCause.DECLINED for leg in tried)
+    return HangupBy.OPERATOR if declined else HangupBy.SYSTEM
 
 
 def _was_picked_up_after(customer: Leg, tried: list[Leg]) -> bool:

@@ -6,13 +6,12 @@ import asyncio
 from datetime import datetime
 
 from tests.real.office import Office, moment
-from tests.real.test_transfers import talking
 
 BLIND = "the link to the PBX was down for a part of the call"
 
 
 async def test_the_link_is_away_for_a_part_of_a_call(office: Office) -> None:
-    customer, anna = await talking(office)
+    customer, anna = await office.talking()
     for listener in office.listeners:
         await listener.close()
     await moment()
@@ -29,7 +28,7 @@ async def test_the_link_is_away_for_a_part_of_a_call(office: Office) -> None:
 
 
 async def test_the_call_ends_while_the_link_is_away(office: Office) -> None:
-    customer, anna = await talking(office)
+    customer, anna = await office.talking()
     for listener in office.listeners:
         await listener.close()
     away_since = now(office)
@@ -71,7 +70,7 @@ async def test_it_is_answered_while_the_link_is_away(office: Office) -> None:
 async def test_a_call_that_was_there_before_us(office: Office) -> None:
     for listener in office.listeners:
         await listener.close()
-    customer, anna = await talking(office)
+    customer, anna = await office.talking()
     for listener in office.listeners:
         await listener.connect()
     await moment()
@@ -89,7 +88,7 @@ async def test_a_call_that_was_there_before_us(office: Office) -> None:
 
 
 async def test_the_pbx_is_killed_and_comes_back(office: Office) -> None:
-    customer, anna = await talking(office)
+    customer, anna = await office.talking()
     await office.asterisk.kill()
     killed_at = now(office)
     await moment()
@@ -105,7 +104,7 @@ async def test_the_pbx_is_killed_and_comes_back(office: Office) -> None:
 
 async def test_the_pbx_is_stopped(office: Office) -> None:
     """`systemctl restart asterisk`: it hangs up for everybody before it goes."""
-    customer, anna = await talking(office)
+    customer, anna = await office.talking()
     stopped_at = now(office)
     await office.asterisk.stop()
     await asyncio.wait_for(customer.ended.wait(), 10)
