@@ -124,6 +124,7 @@ class Board:
                 self._observe_bridge_leave(call, leg, event)
             case HangupRequest():
                 call, leg = register.seat(event, facts)
+                call.knows_who_hung_up = True
                 if call.hangup_leg is None and _may_end(call, leg) and not _is_echo(call, leg, event):
                     call.hangup_leg = leg.uniqueid
             case Hangup():

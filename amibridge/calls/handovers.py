@@ -76,7 +76,8 @@ def note_dialled_on(call: Call, leg: Leg) -> None:
         blind = call.customer is None or call.is_dialled_by(leg, call.customer)
         kind = TransferKind.BLIND if blind else TransferKind.ATTENDED
         from_, to = call.extension_of(last), call.extension_of(leg)
-        call.handovers.append(Handover(kind, from_, to, at, derived=True))
+        if to != from_:
+            call.handovers.append(Handover(kind, from_, to, at, derived=True))
 
 
 def note_talk_ended(call: Call, at: datetime) -> None:
@@ -91,6 +92,8 @@ def note_joined(call: Call, who: Extension) -> None:
     """*who* talks with the customer now."""
     if call.handovers:
         last = call.handovers[-1]
+        if last.derived and not last.over and who != last.from_:
+            last.to = who  # several were called at once, and nothing names them together
         last.over = True
         last.answered = last.answered or last.kind is TransferKind.PARK or last.from_ != who
 

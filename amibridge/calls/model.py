@@ -110,7 +110,8 @@ class Call:
     """One business call. `direction` stays None until it is known; `phase` and presences are derived.
 
     *hurried*: what it owes has not come in time, and is waited for no longer. *consulted*: the lines to people outside
-    whom an operator called to ask before he handed the customer on. A *resumed* call began before this run of us; what
+    whom an operator called to ask before he handed the customer on. *knows_who_hung_up*: whether HangupRequests are
+    heard at all, which a filter may hold back. A *resumed* call began before this run of us; what
     it had come to is in the *past* fields and in `operators`.
     """
 
@@ -139,6 +140,7 @@ class Call:
     talk_ended_at: datetime | None = None
     ended_at: datetime | None = None
     hangup_leg: Uniqueid | None = None
+    knows_who_hung_up: bool = False
     leaver: Uniqueid | None = None
     resumed: bool = False
     past_rang: list[Extension] = field(default_factory=list)
@@ -203,14 +205,16 @@ class Call:
             seen.add(leg.uniqueid)
             if leg.dialled_by == other.uniqueid:
                 return True
-            dialler = self.legs.get(leg.dialled_by)
+            dialler = self.local_before(leg) or self.legs.get(leg.dialled_by)
             if dialler is None:
                 return False
-            leg = self._other_half(dialler) or dialler
+            leg = dialler
         return False
 
-    def _other_half(self, leg: Leg) -> Leg | None:
-        half = leg.local_half
+    def local_before(self, leg: Leg) -> Leg | None:
+        """The half of a Local channel that was dialled in order to reach *leg*; its other half has dialled it."""
+        dialler = self.legs.get(leg.dialled_by or Uniqueid(""))
+        half = None if dialler is None else dialler.local_half
         if half is None:
             return None
         return next(

@@ -127,6 +127,10 @@ class Office:
         channels = re.findall(rb"^Channel: (\w+/%s-\w+)\r$" % endpoint.encode(), self.ear.bytes, re.MULTILINE)
         return str(channels[-1], "utf-8")
 
+    def disregard(self, account: str) -> None:
+        """What that account may not hear decides here."""
+        self.listeners = [one for one in self.listeners if one.account != account]
+
     async def records(self, count: int = 1, *, to_the_moment: bool = True) -> list[CallRecord]:
         """The records of all calls, once nothing goes on any more: the same for every listener, *to the moment* if all
         of them listened all the time."""
