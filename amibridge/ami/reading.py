@@ -6,6 +6,7 @@ else the moment the bytes arrived.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import TypeAlias
@@ -89,6 +90,16 @@ def known(value: str | None) -> str | None:
     return None if value is None or value in ("", "<unknown>") else value
 
 
+def _unescaped(value: str) -> str:
+    """AMI writes names and the values of variables as C would."""
+    return _C_ESCAPE.sub(r"\1", value) if "\\" in value else value
+
+
+def _name(value: str | None) -> str | None:
+    """A name as it was sent: chan_pjsip leaves in it what SIP escapes (RFC 3261, quoted-pair)."""
+    return known(value if value is None or "\\" not in value else _QUOTED_PAIR.sub(r"\1", _unescaped(value)))
+
+
 def _state(value: str) -> ChannelState:
     number = int(value)
     return ChannelState(number) if number <= ChannelState.BUSY else ChannelState.DOWN
@@ -97,7 +108,7 @@ def _state(value: str) -> ChannelState:
 def _newchannel(h: Headers, at: datetime) -> AmiEvent:
     return Newchannel(
         at, h["Channel"], Uniqueid(h["Uniqueid"]), Linkedid(h["Linkedid"]), _state(h["ChannelState"]),
-        known(h.get("CallerIDNum")), known(h.get("CallerIDName")), h.get("Context", ""), h.get("Exten", ""),
+        known(h.get("CallerIDNum")), _name(h.get("CallerIDName")), h.get("Context", ""), h.get("Exten", ""),
     )  # fmt: skip
 
 
@@ -108,7 +119,7 @@ def _newstate(h: Headers, at: datetime) -> AmiEvent:
 def _new_callerid(h: Headers, at: datetime) -> AmiEvent:
     return NewCallerid(
         at, h["Channel"], Uniqueid(h["Uniqueid"]), Linkedid(h["Linkedid"]),
-        known(h.get("CallerIDNum")), known(h.get("CallerIDName")),
+        known(h.get("CallerIDNum")), _name(h.get("CallerIDName")),
     )  # fmt: skip
 
 
@@ -157,7 +168,7 @@ def _hangup(h: Headers, at: datetime) -> AmiEvent:
 def _var_set(h: Headers, at: datetime) -> AmiEvent:
     return VarSet(
         at, h["Channel"], Uniqueid(h["Uniqueid"]), Linkedid(h["Linkedid"]), h["Variable"].lstrip("_"),
-        h.get("Value", ""),
+        _unescaped(h.get("Value", "")),
     )  # fmt: skip
 
 
@@ -217,7 +228,7 @@ def _core_show_channel(h: Headers, at: datetime) -> CoreShowChannel:
     age = timedelta(seconds=min((hours * 60 + minutes) * 60 + seconds, LONGEST_CALL.total_seconds()))
     return CoreShowChannel(
         h["Channel"], Uniqueid(h["Uniqueid"]), Linkedid(h["Linkedid"]), _state(h["ChannelState"]),
-        known(h.get("CallerIDNum")), known(h.get("CallerIDName")), known(h.get("ConnectedLineNum")),
+        known(h.get("CallerIDNum")), _name(h.get("CallerIDName")), known(h.get("ConnectedLineNum")),
         h.get("Context", ""), h.get("Exten", ""),
         BridgeUniqueid(h["BridgeId"]) if h.get("BridgeId") else None, h.get("Application", ""),
         age,
@@ -248,4 +259,6 @@ READERS: Mapping[bytes, Callable[[Headers, datetime], AmiEvent | CoreShowChannel
     b"CoreShowChannel": _core_show_channel,
 }
 
+_C_ESCAPE = re.compile(r"""\\([\\'"?])""")
+_QUOTED_PAIR = re.compile(r"""\\([\\"])""")
 _VARIABLE_MARKS = tuple(b"\r\nVariable: %s\r\n" % name.encode() for name in FOLDED_VARIABLES)

@@ -217,14 +217,8 @@ class Call:
         half = None if dialler is None else dialler.local_half
         if half is None:
             return None
-        return next(
-            (
-                other
-                for other in self.legs.values()
-                if (mark := other.local_half) is not None and mark[0] == half[0] and mark[1] != half[1]
-            ),
-            None,
-        )
+        twin = (half[0], "2" if half[1] == "1" else "1")
+        return next((other for other in self.legs.values() if other.local_half == twin and other.dialled), None)
 
     def rooms(self) -> dict[Uniqueid, Room]:
         """In which room each bridged leg is. Both halves of a Local channel in bridges make these one room."""

@@ -201,7 +201,8 @@ def _judge_untaken(call: Call) -> Verdict:
         outcome, reason = DIALLED_OUTCOMES[stop]
         return Verdict(outcome, reason, _who_ended_untaken(call, stop))
     if own is None or (not own.placed and own.up_at is None):
-        stop = StopCause.NO_ANSWER if own is None else stop_of(call, own)
+        rung = own or next((leg for leg in call.legs.values() if leg.originated), None)
+        stop = StopCause.NO_ANSWER if rung is None else stop_of(call, rung)
         by = HangupBy.OPERATOR if stop is StopCause.DECLINED else HangupBy.SYSTEM
         return Verdict(Outcome.CANCELLED, OWN_LEG_REASONS.get(stop, "operator_no_answer"), by)
     if call.hangup_leg == own.uniqueid:

@@ -72,8 +72,10 @@ class Phone:
     ) -> Talk:
         """*caller*: who is said to call, for a line that carries many. *name*: the display name, as it goes out.
         *headers*: further ones of its INVITE."""
-        shown = f'"{name}" ' if name else ""
-        ours = f"{shown}<sip:{self.name if caller is None else caller}@{self.address[0]}>;tag={secrets.token_hex(6)}"
+        quoted = name.replace("\\", "\\\\").replace('"', '\\"')
+        shown = f'"{quoted}" ' if name else ""
+        user = self.name if caller is None else caller
+        ours = f"{shown}<sip:{user}{'@' if user else ''}{self.address[0]}>;tag={secrets.token_hex(6)}"
         theirs = f"<sip:{number}@{self.pbx[0]}>"
         call_id = secrets.token_hex(12)
         talk = self.talks[call_id] = Talk(self, call_id, ours=ours, theirs=theirs, number=number, incoming=False)
