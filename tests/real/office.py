@@ -127,6 +127,15 @@ class Office:
         channels = re.findall(rb"^Channel: (\w+/%s-\w+)\r$" % endpoint.encode(), self.ear.bytes, re.MULTILINE)
         return str(channels[-1], "utf-8")
 
+    async def goes_deaf(self) -> None:
+        """The links to the PBX are away."""
+        for listener in self.listeners:
+            await listener.close()
+
+    async def hears_again(self) -> None:
+        for listener in self.listeners:
+            await listener.connect()
+
     def disregard(self, account: str) -> None:
         """What that account may not hear decides here."""
         self.listeners = [one for one in self.listeners if one.account != account]
@@ -187,9 +196,11 @@ class Office:
         else:
             assert abs(record.talked - ((talked_until or ended_at) - answered_at)) <= slack, record.talked
 
-    async def incoming(self, customer: Talk, first: Talk | None = None, **fields: Any) -> CallRecord:
+    async def incoming(
+        self, customer: Talk, first: Talk | None = None, *, to_the_moment: bool = True, **fields: Any
+    ) -> CallRecord:
         """The one call that there was: *customer* called us."""
-        [record] = await self.records()
+        [record] = await self.records(to_the_moment=to_the_moment)
         self.assert_incoming(record, customer, first, **fields)
         return record
 
