@@ -118,6 +118,16 @@ def known(value: str | None) -> str | None:
     return None if value is None or value in ("", "<unknown>") else value
 
 
+def _unescaped(value: str) -> str:
+    """AMI writes names and the values of variables as C would."""
+    return _C_ESCAPE.sub(r"\1", value) if "\\" in value else value
+
+
+def _name(value: str | None) -> str | None:
+    """A name as it was sent: chan_pjsip leaves in it what SIP escapes (RFC 3261, quoted-pair)."""
+    return known(value if value is None or "\\" not in value else _QUOTED_PAIR.sub(r"\1", _unescaped(value)))
+
+
 _STATES = {str(int(state)): state for state in ChannelState}
 
 
@@ -132,7 +142,7 @@ def _state(value: str) -> ChannelState:
 def _newchannel(h: Headers, at: datetime) -> AmiEvent:
     return Newchannel(
         at, h["Channel"], Uniqueid(h["Uniqueid"]), Linkedid(h["Linkedid"]), _state(h["ChannelState"]),
-        known(h.get("CallerIDNum")), known(h.get("CallerIDName")), h.get("Context") or "", h.get("Exten") or "",
+        known(h.get("CallerIDNum")), _name(h.get("CallerIDName")), h.get("Context") or "", h.get("Exten") or "",
     )  # fmt: skip
 
 
@@ -143,7 +153,7 @@ def _newstate(h: Headers, at: datetime) -> AmiEvent:
 def _new_callerid(h: Headers, at: datetime) -> AmiEvent:
     return NewCallerid(
         at, h["Channel"], Uniqueid(h["Uniqueid"]), Linkedid(h["Linkedid"]),
-        known(h.get("CallerIDNum")), known(h.get("CallerIDName")),
+        known(h.get("CallerIDNum")), _name(h.get("CallerIDName")),
     )  # fmt: skip
 
 
@@ -192,7 +202,7 @@ def _hangup(h: Headers, at: datetime) -> AmiEvent:
 def _var_set(h: Headers, at: datetime) -> AmiEvent:
     return VarSet(
         at, h["Channel"], Uniqueid(h["Uniqueid"]), Linkedid(h["Linkedid"]), h["Variable"].lstrip("_"),
-        h.get("Value") or "",
+        _unescaped(h.get("Value") or ""),
     )  # fmt: skip
 
 
@@ -252,7 +262,7 @@ def _core_show_channel(h: Headers, at: datetime) -> CoreShowChannel:
     age = timedelta(seconds=min((hours * 60 + minutes) * 60 + seconds, LONGEST_CALL.total_seconds()))
     return CoreShowChannel(
         h["Channel"], Uniqueid(h["Uniqueid"]), Linkedid(h["Linkedid"]), _state(h["ChannelState"]),
-        known(h.get("CallerIDNum")), known(h.get("CallerIDName")), known(h.get("ConnectedLineNum")),
+        known(h.get("CallerIDNum")), _name(h.get("CallerIDName")), known(h.get("ConnectedLineNum")),
         h.get("Context") or "", h.get("Exten") or "",
         BridgeUniqueid(h["BridgeId"]) if h.get("BridgeId") else None, h.get("Application") or "",
         age, h.get("ActionID") or "",
@@ -300,3 +310,6 @@ def _all_but_unfolded(folded: Iterable[bytes]) -> re.Pattern[bytes]:
 
 _WANTED = _all_but_unfolded(READERS)
 _WANTED_BUT_VARIABLES = _all_but_unfolded(READERS.keys() - {b"VarSet"})
+
+_C_ESCAPE = re.compile(r"""\\([\\'"?])""")
+_QUOTED_PAIR = re.compile(r"""\\([\\"])""")

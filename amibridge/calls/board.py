@@ -126,6 +126,7 @@ class Board:
                 self._observe_bridge_leave(call, leg, event)
             case HangupRequest():
                 call, leg = register.seat(event, facts)
+                call.knows_who_hung_up = True
                 if call.hangup_leg is None and _may_end(call, leg) and not _is_echo(call, leg, event):
                     call.hangup_leg = leg.uniqueid
             case Hangup():
@@ -163,7 +164,7 @@ class Board:
                 if call is not None:
                     note_blind(call, event)
             case AttendedTransfer():
-                call = register.find_served(event.transferer, event.second)
+                call = register.join_consulted(event, facts)
                 if call is not None:
                     note_attended(call, event)
             case Pickup():

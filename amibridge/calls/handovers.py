@@ -36,8 +36,9 @@ def note_blind(call: Call, event: BlindTransfer) -> None:
 
 def note_attended(call: Call, event: AttendedTransfer) -> None:
     from_ = _who(call, event.transferer)
-    derived = next((one.to for one in reversed(call.handovers) if one.derived), "")
-    _note(call, Handover(TransferKind.ATTENDED, from_, event.consulted or derived, event.at))
+    derived = next((one.to for one in reversed(call.handovers) if one.derived), None)
+    called = next((call.extension_of(leg) for leg in call.callees() if leg.dialled_by == event.second), "")
+    _note(call, Handover(TransferKind.ATTENDED, from_, event.consulted or derived or called, event.at))
     if any(leg.said is Presence.TALKING and call.extension_of(leg) != from_ for leg in call.callees()):
         call.handovers[-1].answered = call.handovers[-1].over = True
 
@@ -75,7 +76,8 @@ def note_dialled_on(call: Call, leg: Leg) -> None:
         blind = call.customer is None or call.is_dialled_by(leg, call.customer)
         kind = TransferKind.BLIND if blind else TransferKind.ATTENDED
         from_, to = call.extension_of(last), call.extension_of(leg)
-        call.handovers.append(Handover(kind, from_, to, at, derived=True))
+        if to != from_:
+            call.handovers.append(Handover(kind, from_, to, at, derived=True))
 
 
 def note_talk_ended(call: Call, at: datetime) -> None:
@@ -90,6 +92,8 @@ def note_joined(call: Call, who: Extension) -> None:
     """*who* talks with the customer now."""
     if call.handovers:
         last = call.handovers[-1]
+        if last.derived and not last.over and who != last.from_:
+            last.to = who  # several were called at once, and nothing names them together
         last.over = True
         last.answered = last.answered or last.kind is TransferKind.PARK or last.from_ != who
 

@@ -113,8 +113,10 @@ class Handover:
 class Call:
     """One business call. `direction` stays None until it is known; `phase` and presences are derived.
 
-    *hurried*: what it owes has not come in time, and is waited for no longer. A *resumed* call began before this run of
-    us; what it had come to is in the *past* fields and in `operators`.
+    *hurried*: what it owes has not come in time, and is waited for no longer. *consulted*: the lines to people outside
+    whom an operator called to ask before he handed the customer on. *knows_who_hung_up*: whether HangupRequests are
+    heard at all, which a filter may hold back. A *resumed* call began before this run of us; what
+    it had come to is in the *past* fields and in `operators`.
     """
 
     id: CallId
@@ -137,10 +139,12 @@ class Call:
     recordings: list[str] = field(default_factory=list)
     operators: list[Extension] = field(default_factory=list)
     handovers: list[Handover] = field(default_factory=list)
+    consulted: set[Uniqueid] = field(default_factory=set)
     answered_at: datetime | None = None
     talk_ended_at: datetime | None = None
     ended_at: datetime | None = None
     hangup_leg: Uniqueid | None = None
+    knows_who_hung_up: bool = False
     leaver: Uniqueid | None = None
     resumed: bool = False
     past_rang: list[Extension] = field(default_factory=list)
@@ -167,13 +171,19 @@ class Call:
 
     def is_customer_side(self, leg: Leg) -> bool:
         """Whether *leg* is the outside party. A line that the customer's own leg dialled (a forward, a transfer to
-        outside) leads to somebody who takes the call, as an operator does."""
-        direction = self.direction
+        outside), or that was dialled while he was talked with, leads to somebody who takes the call, as an operator
+        does."""
+        direction, customer = self.direction, self.customer
         if leg.role is not _TRUNK or direction is _INTERNAL:
             return False
-        if direction is _OUTGOING:
-            return self.customer is None or not self.is_dialled_by(leg, self.customer)
-        return leg is self.customer
+        if direction is not _OUTGOING or leg is customer:
+            return leg is customer
+        if customer is None:
+            return True
+        if leg.uniqueid in self.consulted or self.is_dialled_by(leg, customer):
+            return False
+        joined_at, dialled_at = customer.joined_at, leg.dialled_at
+        return joined_at is None or dialled_at is None or dialled_at < joined_at
 
     def is_operator_side(self, leg: Leg) -> bool:
         return leg.role is not _PLUMBING and not self.is_customer_side(leg)
@@ -199,24 +209,20 @@ class Call:
             seen.add(leg.uniqueid)
             if leg.dialled_by == other.uniqueid:
                 return True
-            dialler = self.legs.get(leg.dialled_by)
+            dialler = self.local_before(leg) or self.legs.get(leg.dialled_by)
             if dialler is None:
                 return False
-            leg = self._other_half(dialler) or dialler
+            leg = dialler
         return False
 
-    def _other_half(self, leg: Leg) -> Leg | None:
-        half = leg.local_half
+    def local_before(self, leg: Leg) -> Leg | None:
+        """The half of a Local channel that was dialled in order to reach *leg*; its other half has dialled it."""
+        dialler = self.legs.get(leg.dialled_by or Uniqueid(""))
+        half = None if dialler is None else dialler.local_half
         if half is None:
             return None
-        return next(
-            (
-                other
-                for other in self.legs.values()
-                if (mark := other.local_half) is not None and mark[0] == half[0] and mark[1] != half[1]
-            ),
-            None,
-        )
+        twin = (half[0], "2" if half[1] == "1" else "1")
+        return next((other for other in self.legs.values() if other.local_half == twin and other.dialled), None)
 
     def rooms(self) -> dict[Uniqueid, Room]:
         """In which room each bridged leg is. Both halves of a Local channel in bridges make these one room."""

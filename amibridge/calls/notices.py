@@ -64,7 +64,9 @@ def notices_of(fact: AnyFact) -> tuple[Notice, ...]:
         case CallEnded(record=record):
             somebody_looks = not incoming or record.answered_at is not None
             return (CLOSING, HISTORY) if somebody_looks else (HISTORY,)
-        case CallAnswered() | CallMerged() | OperatorJoined() | OperatorLeft() | RecordingStarted():
+        case CallMerged():
+            return () if incoming else (CLOSING,)
+        case CallAnswered() | OperatorJoined() | OperatorLeft() | RecordingStarted():
             return ()
         case _ as never:
             assert_never(never)

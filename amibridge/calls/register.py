@@ -1,7 +1,8 @@
 """Which channel belongs to which call.
 
 Laws: a channel is known by its Uniqueid; the Linkedid it carries may change when calls join, and then the calls are
-one; a call keeps the id of its first channel; two calls with a customer each are never made one.
+one; a call keeps the id of its first channel; two calls with a customer each are never made one, unless Asterisk says
+that one was placed to ask whether the other may be handed on.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from collections.abc import Iterator
 from datetime import datetime, timedelta
 
 from amibridge.ami.events import (
+    AttendedTransfer,
     BridgeEnter,
     BridgeUniqueid,
     ChannelEvent,
@@ -116,10 +118,14 @@ class Register:
         waiting = (call for call in self.live() if call.click_to_call is None and call.answered_at is None)
         return next((call for call in waiting if _was_originated_at(call, endpoint)), None)
 
-    def find_served(self, one: Uniqueid, two: Uniqueid) -> Call | None:
-        """Of the calls of two channels of one person, the customer's."""
-        calls = [call for call in (self.find(one), self.find(two)) if call is not None]
-        return next((call for call in calls if call.customer is not None), calls[0] if calls else None)
+    def join_consulted(self, event: AttendedTransfer, facts: list[AnyFact]) -> Call | None:
+        """The call that is handed on: of the two calls of one person, the customer's. The other one was a consultation,
+        also where somebody outside was consulted."""
+        calls = [call for call in (self.find(event.transferer), self.find(event.second)) if call is not None]
+        served = next((call for call in calls if call.customer is not None), calls[0] if calls else None)
+        if served is not None and served is not calls[-1] and _was_placed_by(calls[-1], event.second):
+            self._absorb(served, calls[-1], event.at, facts)
+        return served
 
     def take_up(self, call: Call) -> None:
         """Register a call that an earlier run of us knew; a snapshot will seat its channels."""
@@ -185,6 +191,12 @@ class Register:
         if one.customer is not None and two.customer is not None:
             return one
         kept, lost = (two, one) if _outranks(two, one) else (one, two)
+        self._absorb(kept, lost, at, facts)
+        return kept
+
+    def _absorb(self, kept: Call, lost: Call, at: datetime, facts: list[AnyFact]) -> None:
+        if kept.ended_at is not None or lost.ended_at is not None:
+            return
         if lost.direction is not None:
             key = FactKey(f"call.merged:{lost.id}")
             facts.append(CallMerged(key, lost.id, at, brief_of(lost), into=kept.id))
@@ -202,7 +214,7 @@ class Register:
         kept.recordings.extend(path for path in lost.recordings if path not in kept.recordings)
         kept.click_to_call = kept.click_to_call or lost.click_to_call
         kept.complete = kept.complete and lost.complete
-        return kept
+        kept.consulted |= lost.consulted | (set() if lost.customer is None else {lost.customer.uniqueid})
 
     def _carry(self, call: Call, linkedid: Linkedid) -> None:
         """Channels with *linkedid* belong to *call* from now on."""
@@ -233,6 +245,10 @@ def _outranks(one: Call, two: Call) -> bool:
     if (one.customer is None) != (two.customer is None):
         return one.customer is not None
     return one.began_at < two.began_at
+
+
+def _was_placed_by(call: Call, uniqueid: Uniqueid) -> bool:
+    return call.caller is not None and call.caller.uniqueid == uniqueid
 
 
 def _was_originated_at(call: Call, endpoint: str) -> bool:

@@ -1,7 +1,8 @@
 """What became of a call: outcome, reason and who ended it, from how each leg ended.
 
 Laws: channel state `Up` is no answer, only a conversation is; DialStatus alone lies (a decline and a wrong number
-come as NOANSWER), so the Q.850 cause speaks first; a leg's first DialStatus counts, a queue sends a second one.
+come as NOANSWER), so the Q.850 cause speaks first; a leg's first DialStatus counts, a queue sends a second one; whoever
+picked up and was not put through, as a mobile that has to accept the call, did not answer.
 Source: Q.850 causes as in Asterisk's `causes.h`; sequences recorded on Asterisk 16 and 22.
 """
 
@@ -12,6 +13,7 @@ from dataclasses import dataclass
 
 from amibridge.ami.events import ChannelState, Uniqueid
 from amibridge.calls.facts import StopCause
+from amibridge.calls.handovers import ONE_INSTANT
 from amibridge.calls.model import Call, Leg
 from amibridge.calls.numbering import Role
 from amibridge.calls.record import Direction, HangupBy, Outcome
@@ -120,9 +122,27 @@ def stop_of(call: Call, leg: Leg) -> StopCause:
         # A phone of ours that refuses before it rings, as one with "do not disturb" does, sends the same 480.
         silent = stop is StopCause.NO_ANSWER and leg.role is Role.OPERATOR and leg.rang_at is None
         return StopCause.UNAVAILABLE if silent else stop
-    if leg.dial_status is None or leg.dial_status == "ANSWER":
-        return StopCause.ANSWERED_ELSEWHERE if call.answered_at is not None else StopCause.CALLER_LEFT
-    return STATUS_STOPS.get(leg.dial_status, StopCause.UNAVAILABLE)
+    status = _dial_status(call, leg)
+    if status is None or status == "ANSWER":
+        if call.answered_at is not None:
+            return StopCause.ANSWERED_ELSEWHERE
+        picked_up_in_vain = leg.up_at is not None and leg.gone_at is not None and not leg.placed
+        return StopCause.NO_ANSWER if picked_up_in_vain else StopCause.CALLER_LEFT
+    return STATUS_STOPS.get(status, StopCause.UNAVAILABLE)
+
+
+def _dial_status(call: Call, leg: Leg) -> str | None:
+    """How the dial of *leg* ended. A phone behind a Local channel is cancelled with it: why, the dial of that tells."""
+    outer = leg
+    for _ in call.legs:
+        before = call.local_before(outer)
+        if before is None or outer.dial_status not in (None, "CANCEL"):
+            break
+        outer = before
+    if outer.dial_status is None and outer.gone_at is not None and call.knows_who_hung_up:
+        # FollowMe never says how its dials ended.
+        return "CANCEL" if call.customer is not None and call.hangup_leg == call.customer.uniqueid else "NOANSWER"
+    return outer.dial_status or leg.dial_status
 
 
 def judge(call: Call) -> Verdict:
@@ -181,7 +201,8 @@ def _judge_untaken(call: Call) -> Verdict:
         outcome, reason = DIALLED_OUTCOMES[stop]
         return Verdict(outcome, reason, _who_ended_untaken(call, stop))
     if own is None or (not own.placed and own.up_at is None):
-        stop = StopCause.NO_ANSWER if own is None else stop_of(call, own)
+        rung = own or next((leg for leg in call.legs.values() if leg.originated), None)
+        stop = StopCause.NO_ANSWER if rung is None else stop_of(call, rung)
         by = HangupBy.OPERATOR if stop is StopCause.DECLINED else HangupBy.SYSTEM
         return Verdict(Outcome.CANCELLED, OWN_LEG_REASONS.get(stop, "operator_no_answer"), by)
     if call.hangup_leg == own.uniqueid:
@@ -205,8 +226,18 @@ def _who_left(call: Call) -> HangupBy | None:
     """
     leg = call.legs.get(call.hangup_leg or call.leaver or Uniqueid(""))
     if leg is None:
-        return HangupBy.CUSTOMER if call.is_handed_on and call.customer is not None else None
+        return _who_ended_handover(call) if call.is_handed_on and call.customer is not None else None
     return HangupBy.CUSTOMER if call.is_customer_side(leg) else HangupBy.OPERATOR
+
+
+def _who_ended_handover(call: Call) -> HangupBy:
+    """The customer was on his way to somebody: if all who were tried had refused or rung in vain, he was let go."""
+    since = call.handovers[-1].at - ONE_INSTANT
+    tried = [leg for leg in call.callees() if leg.dialled_at is not None and leg.dialled_at >= since]
+    if call.queue_abandoned or not tried or any(leg.dial_status in (None, "CANCEL") for leg in tried):
+        return HangupBy.CUSTOMER
+    declined = all(stop_of(call, leg) is StopCause.DECLINED for leg in tried)
+    return HangupBy.OPERATOR if declined else HangupBy.SYSTEM
 
 
 def _was_picked_up_after(customer: Leg, tried: list[Leg]) -> bool:

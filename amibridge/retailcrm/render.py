@@ -119,7 +119,12 @@ def popup(facts: Sequence[AnyFact], enterprise: Enterprise) -> Request[CallEvent
             if brief.direction is Direction.OUTGOING:
                 told.append(last.record.caller)
             return _event(EventType.HANGUP, HANGUPS[last.record.outcome], last.call, brief, told, enterprise)
-        case OperatorJoined() | OperatorLeft() | CallAnswered() | RecordingStarted() | CallMerged():
+        case CallMerged():
+            # A consultation with somebody outside had a popup of its own.
+            if brief.direction is not Direction.OUTGOING:
+                return None
+            return _event(EventType.HANGUP, HangupStatus.ANSWERED, last.call, brief, [brief.caller], enterprise)
+        case OperatorJoined() | OperatorLeft() | CallAnswered() | RecordingStarted():
             return None
         case _ as never:
             assert_never(never)

@@ -76,6 +76,16 @@ READ: list[tuple[str, dict[str, str], Parsed]] = [
         NewCallerid(AT, *SELF, "101", "Анна"),
     ),
     (
+        "NewCallerid",
+        CHANNEL | {"CallerIDName": r"O\'Brien \& Co\?"},
+        NewCallerid(AT, *SELF, None, r"O'Brien \& Co?"),
+    ),
+    (
+        "NewCallerid",  # from chan_pjsip: escaped by SIP, then by AMI
+        CHANNEL | {"CallerIDName": r'Evil\\\"Name: C:\\\\new'},
+        NewCallerid(AT, *SELF, None, r'Evil"Name: C:\new'),
+    ),
+    (
         "DialBegin",
         CHANNEL | DEST | {"CallerIDNum": "101", "DestCallerIDNum": "89161112233", "DialString": "89161112233@trunk"},
         DialBegin(AT, SELF[1], "101", *TO, "89161112233", "89161112233@trunk"),
@@ -97,6 +107,11 @@ READ: list[tuple[str, dict[str, str], Parsed]] = [
         "VarSet",
         CHANNEL | {"Variable": "MIXMONITOR_FILENAME", "Value": "/var/spool/asterisk/monitor/a.wav"},
         VarSet(AT, *SELF, "MIXMONITOR_FILENAME", "/var/spool/asterisk/monitor/a.wav"),
+    ),
+    (
+        "VarSet",
+        CHANNEL | {"Variable": "MIXMONITOR_FILENAME", "Value": r"/rec/O\'Brien\?.wav"},
+        VarSet(AT, *SELF, "MIXMONITOR_FILENAME", "/rec/O'Brien?.wav"),
     ),
     (
         "VarSet",

@@ -139,7 +139,7 @@ class TestHostileValues:
             "Event: Hangup",
             "Asterisk Call Manager/9.9",
             "Response: Success",
-            'Evil\\\\\\"Name: x, <b>',
+            "Name: x, <b>",
             "\x00",
             "\n\nEvent: Shutdown",
             "%0d%0a%0d%0aEvent: Shutdown",

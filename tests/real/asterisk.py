@@ -57,12 +57,12 @@ class Package:
     def libraries(self) -> Path:
         return next(self.root.glob("usr/lib/*-linux-gnu/ld-linux-*.so.*")).parent
 
-    def command(self, configuration: Path) -> list[str]:
+    def command(self, configuration: Path, *options: str) -> list[str]:
         """Run with the loader and the C library it was built for; those of this machine do not matter."""
         loader = next(self.libraries.glob("ld-linux-*.so.*"))
         paths = f"{self.libraries}:{self.root / 'usr/lib'}"
         asterisk = self.root / "usr/sbin/asterisk"
-        return [str(loader), "--library-path", paths, str(asterisk), "-C", str(configuration), "-f", "-n"]
+        return [str(loader), "--library-path", paths, str(asterisk), "-C", str(configuration), *options]
 
     @property
     def modules(self) -> Path:
@@ -101,7 +101,7 @@ class Asterisk:
         self._configure()
         with (self.home / "output").open("ab") as output:
             self.process = await asyncio.create_subprocess_exec(
-                *self.package.command(self.home / "etc/asterisk.conf"),
+                *self.package.command(self.home / "etc/asterisk.conf", "-f", "-n"),
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
@@ -123,6 +123,21 @@ class Asterisk:
     async def kill(self) -> None:
         """As a crash."""
         await self._end(signal.SIGKILL)
+
+    async def cli(self, command: str) -> None:
+        """As an administrator types it."""
+        asked = await asyncio.create_subprocess_exec(
+            *self.package.command(self.home / "etc/asterisk.conf", "-rx", command),
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.DEVNULL,
+            stderr=asyncio.subprocess.DEVNULL,
+        )
+        await asked.wait()
+
+    async def is_gone(self) -> None:
+        """Its process has ended by itself."""
+        assert self.process is not None
+        await asyncio.wait_for(self.process.wait(), 10)
 
     def said(self) -> str:
         log = self.home / "log/messages"

@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+import re
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import datetime, timedelta
 from typing import Any
 
 from amibridge.ami.actions import Action
-from amibridge.ami.events import AmiEvent
-from amibridge.ami.link import AmiAddress, Link, LinkSettings
-from amibridge.ami.session import Reply
-from amibridge.calls.board import Board
-from amibridge.calls.facts import AnyFact, CallEnded
 from amibridge.calls.record import CallRecord
-from amibridge.redact import Secret
 from tests.real.asterisk import ACCOUNTS, PEOPLE, TRUNK, Asterisk
+from tests.real.listener import Listener
 from tests.real.phone import Phone
 from tests.real.talk import PATIENCE, Talk
 
@@ -28,6 +24,14 @@ MOMENT = 0.4
 
 OUR_NUMBER = "74951110000"
 """What we present to those we call."""
+
+ANNA = "74951110001"
+"""The line on which Anna's phone rings."""
+
+CALLER = "79161234567"
+CUSTOMER = "89161112233"
+MOBILE = "89160000077"
+"""Of somebody who works for us, outside the PBX."""
 
 Fields = dict[str, Any]
 
@@ -50,40 +54,24 @@ NOTHING_TOLD: Fields = {
 """What a record says where a test does not say otherwise."""
 
 
-class Listener:
-    """The daemon's link and core on one AMI account."""
+class InAnyOrder(list[Any]):
+    """Equals a list of the same, whatever the order: phones of a group ring in one instant."""
 
-    def __init__(self, account: str, asterisk: Asterisk) -> None:
-        self.account = account
-        self.board = Board("pbx")
-        self.facts: list[AnyFact] = []
-        self.bytes = bytearray()
-        self._asterisk = asterisk
-        self.link = self._new_link()
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, list) and sorted(self) == sorted(other)
 
-    async def connect(self) -> None:
-        """Once more, after the last link was closed or lost."""
-        if self.bytes:
-            self.link = self._new_link()
-        await self.link.open()
 
-    async def close(self) -> None:
-        await self.link.close()
+class Beginning(str):
+    """Equals any text that begins so."""
 
-    async def send(self, action: Action) -> Reply:
-        return await self.link.send(action)
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, str) and other.startswith(str(self))
 
-    @property
-    def records(self) -> list[CallRecord]:
-        return [fact.record for fact in self.facts if isinstance(fact, CallEnded)]
+    __hash__ = str.__hash__
 
-    def _new_link(self) -> Link:
-        address = AmiAddress(*self._asterisk.ami, self.account, Secret("secret"))
-        return Link(address, self._hear, settings=LinkSettings(), tap=self.bytes.extend)
 
-    def _hear(self, events: Sequence[AmiEvent]) -> None:
-        for event in events:
-            self.facts += self.board.apply(event)
+MERGED = Beginning("merged ")
+"""What a record notes of a consultation that was a call of its own before it became a part of this one."""
 
 
 class Office:
@@ -103,13 +91,54 @@ class Office:
         """The provider: customers call through it, and are called."""
         return self.phones[TRUNK]
 
-    def customer(self, line: str, number: str = "79161234567", name: str = "") -> Talk:
+    def customer(self, line: str, number: str = CALLER, name: str = "") -> Talk:
         """Somebody outside calls our *line*."""
         return self.outside.call(line, caller=number, name=name)
 
     async def called(self, extension: str) -> Talk:
         """The phone of *extension* is called; it rings."""
         return await self.phones[extension].is_called()
+
+    async def takes(self, extension: str) -> Talk:
+        """The phone of *extension* rings; in a moment its owner takes the call, and talks a moment."""
+        talk = await self.called(extension)
+        await moment()
+        talk.answer()
+        await moment()
+        return talk
+
+    async def talking(self, line: str = ANNA, number: str = CALLER) -> tuple[Talk, Talk]:
+        """A customer who called, and Anna, in conversation."""
+        customer = self.customer(line, number)
+        return customer, await self.takes("101")
+
+    async def calling(self, number: str = CUSTOMER) -> tuple[Talk, Talk]:
+        """A customer whom Anna called, and Anna, in conversation."""
+        anna = self.phones["101"].call(number)
+        return await self.takes(TRUNK), anna
+
+    async def asks(self, action: str, **headers: str) -> None:
+        """Somebody at the AMI asks for *action*, and it is done."""
+        reply = await self.ear.send(Action(action, tuple(headers.items())))
+        assert reply.success, reply
+
+    def channel_of(self, endpoint: str) -> str:
+        """The latest channel of that endpoint."""
+        channels = re.findall(rb"^Channel: (\w+/%s-\w+)\r$" % endpoint.encode(), self.ear.bytes, re.MULTILINE)
+        return str(channels[-1], "utf-8")
+
+    async def goes_deaf(self) -> None:
+        """The links to the PBX are away."""
+        for listener in self.listeners:
+            await listener.close()
+
+    async def hears_again(self) -> None:
+        for listener in self.listeners:
+            await listener.connect()
+
+    def disregard(self, account: str) -> None:
+        """What that account may not hear decides here."""
+        self.listeners = [one for one in self.listeners if one.account != account]
 
     async def records(self, count: int = 1, *, to_the_moment: bool = True) -> list[CallRecord]:
         """The records of all calls, once nothing goes on any more: the same for every listener, *to the moment* if all
@@ -167,8 +196,28 @@ class Office:
         else:
             assert abs(record.talked - ((talked_until or ended_at) - answered_at)) <= slack, record.talked
 
-    def assert_incoming(self, record: CallRecord, customer: Talk, **fields: Any) -> None:
-        """*customer* called us."""
+    async def incoming(
+        self, customer: Talk, first: Talk | None = None, *, to_the_moment: bool = True, **fields: Any
+    ) -> CallRecord:
+        """The one call that there was: *customer* called us."""
+        [record] = await self.records(to_the_moment=to_the_moment)
+        self.assert_incoming(record, customer, first, **fields)
+        return record
+
+    async def outgoing(self, operator: Talk, first: Talk | None = None, **fields: Any) -> CallRecord:
+        """The one call that there was: *operator* called a customer."""
+        [record] = await self.records()
+        self.assert_outgoing(record, operator, first, **fields)
+        return record
+
+    async def internal(self, caller: Talk, first: Talk | None = None, **fields: Any) -> CallRecord:
+        """The one call that there was: *caller* called a colleague."""
+        [record] = await self.records()
+        self.assert_internal(record, caller, first, **fields)
+        return record
+
+    def assert_incoming(self, record: CallRecord, customer: Talk, first: Talk | None = None, **fields: Any) -> None:
+        """*customer* called us. *first*: the phone that rang first, and first took the call if it was answered."""
         told: Fields = {
             "direction": "incoming",
             "external_number": customer.caller,
@@ -177,10 +226,10 @@ class Office:
             "started_at": customer.began_at,
             "ended_at": customer.ended_at,
         }
-        self.assert_told(record, **(told | fields))
+        self.assert_told(record, **(told | _of_callee(first) | fields))
 
-    def assert_outgoing(self, record: CallRecord, operator: Talk, **fields: Any) -> None:
-        """*operator* dialled a number outside, as people in Russia do."""
+    def assert_outgoing(self, record: CallRecord, operator: Talk, first: Talk | None = None, **fields: Any) -> None:
+        """*operator* dialled a number outside, as people in Russia do. *first*: the phone that rang there."""
         told: Fields = {
             "direction": "outgoing",
             "external_number": operator.number,
@@ -190,9 +239,10 @@ class Office:
             "started_at": operator.began_at,
             "ended_at": operator.ended_at,
         }
-        self.assert_told(record, **(told | fields))
+        answered = {"operators": [operator.phone.name]} if first is not None and first.answered_at else {}
+        self.assert_told(record, **(told | _of_callee(first) | answered | fields))
 
-    def assert_internal(self, record: CallRecord, caller: Talk, **fields: Any) -> None:
+    def assert_internal(self, record: CallRecord, caller: Talk, first: Talk | None = None, **fields: Any) -> None:
         told: Fields = {
             "direction": "internal",
             "caller": caller.phone.name,
@@ -200,7 +250,7 @@ class Office:
             "started_at": caller.began_at,
             "ended_at": caller.ended_at,
         }
-        self.assert_told(record, **(told | fields))
+        self.assert_told(record, **(told | _of_callee(first) | fields))
 
     async def quiet(self) -> None:
         """Every receiver is put down, whatever went wrong: the next test finds nobody talking."""
@@ -221,6 +271,13 @@ async def moment() -> None:
     await asyncio.sleep(MOMENT)
 
 
+async def hangs_up(who: Talk, *others: Talk) -> None:
+    """*who* puts the receiver down, whatever state the call is in, and *others* hear that it is over."""
+    who.put_down()
+    for talk in (who, *others):
+        await talk.is_over()
+
+
 @asynccontextmanager
 async def open_office(asterisk: Asterisk) -> AsyncIterator[Office]:
     office = Office(asterisk)
@@ -235,6 +292,17 @@ async def open_office(asterisk: Asterisk) -> AsyncIterator[Office]:
         stalls = asyncio.create_task(office.measure_stalls(), name="stalls")
         stack.callback(stalls.cancel)
         yield office
+
+
+def _of_callee(talk: Talk | None) -> Fields:
+    """What a record tells of the phone that rang first."""
+    if talk is None:
+        return {}
+    who = [] if talk.phone.name == TRUNK else [talk.phone.name]
+    told: Fields = {"rang": who, "rang_at": talk.rang_at}
+    if talk.answered_at is not None:
+        told |= {"outcome": "answered", "operators": who, "answered_at": talk.answered_at}
+    return told
 
 
 def _comparable(record: CallRecord, to_the_moment: bool) -> Fields:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
@@ -67,14 +67,19 @@ class Phone:
                 transport.abort()
         self._transport = self._audio = None
 
-    def call(self, number: str, *, caller: str | None = None, name: str = "", more: str = "") -> Talk:
-        """*caller*: who is said to call, for a line that carries many. *name*: the display name, as it goes out."""
-        shown = f'"{name}" ' if name else ""
-        ours = f"{shown}<sip:{caller or self.name}@{self.address[0]}>{more};tag={secrets.token_hex(6)}"
+    def call(
+        self, number: str, *, caller: str | None = None, name: str = "", headers: Sequence[tuple[str, str]] = ()
+    ) -> Talk:
+        """*caller*: who is said to call, for a line that carries many. *name*: the display name, as it goes out.
+        *headers*: further ones of its INVITE."""
+        quoted = name.replace("\\", "\\\\").replace('"', '\\"')
+        shown = f'"{quoted}" ' if name else ""
+        user = self.name if caller is None else caller
+        ours = f"{shown}<sip:{user}{'@' if user else ''}{self.address[0]}>;tag={secrets.token_hex(6)}"
         theirs = f"<sip:{number}@{self.pbx[0]}>"
         call_id = secrets.token_hex(12)
         talk = self.talks[call_id] = Talk(self, call_id, ours=ours, theirs=theirs, number=number, incoming=False)
-        talk.invite(number, caller or "")
+        talk.invite(number, caller or "", headers)
         return talk
 
     async def is_called(self) -> Talk:

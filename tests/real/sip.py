@@ -70,7 +70,7 @@ def tag_of(header: str) -> str | None:
 
 def uri_of(header: str) -> str:
     """The address inside ``"Name" <sip:…>;tag=…``."""
-    found = re.search(r"<([^>]*)>", header)
+    found = re.search(r"<([^>]*)>", re.sub(r'"(?:[^"\\]|\\.)*"', "", header))
     return found[1] if found else header.split(";")[0].strip()
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 from urllib.parse import quote
@@ -229,12 +230,13 @@ class Talk:
 
     # -- the wire
 
-    def invite(self, number: str, name: str) -> None:
+    def invite(self, number: str, name: str, more: Sequence[tuple[str, str]] = ()) -> None:
         self._branch = secrets.token_hex(8)
         self._cseq = 1
         body = self._audio().sdp()
         target = f"sip:{number}@{self.phone.pbx[0]}:{self.phone.pbx[1]}"
-        request = write(f"INVITE {target} SIP/2.0", self._headers("INVITE", self._branch) + _CONTENT, body)
+        headers = [*self._headers("INVITE", self._branch), *more, *_CONTENT]
+        request = write(f"INVITE {target} SIP/2.0", headers, body)
         self._invite = read(request)
         self._target = target
         self._note(f"calls {number}" + (f" as {name}" if name else ""))

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from tests.real.office import Office, moment
-from tests.real.test_transfers import talking
 
 
 async def test_parked_and_fetched(office: Office) -> None:
-    customer, anna = await talking(office)
+    customer, anna = await office.talking()
     anna.refer("700")
     await moment()
     anna.hang_up()
@@ -27,7 +26,7 @@ async def test_parked_and_fetched(office: Office) -> None:
 
 async def test_parked_and_given_up(office: Office) -> None:
     """Time in the parking lot with nobody coming back is no talk."""
-    customer, anna = await talking(office)
+    customer, anna = await office.talking()
     parked_at = anna.phone.now()
     anna.refer("700")
     await moment()

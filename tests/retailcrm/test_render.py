@@ -174,6 +174,12 @@ def test_nobody_is_told_what_is_no_news_for_the_crm(facts: list[AnyFact]) -> Non
     assert popup(facts, enterprise()) is None
 
 
+def test_a_consultation_with_somebody_outside_closes_its_popup_when_it_becomes_a_part_of_the_call() -> None:
+    said = event(CallMerged(FactKey("k"), CALL, AT, OUTGOING, CallId("pbx1:2")))
+    assert said is not None
+    assert (said["type"], said["hangupStatus"], said["callExternalId"]) == ("hangup", "answered", CALL)
+
+
 def test_a_raw_number_serves_when_there_is_no_e164_and_stays_in_bounds() -> None:
     said = event(*rang("101", brief=brief(phone=None, external_number="88001" + "0" * 90)))
     assert said is not None
