@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import os
 import signal
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -37,6 +37,7 @@ from amibridge.store.outbox import Outbox
 from amibridge.store.recorder import FactQueue, StoreHopeless, record
 from amibridge.web.app import AddressTaken, WebServices, make_app, serve, taken
 from amibridge.web.recordings import is_within_reach, record_url
+from amibridge.web.tenants import Tenants
 
 log = structlog.get_logger()
 
@@ -108,11 +109,23 @@ async def serving(settings: Settings, stop: asyncio.Event) -> AsyncIterator[Runn
         ):
             keyring = found or open_keyring(secrets.key_file, guarded=secrets.guarded)
             directory, ledger, outbox = Directory(pool, keyring), Ledger(pool), Outbox(pool)
-            queue, pulse = FactQueue(), Pulse()
+            queue, pulse, tenants = FactQueue(), Pulse(), Tenants()
             deliveries = Deliveries(outbox, crm, record_url=_record_urls(settings, keyring))
-            keeper = Keeper(directory, ledger, queue, deliveries.enterprises, LinkSettings())
+
+            def know(enterprises: Sequence[Enterprise]) -> None:
+                deliveries.enterprises(enterprises)
+                tenants.enterprises(enterprises)
+
+            keeper = Keeper(directory, ledger, queue, know, LinkSettings())
             services = WebServices(
-                pool, outbox, keeper.standings, deliveries.standings, queue, lambda: pulse.longest_stall, keyring
+                pool,
+                outbox,
+                keeper.standings,
+                deliveries.standings,
+                queue,
+                lambda: pulse.longest_stall,
+                keyring,
+                tenants,
             )
             lanes_stop, web_stop, listening = asyncio.Event(), asyncio.Event(), asyncio.Event()
             async with asyncio.TaskGroup() as tasks:

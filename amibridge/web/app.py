@@ -24,6 +24,7 @@ from amibridge.web.answers import identified
 from amibridge.web.connection import Connection
 from amibridge.web.health import live, readiness
 from amibridge.web.recordings import serve_recordings
+from amibridge.web.tenants import Tenants
 
 log = structlog.get_logger()
 
@@ -49,6 +50,7 @@ class WebServices:
     queue: FactQueue
     longest_stall: Callable[[], timedelta]
     keyring: Keyring
+    tenants: Tenants
 
 
 def make_app(services: WebServices) -> web.Application:

@@ -21,6 +21,7 @@ from amibridge.secrets import Key, Keyring
 from amibridge.store.outbox import Outbox
 from amibridge.store.recorder import FactQueue
 from amibridge.web.app import Address, WebServices, make_app, serve
+from amibridge.web.tenants import Tenants
 from tests.delivery.waiting import until
 
 KEYRING = Keyring([Key("web", bytes(range(32)))])
@@ -36,12 +37,13 @@ class Answer:
 
 @dataclass
 class Site:
-    """*standings*, *crms*, *queue* and *stall* are what the health check tells."""
+    """*tenants*, *standings*, *crms*, *queue* and *stall* are what the health check tells."""
 
     host: str
     port: int
     client: aiohttp.ClientSession
     queue: FactQueue
+    tenants: Tenants = field(default_factory=Tenants)
     standings: list[HostStanding] = field(default_factory=list)
     crms: list[CrmStanding] = field(default_factory=list)
     stall: timedelta = timedelta(0)
@@ -70,7 +72,14 @@ async def serving(pool: asyncpg.Pool, app: web.Application | None = None) -> Asy
     async with aiohttp.ClientSession() as client, asyncio.TaskGroup() as tasks:
         site = Site("127.0.0.1", 0, client, queue)
         services = WebServices(
-            pool, Outbox(pool), lambda: site.standings, lambda: site.crms, queue, lambda: site.stall, KEYRING
+            pool,
+            Outbox(pool),
+            lambda: site.standings,
+            lambda: site.crms,
+            queue,
+            lambda: site.stall,
+            KEYRING,
+            site.tenants,
         )
         settings = WebSettings("127.0.0.1", 0, "https://bridge.example")
         with capture_logs() as lines:
