@@ -1,7 +1,8 @@
 """The composition root: what is built from what, who is started, in which order it stops. It contains no rules.
 
-Stopping follows the data's path: the web takes no more questions, hosts say goodbye, the queue drains into the ledger,
-the lanes finish what is in flight; all within ten seconds, and what did not make it is resumed by the next start.
+Stopping follows the data's path: the web takes no more questions, CRMs are asked no more, hosts say goodbye, the queue
+drains into the ledger, the lanes finish what is in flight; all within ten seconds, and what did not make it is resumed
+by the next start.
 """
 
 from __future__ import annotations
@@ -32,9 +33,11 @@ from amibridge.store.db import DatabaseMissing, open_pool, place_of
 from amibridge.store.directory import Directory
 from amibridge.store.embedded import EmbeddedStopped, EmbeddedUnusable
 from amibridge.store.ledger import Ledger
+from amibridge.store.mirror import Mirror
 from amibridge.store.opening import open_database
 from amibridge.store.outbox import Outbox
 from amibridge.store.recorder import FactQueue, StoreHopeless, record
+from amibridge.sync.worker import Watchers
 from amibridge.web.app import AddressTaken, WebServices, make_app, serve, taken
 from amibridge.web.recordings import is_within_reach, record_url
 from amibridge.web.tenants import Tenants
@@ -111,9 +114,11 @@ async def serving(settings: Settings, stop: asyncio.Event) -> AsyncIterator[Runn
             directory, ledger, outbox = Directory(pool, keyring), Ledger(pool), Outbox(pool)
             queue, pulse, tenants = FactQueue(), Pulse(), Tenants()
             deliveries = Deliveries(outbox, crm, record_url=_record_urls(settings, keyring))
+            watchers = Watchers(Mirror(pool), crm)
 
             def know(enterprises: Sequence[Enterprise]) -> None:
                 deliveries.enterprises(enterprises)
+                watchers.enterprises(enterprises)
                 tenants.enterprises(enterprises)
 
             keeper = Keeper(directory, ledger, queue, know, LinkSettings())
@@ -126,6 +131,7 @@ async def serving(settings: Settings, stop: asyncio.Event) -> AsyncIterator[Runn
                 lambda: pulse.longest_stall,
                 keyring,
                 tenants,
+                watchers.hint,
             )
             lanes_stop, web_stop, listening = asyncio.Event(), asyncio.Event(), asyncio.Event()
             async with asyncio.TaskGroup() as tasks:
@@ -135,6 +141,7 @@ async def serving(settings: Settings, stop: asyncio.Event) -> AsyncIterator[Runn
                 )
                 delivering = spawn(tasks, "deliveries", lambda: deliveries.run(lanes_stop))
                 following = spawn(tasks, "keeper", lambda: keeper.keep(stop))
+                watching_crms = spawn(tasks, "sync", lambda: watchers.run(stop))
                 spawn(
                     tasks,
                     "web",
@@ -157,10 +164,10 @@ async def serving(settings: Settings, stop: asyncio.Event) -> AsyncIterator[Runn
                     stop.set()
                     web_stop.set()
                     watching.cancel()
-                    await asyncio.wait({following}, timeout=GONE_WITHIN.total_seconds())
+                    await asyncio.wait({following, watching_crms}, timeout=GONE_WITHIN.total_seconds())
                     queue.close()
                     await asyncio.wait({recording}, timeout=DRAINED_WITHIN.total_seconds())
-                    if not (following.done() and recording.done()):
+                    if not (following.done() and watching_crms.done() and recording.done()):
                         # A server that went silent: asyncpg would wait for it to confirm that a query is cancelled.
                         pool.terminate()
                     if not recording.done():

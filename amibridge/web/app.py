@@ -16,7 +16,8 @@ import structlog
 from aiohttp import web
 
 from amibridge.config import WebSettings
-from amibridge.enterprises import CrmStanding, HostStanding
+from amibridge.enterprises import CrmStanding, EnterpriseId, HostStanding
+from amibridge.retailcrm.triggers import Hint
 from amibridge.secrets import Keyring
 from amibridge.store.outbox import Outbox
 from amibridge.store.recorder import FactQueue
@@ -25,6 +26,7 @@ from amibridge.web.connection import Connection
 from amibridge.web.health import live, readiness
 from amibridge.web.recordings import serve_recordings
 from amibridge.web.tenants import Tenants
+from amibridge.web.webhook import take_hints
 
 log = structlog.get_logger()
 
@@ -51,6 +53,7 @@ class WebServices:
     longest_stall: Callable[[], timedelta]
     keyring: Keyring
     tenants: Tenants
+    hint: Callable[[EnterpriseId, Hint], None]
 
 
 def make_app(services: WebServices) -> web.Application:
@@ -61,6 +64,10 @@ def make_app(services: WebServices) -> web.Application:
         readiness(services.outbox, services.hosts, services.crms, services.queue, services.longest_stall),
     )
     app.router.add_get("/recordings/{token}", serve_recordings(services.pool, services.keyring))
+    webhook = take_hints(services.tenants, services.hint)
+    for path in ("/retailcrm/webhook", "/retailcrm/webhook/{secret}"):
+        app.router.add_post(path, webhook)
+        app.router.add_get(path, webhook, allow_head=False)  # some triggers can do no more
     return app
 
 

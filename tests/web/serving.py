@@ -16,7 +16,8 @@ from structlog.testing import capture_logs
 from yarl import URL
 
 from amibridge.config import WebSettings
-from amibridge.enterprises import CrmStanding, HostStanding
+from amibridge.enterprises import CrmStanding, EnterpriseId, HostStanding
+from amibridge.retailcrm.triggers import Hint
 from amibridge.secrets import Key, Keyring
 from amibridge.store.outbox import Outbox
 from amibridge.store.recorder import FactQueue
@@ -37,7 +38,7 @@ class Answer:
 
 @dataclass
 class Site:
-    """*tenants*, *standings*, *crms*, *queue* and *stall* are what the health check tells."""
+    """*tenants*, *standings*, *crms*, *queue* and *stall* are what the health check tells; *hints* what it was told."""
 
     host: str
     port: int
@@ -47,6 +48,7 @@ class Site:
     standings: list[HostStanding] = field(default_factory=list)
     crms: list[CrmStanding] = field(default_factory=list)
     stall: timedelta = timedelta(0)
+    hints: list[tuple[EnterpriseId, Hint]] = field(default_factory=list)
 
     async def ask(self, path: str, method: str = "GET", **more: Any) -> Answer:
         """*path* is sent as it is."""
@@ -80,6 +82,7 @@ async def serving(pool: asyncpg.Pool, app: web.Application | None = None) -> Asy
             lambda: site.stall,
             KEYRING,
             site.tenants,
+            lambda enterprise, hint: site.hints.append((enterprise, hint)),
         )
         settings = WebSettings("127.0.0.1", 0, "https://bridge.example")
         with capture_logs() as lines:
