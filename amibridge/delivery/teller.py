@@ -23,7 +23,7 @@ from amibridge.delivery.standing import Mood, Standing
 from amibridge.enterprises import CrmStanding, Enterprise
 from amibridge.retailcrm import render
 from amibridge.retailcrm.client import RetailCrm
-from amibridge.retailcrm.errors import CrmBroken, CrmBusy, CrmError, CrmRefused, CrmUnreachable
+from amibridge.retailcrm.errors import CrmBroken, CrmBusy, CrmError, CrmMissing, CrmRefused, CrmUnreachable
 from amibridge.retailcrm.replies import CallEventReply, CallsUploadReply
 from amibridge.store.outbox import Delivery, DeliveryStatus, Settlement
 
@@ -174,7 +174,7 @@ class Teller:
             self._log.info("call_delivered", call=row.call, result=result, **({"duplicate": True} if duplicate else {}))
 
     def _judge_history(self, rows: Sequence[Delivery], error: CrmError, standing: Standing) -> None:
-        if isinstance(error, CrmRefused) and len(rows) > 1:
+        if isinstance(error, CrmRefused | CrmMissing) and len(rows) > 1:
             self._note(error, standing, history_from=None)
             self._agenda.split(rows)
             return
