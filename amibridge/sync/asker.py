@@ -1,7 +1,7 @@
 """Questions to one account, at a pace that leaves the other half of its rate to deliveries; many records by their ids.
 
-Law: a record that breaks the answer it stands in is found, said, and left out; a CRM that is broken as a whole is not
-taken for a broken record.
+Law: a record that breaks the answer it stands in, or cannot be asked for, is found, said, and left out; a CRM that is
+broken as a whole is not taken for a broken record.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from structlog.typing import FilteringBoundLogger
 
 from amibridge.enterprises import Account
 from amibridge.retailcrm.client import RetailCrm
-from amibridge.retailcrm.errors import CrmBroken
+from amibridge.retailcrm.errors import CrmBroken, CrmRefused
 from amibridge.retailcrm.limits import RATES
 from amibridge.retailcrm.requests import LimitClass, ReplyT, Request
 
 AT_ONCE = 50
 """Records fetched together: a hundred big orders would be more than the megabyte that an answer may have."""
 
-NOBODY = 2**31 - 1
+NOBODY = 999_999_999
 """An id that nobody has, for a question that any sound CRM can answer."""
 
 _ORDINARY = RATES[LimitClass.ORDINARY]
@@ -67,7 +67,7 @@ class Asker:
             part = ahead.pop()
             try:
                 found += entities(await self.ask(listed(part)))
-            except CrmBroken as error:
+            except (CrmBroken, CrmRefused) as error:
                 if len(part) > 1:
                     ahead += _parts(part, (len(part) + 1) // 2)
                     continue

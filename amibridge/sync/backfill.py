@@ -16,7 +16,7 @@ from structlog.typing import FilteringBoundLogger
 from amibridge.retailcrm.errors import CrmBroken
 from amibridge.retailcrm.orders import Order, orders
 from amibridge.store.mirror import Cursor, Step
-from amibridge.sync.asker import Asker
+from amibridge.sync.asker import NOBODY, Asker
 
 REACH = timedelta(days=31)
 WINDOW = timedelta(days=7)
@@ -65,6 +65,7 @@ class Backfill:
             self._broken += 1
             if self._broken < PATIENCE:
                 raise
+            await self._asker.ask(orders(ids=[NOBODY]))  # raises when it is not the page that is broken
             self._log.error(
                 "crm_page_set_aside", what="orders", days=f"{first} to {last}", page=self._page, reason=str(error)
             )

@@ -21,6 +21,7 @@ CLOCKS_DIFFER = timedelta(minutes=5)
 
 async def walk_page(followed: Followed, context: Context) -> bool:
     """One page further; True when there is more. Raises CrmError, Overtaken and what the database raises."""
+    log = context.log
     cursor = await context.mirror.begin(followed.place, context.now())
     page = await _page(followed, cursor, (cursor.started_at - CLOCKS_DIFFER).astimezone(context.zone))
     if page.last_id is None or (cursor.since_id is not None and page.last_id <= cursor.since_id):
@@ -28,7 +29,7 @@ async def walk_page(followed: Followed, context: Context) -> bool:
             raise CrmBroken(f"the CRM repeats its history of {followed.place.history} instead of going on")
         return False
     if page.unreadable:
-        context.log.error("crm_changes_set_aside", what=str(followed.place.history), changes=page.unreadable)
+        log.error("crm_changes_set_aside", what=str(followed.place.history), changes=page.unreadable)
     echoes = page.changes.echoes
     known = await context.mirror.known(followed.place, echoes) if echoes else set()
     ids = [*page.changes.touched, *(one for one in echoes if one not in known)]

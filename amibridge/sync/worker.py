@@ -75,11 +75,13 @@ class Watchers:
     async def run(self, stop: asyncio.Event) -> None:
         """Until *stop*."""
         async with asyncio.TaskGroup() as self._tasks:
-            self._open()
-            await stop.wait()
-            self._tasks = None
-            for keeper in self._keepers.values():
-                keeper.cancel()
+            try:
+                self._open()
+                await stop.wait()
+            finally:
+                self._tasks = None
+                for keeper in self._keepers.values():
+                    keeper.cancel()
 
     def _open(self) -> None:
         if self._tasks is None:
