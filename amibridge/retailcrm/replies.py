@@ -100,6 +100,45 @@ class CredentialsReply:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class VersionsReply:
+    """Like ``5.0``."""
+
+    versions: tuple[str, ...]
+
+    @classmethod
+    def of(cls, body: Mapping[str, object]) -> VersionsReply:
+        return cls(_texts(body.get("versions")))
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    """*active*: he can sign in. RetailCRM tells no extension here."""
+
+    id: int
+    name: str
+    active: bool
+
+
+@dataclass(frozen=True, slots=True)
+class UsersReply:
+    """One page of *pages*."""
+
+    users: tuple[User, ...]
+    pages: int
+
+    @classmethod
+    def of(cls, body: Mapping[str, object]) -> UsersReply:
+        if "users" not in body:
+            raise CrmBroken("the CRM's answer names no users")
+        found = [
+            User(number, " ".join(_texts([entry.get("firstName"), entry.get("lastName")])), entry.get("active") is True)
+            for entry in _entries(body["users"])
+            if isinstance(entry, Mapping) and (number := _number(entry.get("id"))) is not None
+        ]
+        return cls(tuple(found), _number(_map(body.get("pagination")).get("totalPageCount")) or 1)
+
+
 def as_text(value: object) -> str:
     """A text as it is, anything else as JSON."""
     if isinstance(value, str):

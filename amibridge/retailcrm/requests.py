@@ -14,12 +14,23 @@ from enum import Enum, StrEnum
 from typing import Generic, Literal, TypeVar
 from urllib.parse import urlencode
 
-from amibridge.retailcrm.replies import CallEventReply, CallsUploadReply, CredentialsReply, Reply, SettingsReply
+from amibridge.retailcrm.replies import (
+    CallEventReply,
+    CallsUploadReply,
+    CredentialsReply,
+    Reply,
+    SettingsReply,
+    UsersReply,
+    VersionsReply,
+)
 
 ReplyT = TypeVar("ReplyT", bound=Reply)
 
 MAX_CALLS = 50
 """Calls in one upload, set by RetailCRM."""
+
+MAX_USERS = 100
+"""Users on one page, the most RetailCRM allows."""
 
 _FORM = {"Content-Type": "application/x-www-form-urlencoded"}
 
@@ -161,6 +172,23 @@ def settings() -> Request[SettingsReply]:
 def credentials() -> Request[CredentialsReply]:
     """What the key may do; the one method here that has no version in its path."""
     return Request("GET", "/api/credentials", CredentialsReply, LimitClass.ORDINARY, repeatable=True)
+
+
+def api_versions() -> Request[VersionsReply]:
+    """The versions of the API that the account has; without a version in its path, too."""
+    return Request("GET", "/api/api-versions", VersionsReply, LimitClass.ORDINARY, repeatable=True)
+
+
+def users(page: int = 1) -> Request[UsersReply]:
+    """Some of the account's users. *page* counts from 1."""
+    return Request(
+        "GET",
+        "/api/v5/users",
+        UsersReply,
+        LimitClass.ORDINARY,
+        repeatable=True,
+        query={"limit": str(MAX_USERS), "page": str(page)},
+    )
 
 
 def _uploaded(call: UploadedCall, site: str | None) -> dict[str, object]:

@@ -12,13 +12,14 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from amibridge.retailcrm.errors import CrmBroken, CrmBusy, CrmError, CrmForbids, CrmLockedOut, CrmRefused
-from amibridge.retailcrm.replies import CallEventReply, CallsUploadReply, CredentialsReply, SettingsReply
+from amibridge.retailcrm.replies import CallEventReply, CallsUploadReply, CredentialsReply, SettingsReply, VersionsReply
 from amibridge.retailcrm.requests import (
     CallResult,
     CallType,
     EventType,
     Request,
     UploadedCall,
+    api_versions,
     call_event,
     calls_upload,
     credentials,
@@ -49,6 +50,7 @@ VERBS: dict[str, tuple[Request[Any], object]] = {
         CallEventReply(),
     ),
     "03-telephony-calls-upload": (calls_upload([UPLOAD]), CallsUploadReply(1)),
+    "15-api-versions": (api_versions(), VersionsReply(("3.0", "4.0", "5.0"))),
     "16-credentials": (
         credentials(),
         CredentialsReply(frozenset({"order_read", "customer_read", "reference_read"}), "access_full"),
