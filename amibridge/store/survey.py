@@ -1,0 +1,110 @@
+"""The database as a visitor finds it: how it stands, and what in it a person should look at. Reads only.
+
+Law: every question has a deadline, for who asks stands waiting; each may raise any of `DATABASE_FAILURES`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+import asyncpg
+
+from amibridge.enterprises import EnterpriseId, HostName
+from amibridge.store.db import fetch_within, load_queries
+from amibridge.store.outbox import KNOWS_NOT, DeliveryRow, DeliveryStatus, delivery_row
+
+SQL = load_queries(__file__)
+
+WITHIN = timedelta(seconds=10)
+"""One question."""
+
+RECENT = 500
+"""Deliveries that are looked through, at most, for what the CRM did not know: some days of a small company."""
+
+
+@dataclass(frozen=True, slots=True)
+class ServerStanding:
+    """*now*: by its clock. *bytes*: of the whole database."""
+
+    version: str
+    user: str
+    now: datetime
+    bytes: int
+    read_only: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    enterprise: EnterpriseId
+    facts: int
+    error: str
+
+
+@dataclass(frozen=True, slots=True)
+class LongCalls:
+    """Calls of *host* that go on, though nothing was heard of them, of the first *since*."""
+
+    host: HostName
+    calls: int
+    since: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class AnsweredCall:
+    recordings: tuple[str, ...]
+    ended_at: datetime
+
+
+class Survey:
+    def __init__(self, pool: asyncpg.Pool) -> None:
+        self._pool = pool
+
+    async def server(self) -> ServerStanding:
+        [row] = await self._ask("server")
+        return ServerStanding(**dict(row))
+
+    async def missing_rights(self) -> Mapping[str, str]:
+        """Tables of ours → what we may not do there, in SQL's words."""
+        return {row["table"]: row["rights"] for row in await self._ask("missing_rights")}
+
+    async def not_ours(self) -> Mapping[str, str]:
+        """Tables that we could not alter → their owners."""
+        return {row["table"]: row["owner"] for row in await self._ask("not_ours")}
+
+    async def rejected(self) -> Sequence[Rejected]:
+        """By enterprise; none, if all is well."""
+        rows = await self._ask("rejected")
+        return [Rejected(EnterpriseId(row["enterprise_id"]), row["facts"], row["error"]) for row in rows]
+
+    async def long_calls(self, enterprise: EnterpriseId, *, unheard_since: datetime) -> Sequence[LongCalls]:
+        rows = await self._ask("long_calls", enterprise, unheard_since)
+        return [LongCalls(HostName(row["host"]), row["calls"], row["since"]) for row in rows]
+
+    async def newest_deliveries(self, enterprise: EnterpriseId) -> Mapping[DeliveryStatus, DeliveryRow]:
+        """The newest that is due, that was sent, and that is parked, as far as there are any."""
+        rows = [delivery_row(row) for row in await self._ask("newest_deliveries", enterprise)]
+        return {row.status: row for row in rows}
+
+    async def unknown_to_crm(self, enterprise: EnterpriseId, *, since: datetime) -> Sequence[str]:
+        """Extensions and users that the CRM said it did not know, those it said last first."""
+        rows = await self._ask("answers_beginning", enterprise, KNOWS_NOT, since, RECENT)
+        said = (name for row in rows for name in row["last_answer"].removeprefix(KNOWS_NOT).split(", "))
+        return list(dict.fromkeys(said))
+
+    async def newest_call(self, enterprise: EnterpriseId, host: HostName) -> datetime | None:
+        """When it ended."""
+        rows = await self._ask("newest_call", enterprise, host)
+        return rows[0]["ended_at"] if rows else None
+
+    async def newest_answered(
+        self, enterprise: EnterpriseId, host: HostName, *, before: datetime, limit: int
+    ) -> Sequence[AnsweredCall]:
+        """The newest first."""
+        rows = await self._ask("newest_answered", enterprise, host, before, limit)
+        return [AnsweredCall(tuple(row["recordings"]), row["ended_at"]) for row in rows]
+
+    async def _ask(self, query: str, *args: Any) -> list[asyncpg.Record]:
+        return await fetch_within(self._pool, WITHIN, SQL[query], *args)

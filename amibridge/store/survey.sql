@@ -1,0 +1,74 @@
+-- server --
+-- The server and we on it: what a person would ask first.
+SELECT current_setting('server_version') AS version, current_user AS "user", clock_timestamp() AS now,
+       pg_database_size(current_database()) AS bytes,
+       pg_is_in_recovery() OR current_setting('default_transaction_read_only')::boolean AS read_only
+
+-- missing_rights --
+-- What we must do to tables of ours and may not.
+SELECT pg_class.relname AS "table", string_agg(rights.name, ', ' ORDER BY rights.name) AS rights
+  FROM pg_class
+  JOIN pg_namespace ON pg_namespace.oid = pg_class.relnamespace AND pg_namespace.nspname = 'amibridge'
+ CROSS JOIN unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE']) AS rights (name)
+ WHERE pg_class.relkind = 'r' AND NOT has_table_privilege(pg_class.oid, rights.name)
+ GROUP BY pg_class.relname
+ ORDER BY pg_class.relname
+
+-- not_ours --
+-- Tables that the next upgrade could not alter, for they are somebody else's, and whose they are.
+SELECT pg_class.relname AS "table", pg_get_userbyid(pg_class.relowner) AS owner
+  FROM pg_class
+  JOIN pg_namespace ON pg_namespace.oid = pg_class.relnamespace AND pg_namespace.nspname = 'amibridge'
+ WHERE pg_class.relkind = 'r' AND NOT pg_has_role(pg_class.relowner, 'USAGE')
+ ORDER BY pg_class.relname
+
+-- rejected --
+-- Facts that PostgreSQL would not take: of each enterprise_id how many, and why the newest.
+SELECT enterprise_id, count(*) AS facts, (array_agg(error ORDER BY rejected_at DESC))[1] AS error
+  FROM rejected_facts
+ GROUP BY enterprise_id
+ ORDER BY enterprise_id
+
+-- long_calls --
+-- Live calls of one enterprise of which nothing was heard since long ago, by host.
+SELECT host, count(*) AS calls, min(updated_at) AS since
+  FROM live_calls
+ WHERE enterprise_id = $1 AND updated_at < $2
+ GROUP BY host
+ ORDER BY host
+
+-- newest_deliveries --
+-- The newest delivery of an enterprise in each state that says how well its CRM hears us.
+SELECT found.*
+  FROM unnest(ARRAY['due', 'sent', 'parked']) AS wanted (status)
+ CROSS JOIN LATERAL (
+     SELECT id, host, call_id, fact_key, kind::text, status::text, attempts, due_at, fresh_until, last_answer,
+            created_at, settled_at, enterprise_id
+       FROM deliveries
+      WHERE enterprise_id = $1 AND status = wanted.status::delivery_status
+      ORDER BY id DESC
+      LIMIT 1) AS found
+
+-- answers_beginning --
+-- Among the newest deliveries of an enterprise, the different answers since a time that begin so, the newest first.
+SELECT last_answer
+  FROM (SELECT id, last_answer, settled_at FROM deliveries WHERE enterprise_id = $1 ORDER BY id DESC LIMIT $4) AS newest
+ WHERE starts_with(last_answer, $2) AND settled_at >= $3
+ GROUP BY last_answer
+ ORDER BY max(id) DESC
+
+-- newest_call --
+-- When the newest call of a host ended.
+SELECT ended_at
+  FROM calls
+ WHERE enterprise_id = $1 AND host = $2
+ ORDER BY started_at DESC
+ LIMIT 1
+
+-- newest_answered --
+-- The recordings of the newest answered calls of a host that ended before a time, the newest first.
+SELECT recordings, ended_at
+  FROM calls
+ WHERE enterprise_id = $1 AND host = $2 AND outcome = 'answered' AND ended_at < $3
+ ORDER BY started_at DESC
+ LIMIT $4
