@@ -142,6 +142,12 @@ def _deliveries(args: argparse.Namespace) -> int:
     return deliveries(args)
 
 
+def _doctor(args: argparse.Namespace) -> int:
+    from amibridge.cli.doctor import doctor
+
+    return doctor(args)
+
+
 COMMANDS: dict[str, Command] = {
     "run": _run,
     "demo": _demo,
@@ -152,4 +158,5 @@ COMMANDS: dict[str, Command] = {
     "enterprise remove": _enterprise_remove,
     "db upgrade": _db_upgrade,
     "deliveries": _deliveries,
+    "doctor": _doctor,
 }

@@ -114,6 +114,15 @@ def parser(commands: dict[str, Command]) -> argparse.ArgumentParser:
     deliveries.add_argument("--state", choices=("due", "sent", "dropped", "parked"), help="only those in this state")
     deliveries.add_argument("--call", metavar="ID", help="only those of one call")
     deliveries.add_argument("--resend", nargs="+", type=_row, metavar="ID", help="try these again")
+
+    doctor = command(
+        words,
+        "doctor",
+        "look at everything this installation depends on, and say what to do",
+        "amibridge doctor\n  amibridge doctor 0123",
+    )
+    doctor.add_argument("number", nargs="?", metavar="N", help="an enterprise's number: all about that one")
+    doctor.add_argument("--json", action="store_true", help="print JSON lines")
     return whole
 
 
