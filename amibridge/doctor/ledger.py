@@ -19,7 +19,10 @@ LONG = timedelta(days=1)
 """Nobody talks for a day."""
 
 LATELY = timedelta(days=3)
-"""What the CRM did not know before was mended, or nobody minds."""
+"""What was before it was mended, or nobody minds."""
+
+FEW = 0.02
+"""Of the calls: as many as a restart now and then costs."""
 
 
 async def deliveries(number: EnterpriseId, outbox: Outbox, survey: Survey) -> AsyncGenerator[Finding]:
@@ -54,6 +57,18 @@ async def unknown_to_crm(number: EnterpriseId, survey: Survey) -> AsyncGenerator
         yield warn(about, f"nobody in the CRM has {some(unknown)}: popups that nobody sees", advice)
     else:
         yield ok(about, "of none that rang lately the CRM said that it does not know it")
+
+
+async def calls(number: EnterpriseId, survey: Survey) -> AsyncGenerator[Finding]:
+    about, days = "calls", f"{LATELY.days} days"
+    found = await survey.seen_whole(number, since=datetime.now(UTC) - LATELY)
+    if found.incomplete > found.calls * FEW:
+        said = f"{found.incomplete} of {found.calls} in {days} were not seen whole; of the newest: {found.note}"
+        advice = "look in the log for host_lost and database_lost, and for starts of the bridge or the PBX at that time"
+        yield warn(about, said, advice)
+    else:
+        partly = f", {found.incomplete} of them not whole" if found.incomplete else ""
+        yield ok(about, f"{found.calls} in {days}{partly}")
 
 
 async def long_calls(number: EnterpriseId, survey: Survey) -> AsyncGenerator[Finding]:

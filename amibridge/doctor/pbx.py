@@ -116,7 +116,7 @@ def _rights(visit: _Visit) -> Iterator[Finding]:
             f"`write` of this account needs reporting; {RELOAD}",
         ),
         (
-            not any(event.get("Event") == "FullyBooted" for event in visit.ear.events),
+            not visit.ear.booted,
             "it is not told when Asterisk stops or has started: its `read` lacks system",
             f"{STANZA}; {RELOAD}",
         ),
@@ -194,6 +194,6 @@ async def _events(visit: _Visit, survey: Survey, listening: timedelta) -> AsyncG
             f"and no `eventfilter` that holds back what we need; {RELOAD}"
         )
         yield warn(about, f"{none}, and {last}", advice)
-    if visit.ear.is_told_the_time is False:
+    if visit.ear.stamped is False:
         found = "they do not say when they happened, so calls are timed by when we hear of them"
         yield warn(about, found, f"timestampevents = yes under [general] of manager.conf; {RELOAD}")

@@ -53,6 +53,15 @@ class LongCalls:
 
 
 @dataclass(frozen=True, slots=True)
+class SeenWhole:
+    """How many *calls* there were, how many of them *incomplete*, and why the newest of these, if any."""
+
+    calls: int
+    incomplete: int
+    note: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class AnsweredCall:
     recordings: tuple[str, ...]
     ended_at: datetime
@@ -82,6 +91,10 @@ class Survey:
     async def long_calls(self, enterprise: EnterpriseId, *, unheard_since: datetime) -> Sequence[LongCalls]:
         rows = await self._ask("long_calls", enterprise, unheard_since)
         return [LongCalls(HostName(row["host"]), row["calls"], row["since"]) for row in rows]
+
+    async def seen_whole(self, enterprise: EnterpriseId, *, since: datetime) -> SeenWhole:
+        [row] = await self._ask("seen_whole", enterprise, since)
+        return SeenWhole(**dict(row))
 
     async def newest_deliveries(self, enterprise: EnterpriseId) -> Mapping[DeliveryStatus, DeliveryRow]:
         """The newest that is due, that was sent, and that is parked, as far as there are any."""

@@ -37,6 +37,13 @@ SELECT host, count(*) AS calls, min(updated_at) AS since
  GROUP BY host
  ORDER BY host
 
+-- seen_whole --
+-- The calls of an enterprise since a time, those not seen from beginning to end, and what is noted of the newest of them.
+SELECT count(*) AS calls, count(*) FILTER (WHERE NOT complete) AS incomplete,
+       (array_agg(array_to_string(notes, '; ') ORDER BY started_at DESC) FILTER (WHERE NOT complete))[1] AS note
+  FROM calls
+ WHERE enterprise_id = $1 AND started_at >= $2
+
 -- newest_deliveries --
 -- The newest delivery of an enterprise in each state that says how well its CRM hears us.
 SELECT found.*

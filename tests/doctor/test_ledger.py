@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import asyncpg
@@ -92,6 +93,32 @@ class TestExtensions:
         await story.answered(await story.heard(rang("pbx1:1.1", "105")), DeliveryStatus.SENT, f"{KNOWS_NOT}105")
         await pool.execute("UPDATE deliveries SET settled_at = settled_at - interval '4 days' WHERE status = 'sent'")
         assert unwell(await all_of(ledger.unknown_to_crm(ONE, Survey(pool)))) == []
+
+
+class TestCalls:
+    async def test_all_were_seen_whole(self, story: Story, pool: asyncpg.Pool) -> None:
+        [told] = await all_of(ledger.calls(ONE, Survey(pool)))
+        assert (told.level, told.found) == (Level.OK, "0 in 3 days")
+        await story.heard(ended(record("pbx1:1.1", at=datetime.now(UTC))))
+        [told] = await all_of(ledger.calls(ONE, Survey(pool)))
+        assert (told.level, told.found) == (Level.OK, "1 in 3 days")
+
+    async def test_some_were_not(self, story: Story, pool: asyncpg.Pool) -> None:
+        now = datetime.now(UTC)
+        for number, note in enumerate(("older", "the link was down")):
+            broken = replace(record(f"pbx1:{number}.1", at=now), complete=False, notes=(note,))
+            await story.heard(ended(replace(broken, started_at=now + timedelta(seconds=number))))
+        await story.heard(ended(record("pbx1:3.3", at=now)))
+        [(level, about, found)] = unwell(await all_of(ledger.calls(ONE, Survey(pool))))
+        assert (level, about) == (Level.WARN, "calls")
+        assert found == "2 of 3 in 3 days were not seen whole; of the newest: the link was down"
+
+    async def test_one_in_hundreds_is_nothing_to_look_at(self, story: Story, pool: asyncpg.Pool) -> None:
+        now = datetime.now(UTC)
+        await story.heard(*(ended(record(f"pbx1:{number}.1", at=now)) for number in range(99)))
+        await story.heard(ended(replace(record("pbx1:100.1", at=now), complete=False)))
+        [told] = await all_of(ledger.calls(ONE, Survey(pool)))
+        assert (told.level, told.found) == (Level.OK, "100 in 3 days, 1 of them not whole")
 
 
 class TestLiveCalls:

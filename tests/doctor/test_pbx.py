@@ -202,7 +202,9 @@ async def silent(*, endless: bool = False) -> AsyncIterator[tuple[str, int]]:
                     writer.write(b"Event: FullyBooted\r\nPrivilege: system,all\r\n\r\n")
                 if said["Action"] == "PJSIPShowEndpoints":
                     item = f"Event: EndpointList\r\nActionID: {said['ActionID']}\r\nObjectName: 101\r\n\r\n"
-                    writer.write(item.encode() + (b"" if endless else b"Event: EndpointListComplete\r\n\r\n"))
+                    writer.write(
+                        item.encode() + (b"" if endless else b"Event: EndpointListComplete\r\nActionID: 1\r\n\r\n")
+                    )
         except (EOFError, ConnectionError):
             writer.close()
 
