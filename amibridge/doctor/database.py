@@ -13,16 +13,17 @@ from amibridge.doctor.machine import sized
 from amibridge.store.db import DatabaseMissing
 from amibridge.store.embedded import DatabaseServer
 from amibridge.store.migrations import newest_version, schema_version
+from amibridge.store.server import missing_rights, not_ours, standing
 from amibridge.store.survey import Survey
 
 SHOWN = 5
 """Names in one sentence."""
 
 
-async def server(survey: Survey, opened: DatabaseServer, place: str) -> AsyncGenerator[Finding]:
+async def server(pool: asyncpg.Pool, opened: DatabaseServer, place: str) -> AsyncGenerator[Finding]:
     """*place*: what people call it."""
     asked = datetime.now(UTC)
-    found = await survey.server()
+    found = await standing(pool)
     answered = datetime.now(UTC)
     runs = ", started for this look" if opened.process is not None else ""
     yield ok("database", f"{place}, PostgreSQL {found.version}, as {found.user}, {sized(found.bytes)}{runs}")
@@ -53,12 +54,12 @@ async def tables(pool: asyncpg.Pool) -> AsyncGenerator[Finding]:
         yield fail("tables", f"schema {theirs} is newer than ours, {ours}", "upgrade amibridge on this machine")
 
 
-async def rights(survey: Survey) -> AsyncGenerator[Finding]:
-    missing = await survey.missing_rights()
+async def rights(pool: asyncpg.Pool) -> AsyncGenerator[Finding]:
+    missing = await missing_rights(pool)
     if missing:
         named = some([f"{what} on {table}" for table, what in missing.items()])
         yield fail("database rights", f"missing: {named}", "GRANT them to our role, or make it the owner of the schema")
-    foreign = await survey.not_ours()
+    foreign = await not_ours(pool)
     if foreign:
         owners = ", ".join(sorted(set(foreign.values())))
         advice = f"ALTER TABLE … OWNER TO our role, or upgrade as {owners}: amibridge db upgrade"

@@ -73,16 +73,15 @@ async def examine(settings: Settings, file: Path | None, number: EnterpriseId | 
             _tell([*installation, _unopened(error)], "installation", number is None, say)
             _not_looked_at(number, say)
             return
-        survey = Survey(pool)
         tables = await findings_of(Check("tables", partial(database.tables, pool)))
-        installation += await findings_of(Check("database", partial(database.server, survey, opened, place)))
+        installation += await findings_of(Check("database", partial(database.server, pool, opened, place)))
         installation += tables
         usable = all(finding.level is not Level.FAIL for finding in tables)
         if usable:
             installation += await _findings(
                 [
-                    Check("database rights", partial(database.rights, survey)),
-                    Check("rejected facts", partial(database.rejected, survey)),
+                    Check("database rights", partial(database.rights, pool)),
+                    Check("rejected facts", partial(database.rejected, Survey(pool))),
                 ]
             )
         _tell(installation, "installation", number is None, say)

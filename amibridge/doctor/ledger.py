@@ -10,7 +10,8 @@ from amibridge.doctor.database import some
 from amibridge.doctor.findings import Finding, fail, ok, warn
 from amibridge.enterprises import EnterpriseId
 from amibridge.store.outbox import Backlog, DeliveryStatus, Outbox
-from amibridge.store.survey import WITHIN, Survey
+from amibridge.store.server import WITHIN
+from amibridge.store.survey import Survey
 
 LATE = timedelta(minutes=10)
 """What waits longer is not simply on its way: history is tried again within ten minutes."""

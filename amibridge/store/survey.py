@@ -1,4 +1,4 @@
-"""The database as a visitor finds it: how it stands, and what in it a person should look at. Reads only.
+"""What in the database a person should look at. Reads only.
 
 Law: every question has a deadline, for who asks stands waiting; each may raise any of `DATABASE_FAILURES`.
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 import asyncpg
@@ -15,25 +15,12 @@ import asyncpg
 from amibridge.enterprises import EnterpriseId, HostName
 from amibridge.store.db import fetch_within, load_queries
 from amibridge.store.outbox import KNOWS_NOT, DeliveryRow, DeliveryStatus, delivery_row
+from amibridge.store.server import WITHIN
 
 SQL = load_queries(__file__)
 
-WITHIN = timedelta(seconds=10)
-"""One question."""
-
 RECENT = 500
 """Deliveries that are looked through, at most, for what the CRM did not know: some days of a small company."""
-
-
-@dataclass(frozen=True, slots=True)
-class ServerStanding:
-    """*now*: by its clock. *bytes*: of the whole database."""
-
-    version: str
-    user: str
-    now: datetime
-    bytes: int
-    read_only: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,18 +57,6 @@ class AnsweredCall:
 class Survey:
     def __init__(self, pool: asyncpg.Pool) -> None:
         self._pool = pool
-
-    async def server(self) -> ServerStanding:
-        [row] = await self._ask("server")
-        return ServerStanding(**dict(row))
-
-    async def missing_rights(self) -> Mapping[str, str]:
-        """Tables of ours → what we may not do there, in SQL's words."""
-        return {row["table"]: row["rights"] for row in await self._ask("missing_rights")}
-
-    async def not_ours(self) -> Mapping[str, str]:
-        """Tables that we could not alter → their owners."""
-        return {row["table"]: row["owner"] for row in await self._ask("not_ours")}
 
     async def rejected(self) -> Sequence[Rejected]:
         """By enterprise; none, if all is well."""

@@ -1,27 +1,3 @@
--- server --
--- The server and we on it: what a person would ask first.
-SELECT current_setting('server_version') AS version, current_user AS "user", clock_timestamp() AS now,
-       pg_database_size(current_database()) AS bytes,
-       pg_is_in_recovery() OR current_setting('default_transaction_read_only')::boolean AS read_only
-
--- missing_rights --
--- What we must do to tables of ours and may not.
-SELECT pg_class.relname AS "table", string_agg(rights.name, ', ' ORDER BY rights.name) AS rights
-  FROM pg_class
-  JOIN pg_namespace ON pg_namespace.oid = pg_class.relnamespace AND pg_namespace.nspname = 'amibridge'
- CROSS JOIN unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE']) AS rights (name)
- WHERE pg_class.relkind = 'r' AND NOT has_table_privilege(pg_class.oid, rights.name)
- GROUP BY pg_class.relname
- ORDER BY pg_class.relname
-
--- not_ours --
--- Tables that the next upgrade could not alter, for they are somebody else's, and whose they are.
-SELECT pg_class.relname AS "table", pg_get_userbyid(pg_class.relowner) AS owner
-  FROM pg_class
-  JOIN pg_namespace ON pg_namespace.oid = pg_class.relnamespace AND pg_namespace.nspname = 'amibridge'
- WHERE pg_class.relkind = 'r' AND NOT pg_has_role(pg_class.relowner, 'USAGE')
- ORDER BY pg_class.relname
-
 -- rejected --
 -- Facts that PostgreSQL would not take: of each enterprise_id how many, and why the newest.
 SELECT enterprise_id, count(*) AS facts, (array_agg(error ORDER BY rejected_at DESC))[1] AS error
@@ -47,14 +23,13 @@ SELECT count(*) AS calls, count(*) FILTER (WHERE NOT complete) AS incomplete,
 -- newest_deliveries --
 -- The newest delivery of an enterprise in each state that says how well its CRM hears us.
 SELECT found.*
-  FROM unnest(ARRAY['due', 'sent', 'parked']) AS wanted (status)
- CROSS JOIN LATERAL (
-     SELECT id, host, call_id, fact_key, kind::text, status::text, attempts, due_at, fresh_until, last_answer,
-            created_at, settled_at, enterprise_id
-       FROM deliveries
-      WHERE enterprise_id = $1 AND status = wanted.status::delivery_status
-      ORDER BY id DESC
-      LIMIT 1) AS found
+  FROM unnest(ARRAY['due', 'sent', 'parked']) AS wanted (status),
+       LATERAL (SELECT enterprise_id, id, host, call_id, fact_key, kind::text, status::text, attempts, due_at,
+                       fresh_until, last_answer, created_at, settled_at
+                  FROM deliveries
+                 WHERE enterprise_id = $1 AND status = wanted.status::delivery_status
+                 ORDER BY id DESC
+                 LIMIT 1) AS found
 
 -- answers_beginning --
 -- Among the newest deliveries of an enterprise, the different answers since a time that begin so, the newest first.

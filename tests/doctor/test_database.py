@@ -31,9 +31,9 @@ pytestmark = pytest.mark.postgres
 async def test_all_is_well(pool: asyncpg.Pool, dsn: str) -> None:
     survey = Survey(pool)
     found = [
-        *await all_of(database.server(survey, DatabaseServer(dsn), "calls at db")),
+        *await all_of(database.server(pool, DatabaseServer(dsn), "calls at db")),
         *await all_of(database.tables(pool)),
-        *await all_of(database.rights(survey)),
+        *await all_of(database.rights(pool)),
         *await all_of(database.rejected(survey)),
     ]
     assert unwell(found) == []
@@ -45,7 +45,7 @@ async def test_one_that_takes_no_writes(dsn: str) -> None:
     name = urlsplit(dsn).path.removeprefix("/")
     await command(dsn, f"ALTER DATABASE {name} SET default_transaction_read_only = on")
     async with open_pool(dsn) as pool:
-        found = await all_of(database.server(Survey(pool), DatabaseServer(dsn), "it"))
+        found = await all_of(database.server(pool, DatabaseServer(dsn), "it"))
     assert [one[:2] for one in unwell(found)] == [(Level.FAIL, "database")]
 
 
@@ -71,7 +71,7 @@ class TestRights:
             a_role(dsn, "SELECT") as theirs,
             open_pool(theirs) as pool,
         ):
-            found = unwell(await all_of(database.rights(Survey(pool))))
+            found = unwell(await all_of(database.rights(pool)))
         assert [one[:2] for one in found] == [(Level.FAIL, "database rights"), (Level.WARN, "database rights")]
         assert "DELETE, INSERT, UPDATE on alembic_version" in found[0][2]
         assert "the next upgrade cannot alter" in found[1][2]
@@ -81,7 +81,7 @@ class TestRights:
             a_role(dsn, "ALL") as theirs,
             open_pool(theirs) as pool,
         ):
-            found = unwell(await all_of(database.rights(Survey(pool))))
+            found = unwell(await all_of(database.rights(pool)))
         assert [one[:2] for one in found] == [(Level.WARN, "database rights")]
 
 
