@@ -37,6 +37,16 @@ def folder_of(root: Path, enterprise: str, host: str) -> Path:
     return root / _safe(enterprise) / _safe(host)
 
 
+def enterprises_with(root: Path, host: str) -> list[str]:
+    """The enterprises of whose *host* there is a folder. Raises OSError."""
+    return [enterprise.name for enterprise in _folders(root) if (enterprise / _safe(host)).is_dir()]
+
+
+def began_at(piece: Path) -> datetime:
+    """When the first of its bytes was written."""
+    return datetime.strptime(piece.name[:21], "%Y-%m-%dT%H%M%S.%f").replace(tzinfo=UTC)
+
+
 def pieces(folder: Path) -> list[Path]:
     """What is kept there, oldest first; nothing if there is no such folder. Raises OSError."""
     try:
