@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import os
 import pty
 import signal
-import sys
 import zlib
-from collections.abc import AsyncIterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import asyncpg
@@ -20,46 +15,14 @@ from amibridge.ami.wire import Framer
 from amibridge.sandbox.pbx import SandboxPbx
 from tests.ami.scripted_pbx import Visit, polite, scripted
 from tests.calls.truth import read_bytes
+from tests.cli.capturing import capturing
 from tests.cli.commanding import Amibridge
 from tests.cli.enterprise_files import SMALLEST, written
 from tests.corpus import TRACES
 from tests.delivery.waiting import until
-from tests.house.source import ROOT
 
 SECRET = "hush-secret"
 TRACE = next(trace for trace in TRACES if (trace.stack, trace.kind) == ("asterisk22", "h_ringgroup_102_answers"))
-
-
-@dataclass
-class Capture:
-    """`amibridge capture` in a process of its own."""
-
-    process: asyncio.subprocess.Process
-
-    async def ended(self) -> tuple[int, bytes, str]:
-        """Exit code, stdout, stderr."""
-        async with asyncio.timeout(30):
-            out, err = await self.process.communicate()
-        assert self.process.returncode is not None
-        assert b"Traceback" not in err, err
-        return self.process.returncode, out, err.decode()
-
-
-@contextlib.asynccontextmanager
-async def capturing(*words: str | Path, stdout: int = asyncio.subprocess.PIPE) -> AsyncIterator[Capture]:
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "amibridge", "capture", *map(str, words)),
-        stdin=asyncio.subprocess.DEVNULL,
-        stdout=stdout,
-        stderr=asyncio.subprocess.PIPE,
-        cwd=ROOT,
-    )
-    try:
-        yield Capture(process)
-    finally:
-        if process.returncode is None:
-            process.kill()
-            await process.wait()
 
 
 def pbx(*, lost: bool = False) -> SandboxPbx:
