@@ -25,7 +25,7 @@ from amibridge.calls.facts import (
     OperatorStopped,
     RecordingStarted,
 )
-from amibridge.calls.telling import Anomaly
+from amibridge.calls.telling import Anomaly, AnomalyKind
 from amibridge.enterprises import AmiHost
 from amibridge.store.ledger import HeardFact
 from amibridge.store.recorder import FactQueue, QueueFull
@@ -59,7 +59,13 @@ class Voice:
 
     def wonder(self, anomalies: Iterable[Anomaly]) -> None:
         for anomaly in anomalies:
-            self._log.warning("call_change_not_understood", call=anomaly.call, change=anomaly.text)
+            match anomaly.kind:
+                case AnomalyKind.CHANGE:
+                    self._log.warning("call_change_not_understood", call=anomaly.call, change=anomaly.text)
+                case AnomalyKind.DIRECTION:
+                    self._log.warning("call_not_decided", call=anomaly.call, question=anomaly.text)
+                case _ as never:
+                    assert_never(never)
 
     def _write_log(self, fact: AnyFact) -> None:
         log = self._log.bind(call=fact.call)
