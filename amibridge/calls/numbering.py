@@ -112,7 +112,8 @@ class Numbering:
             return Part(Role.OPERATOR, extension)
         if extension is not None:
             return Part(Role.TRUNK, why=f"{endpoint} is a line: its context is {context}")
-        if outside or _GUEST.fullmatch(name):
+        no_extension = self.internal != DEFAULT_INTERNAL and _DIGITS.fullmatch(name)
+        if outside or no_extension or _GUEST.fullmatch(name):
             return Part(Role.TRUNK)
         return self._part_of_named(technology, name, caller_id_num, context)
 

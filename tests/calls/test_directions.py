@@ -296,6 +296,10 @@ def test_a_phone_that_talks_with_the_pbx_is_no_riddle(exten: str) -> None:
             Numbering(internal=r"^\d{3}$|^\d{7}$"), "internal", ("101",),
         ),
         (
+            talks("SIP/0001301", "0001301", "from-internal", DID, "SIP/101", "101"),
+            Numbering(internal=r"^1\d\d$"), "incoming", ("101",),
+        ),
+        (
             talks("PJSIP/office2", CUSTOMER, "from-internal", "101", "PJSIP/101", "101"),
             Numbering(trunks=("PJSIP/sipnet", "PJSIP/office2")), "incoming", ("101",),
         ),
