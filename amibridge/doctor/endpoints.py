@@ -41,9 +41,9 @@ def judged(
     lines: list[Endpoint] = []
     named: list[Endpoint] = []
     for endpoint in sorted(endpoints, key=lambda one: one.name):  # Asterisk lists them in any order
-        role, extension = numbering.role_of(f"{endpoint.name}-00000000", None)
-        if role is Role.OPERATOR and extension is not None:
-            people[extension] = endpoint
+        part = numbering.part_of(f"{endpoint.name}-00000000", None)
+        if part.role is Role.OPERATOR and part.extension is not None:
+            people[part.extension] = endpoint
         elif numbering.trunks and not _is_meant(endpoint, numbering.trunks):
             named.append(endpoint)
         else:

@@ -29,7 +29,7 @@ from amibridge.calls.facts import (
     OperatorStopped,
     RecordingStarted,
 )
-from amibridge.calls.telling import Anomaly
+from amibridge.calls.telling import Anomaly, AnomalyKind
 from amibridge.enterprises import AmiHost
 from amibridge.store.anomalies import HeardAnomaly
 from amibridge.store.ledger import HeardFact
@@ -80,12 +80,21 @@ class Voice:
             if self._wondered > MOST_ANOMALIES:
                 self._passed_over += 1
                 continue
-            counted = {"passed_over": self._passed_over or None}
-            self._log.warning("call_change_not_understood", call=anomaly.call, change=anomaly.text, **_given(counted))
+            self._write_anomaly(anomaly)
             trace = _newest(cut_call(tail(), anomaly.call.partition(":")[2].encode()))
             host = self._host
             self._queue.wonder(HeardAnomaly(host.enterprise, host.name, anomaly, self._passed_over, trace))
             self._passed_over = 0
+
+    def _write_anomaly(self, anomaly: Anomaly) -> None:
+        log = self._log.bind(call=anomaly.call, **_given({"passed_over": self._passed_over or None}))
+        match anomaly.kind:
+            case AnomalyKind.CHANGE:
+                log.warning("call_change_not_understood", change=anomaly.text)
+            case AnomalyKind.DIRECTION:
+                log.warning("call_not_decided", question=anomaly.text)
+            case _ as never:
+                assert_never(never)
 
     def _write_log(self, fact: AnyFact) -> None:
         log = self._log.bind(call=fact.call)

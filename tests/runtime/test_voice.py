@@ -22,7 +22,7 @@ from amibridge.ami.wire import Framer
 from amibridge.calls.board import Board, replay
 from amibridge.calls.facts import AnyFact, CallEnded, CallMerged, CallStarted, FactKey, RecordingStarted
 from amibridge.calls.record import CallId, Direction
-from amibridge.calls.telling import Anomaly
+from amibridge.calls.telling import Anomaly, AnomalyKind
 from amibridge.runtime.voice import LONGEST_TRACE, MOST_ANOMALIES, SPELL, Voice
 from amibridge.store.recorder import FactQueue, QueueFull
 from tests.calls.truth import events_of, read_bytes, truths
@@ -109,6 +109,14 @@ class TestLines:
             Voice(HOST, FactQueue()).wonder([Anomaly(NOW, CallId("pbx1:1.1"), "call from over to talking")], NOW, list)
         assert [(line["event"], line["log_level"], line["call"], line["change"]) for line in lines] == [
             ("call_change_not_understood", "warning", "pbx1:1.1", "call from over to talking")
+        ]
+
+    def test_a_call_that_cannot_be_decided_is_asked_about(self) -> None:
+        question = "SIP/901 calls as 79161234567: is it a line, or a phone?"
+        with capture_logs() as lines:
+            Voice(HOST, FactQueue()).wonder([Anomaly(NOW, CallId("pbx1:1.1"), question, AnomalyKind.DIRECTION)], NOW, list)
+        assert [(line["event"], line["log_level"], line["call"], line["question"]) for line in lines] == [
+            ("call_not_decided", "warning", "pbx1:1.1", question)
         ]
 
 
