@@ -15,7 +15,7 @@ from hashlib import blake2b
 
 from amibridge.ami.transcript import split_greeting
 from amibridge.calls.numbering import Numbering
-from amibridge.calls.phones import WITHHELD, to_e164
+from amibridge.calls.phones import shown, to_e164
 
 SHORTEST = 7
 """Digits of a run that is a telephone number wherever it stands; where numbers stand, `SHORTEST_ALONE` are enough."""
@@ -93,7 +93,7 @@ class Mask:
 
     def number(self, text: str) -> str:
         """A number as a person may spell it, or whatever else stands where numbers stand."""
-        if text.strip().lower() in WITHHELD or self._numbering.is_internal(text):
+        if shown(text) is None or self._numbering.is_internal(text):
             return text
         masked = _SPELT.sub(self._replace_spelt, text)
         if masked != text and not text.removeprefix("+").isdigit():
@@ -101,7 +101,7 @@ class Mask:
         return masked
 
     def name(self, text: str) -> str:
-        if text.strip().lower() in WITHHELD or self._numbering.is_internal(text):
+        if shown(text) is None or self._numbering.is_internal(text):
             return text
         if not any(char.isalpha() for char in text):
             return self.number(text)
