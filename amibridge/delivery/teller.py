@@ -24,7 +24,7 @@ from amibridge.delivery.standing import Standing
 from amibridge.enterprises import Enterprise
 from amibridge.retailcrm import render
 from amibridge.retailcrm.client import RetailCrm
-from amibridge.retailcrm.errors import CrmBroken, CrmError, CrmRefused, CrmUnreachable
+from amibridge.retailcrm.errors import CrmBroken, CrmError, CrmMissing, CrmRefused, CrmUnreachable
 from amibridge.retailcrm.replies import CallEventReply, CallsUploadReply
 from amibridge.store.outbox import KNOWS_NOT, Delivery, DeliveryStatus
 
@@ -147,7 +147,7 @@ class Teller:
             self._log.info("call_delivered", call=row.call, result=result, **({"duplicate": True} if duplicate else {}))
 
     def _judge_history(self, rows: Sequence[Delivery], error: CrmError, standing: Standing) -> None:
-        if isinstance(error, CrmRefused) and len(rows) > 1:
+        if isinstance(error, CrmRefused | CrmMissing) and len(rows) > 1:
             self._judge.note(error, standing, holds_history=False)
             self._agenda.split(rows)
             return

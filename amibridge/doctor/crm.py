@@ -17,8 +17,10 @@ from amibridge.doctor.over_http import why
 from amibridge.enterprises import Enterprise
 from amibridge.retailcrm.client import CrmSettings, RetailCrm, open_crm
 from amibridge.retailcrm.errors import CrmError, CrmForbids, CrmLockedOut, CrmUnreachable
-from amibridge.retailcrm.replies import CredentialsReply, User
-from amibridge.retailcrm.requests import api_versions, credentials, settings, users
+from amibridge.retailcrm.installation import api_versions
+from amibridge.retailcrm.replies import CredentialsReply
+from amibridge.retailcrm.requests import credentials, settings
+from amibridge.retailcrm.users import User, users
 
 VERSION = "5."
 """Of the API: what we speak begins so."""
@@ -161,7 +163,7 @@ async def _all_users(client: RetailCrm, enterprise: Enterprise) -> dict[int, Use
     known: dict[int, User] = {}
     page, pages = 1, 1
     while page <= min(pages, MOST_PAGES):
-        reply = await client.send(enterprise.account, users(page))
+        reply = await client.send(enterprise.account, users(page=page))
         known |= {user.id: user for user in reply.users}
-        page, pages = page + 1, reply.pages
+        page, pages = page + 1, reply.paging.pages
     return known

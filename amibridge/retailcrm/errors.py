@@ -5,6 +5,7 @@ CrmError
 ├── CrmUnreachable  ask again: nobody answered, the request may or may not have arrived
 ├── CrmBroken       ask again: an answer came that makes no sense
 ├── CrmRefused      do not repeat it: the request is wrong, a person must look
+├── CrmMissing      ask for another: there is nothing by that id, or it was merged into *combined_to*
 ├── CrmLockedOut    stop asking for this enterprise: the key or the account's address is wrong
 ├── CrmForbids      stop asking this: the key is known and lacks the right to it
 └── CrmNotEnabled   pause this enterprise: its telephony module is not active; nothing is lost by waiting
@@ -54,6 +55,14 @@ class CrmRefused(CrmError):
         self.errors = dict(errors or {})
         complaints = "; ".join(f"{field}: {complaint}" for field, complaint in self.errors.items())
         super().__init__(f"{self.message}: {complaints}" if complaints else self.message, status=status)
+
+
+class CrmMissing(CrmError):
+    """*combined_to*: the id of the customer that the one asked for was merged into; None if it never was."""
+
+    def __init__(self, text: str, *, status: int | None = None, combined_to: int | None = None) -> None:
+        super().__init__(text, status=status)
+        self.combined_to = combined_to
 
 
 class CrmLockedOut(CrmError):

@@ -5,13 +5,13 @@ Law: only a reply without the one thing it was asked for is broken; anything els
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol, Self
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from amibridge.retailcrm.errors import CrmBroken
+from amibridge.retailcrm.tolerant import entries, ids, mapping, number, texts
 
 REQUIRED_SCOPES = (
     "telephony_read",
@@ -42,7 +42,7 @@ class CallEventReply:
 
     @classmethod
     def of(cls, body: Mapping[str, object]) -> CallEventReply:
-        return cls(_texts(body.get("notExistCodes")), _ids(body.get("notExistUsers")))
+        return cls(texts(body.get("notExistCodes")), ids(body.get("notExistUsers")))
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,9 +56,9 @@ class CallsUploadReply:
     def of(cls, body: Mapping[str, object]) -> CallsUploadReply:
         known = (
             entry.get("externalId", entry) if isinstance(entry, Mapping) else entry
-            for entry in _entries(body.get("duplicateCalls"))
+            for entry in entries(body.get("duplicateCalls"))
         )
-        return cls(_number(body.get("processedCallsCount")), _texts(list(known)))
+        return cls(number(body.get("processedCallsCount")), texts(list(known)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +71,7 @@ class SettingsReply:
 
     @classmethod
     def of(cls, body: Mapping[str, object]) -> SettingsReply:
-        settings = _map(body.get("settings"))
+        settings = mapping(body.get("settings"))
         name = _setting(settings, "timezone")
         if name is None:
             raise CrmBroken("the CRM's settings name no time zone")
@@ -94,93 +94,16 @@ class CredentialsReply:
     def of(cls, body: Mapping[str, object]) -> CredentialsReply:
         access = body.get("siteAccess")
         return cls(
-            frozenset(_texts(body.get("scopes"))),
+            frozenset(texts(body.get("scopes"))),
             access if isinstance(access, str) else None,
-            _texts(body.get("sitesAvailable")),
+            texts(body.get("sitesAvailable")),
         )
-
-
-@dataclass(frozen=True, slots=True)
-class VersionsReply:
-    """Like ``5.0``."""
-
-    versions: tuple[str, ...]
-
-    @classmethod
-    def of(cls, body: Mapping[str, object]) -> VersionsReply:
-        return cls(_texts(body.get("versions")))
-
-
-@dataclass(frozen=True, slots=True)
-class User:
-    """*active*: he can sign in. RetailCRM tells no extension here."""
-
-    id: int
-    name: str
-    active: bool
-
-
-@dataclass(frozen=True, slots=True)
-class UsersReply:
-    """One page of *pages*."""
-
-    users: tuple[User, ...]
-    pages: int
-
-    @classmethod
-    def of(cls, body: Mapping[str, object]) -> UsersReply:
-        if "users" not in body:
-            raise CrmBroken("the CRM's answer names no users")
-        found = [
-            User(number, " ".join(_texts([entry.get("firstName"), entry.get("lastName")])), entry.get("active") is True)
-            for entry in _entries(body["users"])
-            if isinstance(entry, Mapping) and (number := _number(entry.get("id"))) is not None
-        ]
-        return cls(tuple(found), _number(_map(body.get("pagination")).get("totalPageCount")) or 1)
-
-
-def as_text(value: object) -> str:
-    """A text as it is, anything else as JSON."""
-    if isinstance(value, str):
-        return value
-    try:
-        return json.dumps(value, ensure_ascii=False)
-    except RecursionError:  # what was just deep enough to be read is too deep to be written
-        return "…"
 
 
 def missing_scopes(reply: CredentialsReply) -> tuple[str, ...]:
     return tuple(scope for scope in REQUIRED_SCOPES if scope not in reply.scopes)
 
 
-def _map(value: object) -> Mapping[str, object]:
-    return value if isinstance(value, Mapping) else {}
-
-
-def _entries(value: object) -> list[object]:
-    """A list; PHP writes one with a hole in it as a map."""
-    if isinstance(value, Mapping):
-        return list(value.values())
-    return value if isinstance(value, list) else []
-
-
-def _texts(value: object) -> tuple[str, ...]:
-    return tuple(as_text(entry) for entry in _entries(value) if entry is not None)
-
-
-def _number(value: object) -> int | None:
-    """A whole number, also when written as text."""
-    if isinstance(value, int) and not isinstance(value, bool):
-        return value
-    if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 19:
-        return int(value)
-    return None
-
-
-def _ids(value: object) -> tuple[int, ...]:
-    return tuple(number for entry in _entries(value) if (number := _number(entry)) is not None)
-
-
 def _setting(settings: Mapping[str, object], name: str) -> str | None:
-    value = _map(settings.get(name)).get("value")
+    value = mapping(settings.get(name)).get("value")
     return value if isinstance(value, str) and value else None

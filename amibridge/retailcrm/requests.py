@@ -14,23 +14,13 @@ from enum import Enum, StrEnum
 from typing import Generic, Literal, TypeVar
 from urllib.parse import urlencode
 
-from amibridge.retailcrm.replies import (
-    CallEventReply,
-    CallsUploadReply,
-    CredentialsReply,
-    Reply,
-    SettingsReply,
-    UsersReply,
-    VersionsReply,
-)
+from amibridge.retailcrm.fields import filled, local
+from amibridge.retailcrm.replies import CallEventReply, CallsUploadReply, CredentialsReply, Reply, SettingsReply
 
 ReplyT = TypeVar("ReplyT", bound=Reply)
 
 MAX_CALLS = 50
 """Calls in one upload, set by RetailCRM."""
-
-MAX_USERS = 100
-"""Users on one page, the most RetailCRM allows."""
 
 _FORM = {"Content-Type": "application/x-www-form-urlencoded"}
 
@@ -75,7 +65,10 @@ class CallResult(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Request(Generic[ReplyT]):
-    """*repeatable*: asking twice does what asking once does. *reply*: the type of the answer."""
+    """*repeatable*: asking twice does what asking once does. *reply*: the type of the answer.
+
+    *partial*: an answer that some of it was taken and some was not is a reply, too.
+    """
 
     method: Literal["GET", "POST"]
     path: str
@@ -84,6 +77,7 @@ class Request(Generic[ReplyT]):
     repeatable: bool
     query: Mapping[str, str] = field(default_factory=dict)
     form: Mapping[str, object] = field(default_factory=dict)
+    partial: bool = False
 
     def encoded(self) -> tuple[str, bytes | None, dict[str, str]]:
         """(path and query, body, headers); no body and no headers without a form."""
@@ -131,7 +125,7 @@ def call_event(
         raise ValueError("a call event must be for somebody")
     if (type is EventType.HANGUP) is (hangup_status is None):
         raise ValueError("a hangup has a status, and only a hangup has one")
-    event = _filled(
+    event = filled(
         phone=phone,
         type=type.value,
         codes=list(codes) or None,
@@ -174,30 +168,11 @@ def credentials() -> Request[CredentialsReply]:
     return Request("GET", "/api/credentials", CredentialsReply, LimitClass.ORDINARY, repeatable=True)
 
 
-def api_versions() -> Request[VersionsReply]:
-    """The versions of the API that the account has; without a version in its path, too."""
-    return Request("GET", "/api/api-versions", VersionsReply, LimitClass.ORDINARY, repeatable=True)
-
-
-def users(page: int = 1) -> Request[UsersReply]:
-    """Some of the account's users. *page* counts from 1."""
-    return Request(
-        "GET",
-        "/api/v5/users",
-        UsersReply,
-        LimitClass.ORDINARY,
-        repeatable=True,
-        query={"limit": str(MAX_USERS), "page": str(page)},
-    )
-
-
 def _uploaded(call: UploadedCall, site: str | None) -> dict[str, object]:
-    if call.date.tzinfo is None:
-        raise ValueError("the date of a call must be in the account's time zone, not naive")
     if call.code is not None and call.user_id is not None:
         raise ValueError("a call is credited to a code or to a user, not to both")
-    return _filled(
-        date=call.date.strftime("%Y-%m-%d %H:%M:%S"),
+    return filled(
+        date=local(call.date),
         type=call.type.value,
         phone=call.phone,
         code=call.code,
@@ -210,10 +185,6 @@ def _uploaded(call: UploadedCall, site: str | None) -> dict[str, object]:
         externalPhone=call.external_phone,
         site=call.site or site,
     )
-
-
-def _filled(**fields: object) -> dict[str, object]:
-    return {name: value for name, value in fields.items() if value is not None}
 
 
 def _json(value: object) -> str:

@@ -8,15 +8,31 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 
-from amibridge.retailcrm.errors import CrmBroken, CrmBusy, CrmError, CrmForbids, CrmLockedOut, CrmNotEnabled, CrmRefused
-from amibridge.retailcrm.replies import as_text
+from amibridge.retailcrm.errors import (
+    CrmBroken,
+    CrmBusy,
+    CrmError,
+    CrmForbids,
+    CrmLockedOut,
+    CrmMissing,
+    CrmNotEnabled,
+    CrmRefused,
+)
 from amibridge.retailcrm.requests import ReplyT, Request
+from amibridge.retailcrm.tolerant import as_text, mapping, number
 
 BUSY = frozenset({HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE})
+
+PARTLY_DONE = 460
+"""RetailCRM's own status: of an upload some was taken and some was not."""
+
+NOT_FOUND = "not found"
+"""What it says, under 404 or 400, when there is nothing by that id."""
 
 TEXTS: tuple[tuple[str, type[CrmError]], ...] = (
     ('wrong "apikey" value', CrmLockedOut),
@@ -48,6 +64,9 @@ def read(request: Request[ReplyT], status: int, headers: Mapping[str, str], body
         raise _without_json(status, headers, body)
     if 200 <= status < 300 and answer.get("success") is True:
         return _reply(request.reply, status, answer)
+    if status == PARTLY_DONE and request.partial:
+        with suppress(CrmBroken):  # it names nothing that was taken or not: then all was refused
+            return request.reply.of(answer)
     raise _refusal(status, answer)
 
 
@@ -96,6 +115,9 @@ def _without_json(status: int, headers: Mapping[str, str], body: bytes) -> CrmEr
 def _refusal(status: int, answer: Mapping[str, object]) -> CrmError:
     message = answer.get("errorMsg")
     text = message.strip() if isinstance(message, str) else ""
+    if text.lower().startswith(NOT_FOUND):
+        survivor = number(mapping(answer.get("combinedTo")).get("id"))
+        return CrmMissing(text, status=status, combined_to=survivor)
     for beginning, meaning in TEXTS:
         if text.lower().startswith(beginning):
             return meaning(text, status=status)
