@@ -18,12 +18,10 @@ from amibridge.retailcrm.requests import (
     LimitClass,
     Request,
     UploadedCall,
-    api_versions,
     call_event,
     calls_upload,
     credentials,
     settings,
-    users,
 )
 
 CALL = UploadedCall(
@@ -92,8 +90,6 @@ def test_query_and_plain_fields_are_encoded_once() -> None:
 def test_reading_has_no_body() -> None:
     assert settings().encoded() == ("/api/v5/settings", None, {})
     assert credentials().encoded() == ("/api/credentials", None, {})
-    assert api_versions().encoded() == ("/api/api-versions", None, {})
-    assert users(2).encoded() == ("/api/v5/users?limit=100&page=2", None, {})
 
 
 def test_what_may_be_repeated_and_which_limit_counts() -> None:

@@ -24,9 +24,6 @@ from amibridge.retailcrm.replies import (
     CallsUploadReply,
     CredentialsReply,
     SettingsReply,
-    User,
-    UsersReply,
-    VersionsReply,
     missing_scopes,
 )
 from amibridge.retailcrm.requests import (
@@ -35,12 +32,10 @@ from amibridge.retailcrm.requests import (
     EventType,
     Request,
     UploadedCall,
-    api_versions,
     call_event,
     calls_upload,
     credentials,
     settings,
-    users,
 )
 from amibridge.retailcrm.responses import read, retry_after
 
@@ -123,38 +118,6 @@ def test_missing_scopes_are_named_in_order() -> None:
     assert missing_scopes(reply) == tuple(s for s in REQUIRED_SCOPES if not s.startswith("telephony"))
     assert missing_scopes(CredentialsReply(frozenset(REQUIRED_SCOPES))) == ()
     assert answer(credentials(), scopes=[], siteAccess=1) == CredentialsReply(frozenset())
-
-
-def test_users_are_read_as_the_crm_writes_them() -> None:
-    programmer = {"id": 28, "active": True, "firstName": "programmer", "email": "programmer@example.com"}
-    reply = answer(users(), users=[programmer], pagination={"totalPageCount": 3})
-    assert reply == UsersReply((User(28, "programmer", True),), 3)
-
-
-@pytest.mark.parametrize(
-    ("said", "known"),
-    [
-        ([], ()),
-        ({"2": {"id": "31", "firstName": "Пётр", "lastName": "Сидоренко"}}, (User(31, "Пётр Сидоренко", False),)),
-        ([{"id": True}, {"id": None}, 7, "x", {"firstName": 1}], ()),
-        ([{"id": 1, "active": "yes", "firstName": ["a"], "lastName": None}], (User(1, '["a"]', False),)),
-        ("nobody", ()),
-    ],
-)
-def test_users_that_are_none_are_passed_over(said: object, known: tuple[User, ...]) -> None:
-    assert answer(users(), users=said, pagination=[]) == UsersReply(known, 1)
-
-
-def test_an_answer_without_users_is_broken() -> None:
-    with pytest.raises(CrmBroken, match="users"):
-        answer(users())
-
-
-@pytest.mark.parametrize(
-    ("said", "known"), [(["5.0", 5], ("5.0", "5")), ({"0": "5.0"}, ("5.0",)), (None, ()), ("5.0", ())]
-)
-def test_versions_may_be_written_in_any_way(said: object, known: tuple[str, ...]) -> None:
-    assert answer(api_versions(), versions=said) == VersionsReply(known)
 
 
 @pytest.mark.parametrize("status", [503, 429])
