@@ -30,7 +30,7 @@ NOW = datetime(2026, 11, 24, 9, 0, tzinfo=UTC)
 UPLOAD = upload_customers([ANNA, CustomerFields(first_name="x")])
 
 
-def answer(request: Request[Any], status: int = 200, **fields: Any) -> Any:
+def answer(request: Request[Any], status: int = 200, /, **fields: Any) -> Any:
     return read(request, status, {}, json.dumps({"success": True, **fields}).encode(), NOW)
 
 
