@@ -85,7 +85,7 @@ class RetailCRMService:
         region: str = "RU",
         connection: CrmSettings | None = None,
     ) -> AsyncIterator[RetailCRMService]:
-        """A service with a connection of its own. *url* like ``https://shop.retailcrm.ru``; *site*: code of the store."""
+        """A service with a connection of its own. *url*: like ``https://shop.retailcrm.ru``; *site*: the store."""
         async with open_crm(connection or CrmSettings()) as crm:
             yield cls(crm, Account(url, Secret(api_key), site), region=region)
 
