@@ -114,7 +114,9 @@ class TestLines:
     def test_a_call_that_cannot_be_decided_is_asked_about(self) -> None:
         question = "SIP/901 calls as 79161234567: is it a line, or a phone?"
         with capture_logs() as lines:
-            Voice(HOST, FactQueue()).wonder([Anomaly(NOW, CallId("pbx1:1.1"), question, AnomalyKind.DIRECTION)], NOW, list)
+            Voice(HOST, FactQueue()).wonder(
+                [Anomaly(NOW, CallId("pbx1:1.1"), question, AnomalyKind.DIRECTION)], NOW, list
+            )
         assert [(line["event"], line["log_level"], line["call"], line["question"]) for line in lines] == [
             ("call_not_decided", "warning", "pbx1:1.1", question)
         ]
