@@ -15,7 +15,7 @@ from structlog.typing import FilteringBoundLogger
 from amibridge.delivery.policy import PauseEnterprise, Retry, Verdict, decide
 from amibridge.delivery.standing import Mood, Standing
 from amibridge.enterprises import CrmStanding, Enterprise
-from amibridge.retailcrm.errors import CrmBusy, CrmError, CrmRefused
+from amibridge.retailcrm.errors import CrmBusy, CrmError, CrmMissing, CrmRefused
 from amibridge.store.outbox import Delivery, DeliveryStatus, Settlement
 
 ANSWER_MAX = 500
@@ -84,7 +84,7 @@ class Judge:
     def note(self, error: CrmError, standing: Standing, *, holds_history: bool) -> None:
         """*holds_history*: one upload after another must not run into the same wall, so that all of history backs off
         as a row does."""
-        if isinstance(error, CrmRefused):
+        if isinstance(error, CrmRefused | CrmMissing):
             self.answered(standing)
             return
         retry_after = error.retry_after if isinstance(error, CrmBusy) else None
