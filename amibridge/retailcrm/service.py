@@ -150,7 +150,10 @@ class RetailCRMService:
         except CrmRefused as refusal:
             if fields.external_id is None or not names_external_id(refusal):
                 raise
-            found = await self._crm.send(self._account, order(fields.external_id, self._account.site))
+            try:
+                found = await self._crm.send(self._account, order(fields.external_id, self._account.site))
+            except CrmMissing:
+                raise refusal from None  # it was about something else
             return CreatedOrder(found.order, created=False)
         return CreatedOrder(written.order or Order(written.id, external_id=fields.external_id), created=True)
 

@@ -303,6 +303,13 @@ class TestCreateOrder:
             fields = OrderFields(phone=OLGA)
             assert (await service.create_order(fields)).order.id != (await service.create_order(fields)).order.id
 
+    async def test_a_refusal_about_another_external_id_stays_one(self) -> None:
+        async with service_of() as (crm, service):
+            said = '{"success": false, "errorMsg": "Errors", "errors": {"customer": "externalId is unknown"}}'
+            crm.faults.give(Nonsense(said), path="/api/v5/orders/create")
+            with pytest.raises(CrmRefused, match="unknown"):
+                await service.create_order(OrderFields(external_id="a", customer="b"))
+
     async def test_a_word_that_the_account_does_not_have_is_refused(self) -> None:
         async with service_of(scopes=frozenset({"order_read", "order_write"})) as (_, service):
             with pytest.raises(CrmRefused, match="orderMethod"):
