@@ -44,7 +44,7 @@ async def test_all_is_well_after_the_first_call(bridge: Bridge) -> None:
         assert found["deliveries"]["found"].startswith("the newest was told")
         assert found["pbx1 events"]["level"] == "ok"  # nobody calls now, and the call that was proves them
         await until(lambda: pbx.connections == 1)
-    assert not bridge.log("host_lost")
+        assert not bridge.log("host_lost")
 
 
 async def test_a_telephony_module_that_is_off_shows_in_what_the_bridge_says(bridge: Bridge) -> None:
