@@ -41,7 +41,6 @@ from amibridge.ami.events import (
 from amibridge.calls.directing import direct, note_dialled, note_originated, rejoin, undecided
 from amibridge.calls.facts import AnyFact
 from amibridge.calls.handovers import (
-    ONE_INSTANT,
     note_attended,
     note_blind,
     note_dialled_on,
@@ -142,13 +141,11 @@ class Board:
                     _observe_recording(call, event, facts)
             case QueueCallerJoin():
                 call, leg = register.seat(event, facts)
-                call.queue, call.queue_timed_out = event.queue, False
-            case QueueCallerAbandon():
+                call.queue, call.queue_left_at = event.queue, None
+            case QueueCallerAbandon() | QueueCallerLeave():
+                # Asterisk says "abandoned" as well where the queue's time is over.
                 call, leg = register.seat(event, facts)
-                call.queue_abandoned = not _has_run_out(call, event.at)
-            case QueueCallerLeave():
-                call, leg = register.seat(event, facts)
-                call.queue_timed_out = call.answered_at is None and not call.queue_abandoned
+                call.queue_left_at = call.queue_left_at or event.at
             case DialBegin():
                 call, leg = register.seat_dialled(event, facts)
                 self._observe_dial_begin(call, leg, event)
@@ -212,7 +209,7 @@ class Board:
             leg.dialled_by, leg.dialled_at = event.uniqueid, event.at
         if call.answered_at is not None:
             call.hangup_leg = None  # whoever transferred the caller and hung up did not end the call
-        call.queue_timed_out = False
+        call.queue_left_at = None
         call.cast(leg, self._numbering.part_when_dialled(leg.channel, leg.part, event.dial_string))
         note_dialled_on(call, leg)
         if leg.role is Role.TRUNK:
@@ -292,15 +289,6 @@ def _observe_recording(call: Call, event: VarSet, facts: list[AnyFact]) -> None:
         call.recordings.append(event.value)
         if call.direction is not None:
             tell_recording(call, event.value, event.at, facts)
-
-
-def _has_run_out(call: Call, at: datetime) -> bool:
-    """Whether the queue gave up, not the customer: Asterisk says "abandoned" as well if a member rings at that time."""
-    tried = [leg for leg in call.callees() if leg.dial_ended_at is not None]
-    if call.hangup_leg is not None or not tried:
-        return False
-    last = max(tried, key=lambda leg: leg.dial_ended_at or at)
-    return last.dial_status == "NOANSWER" and at - (last.dial_ended_at or at) < ONE_INSTANT
 
 
 def _is_echo(call: Call, leg: Leg, event: HangupRequest) -> bool:

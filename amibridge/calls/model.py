@@ -132,8 +132,7 @@ class Call:
     phone: str | None = None
     line: str | None = None
     queue: str | None = None
-    queue_abandoned: bool = False
-    queue_timed_out: bool = False
+    queue_left_at: datetime | None = None
     click_to_call: str | None = None
     originate_number: str | None = None
     originate_exten: str | None = None
