@@ -18,7 +18,7 @@ STACKS = {
     "asterisk16-chan_sip": (16, Driver.SIP),
 }
 
-EVERYWHERE = ("test_transfers_attended.py", "test_transfers_blind.py", "test_parking.py")
+EVERYWHERE = ("test_transfers_attended.py", "test_transfers_blind.py", "test_parking_and_pickup.py")
 """Where the versions differ most: these run on every stack, the others on the newest unless all are asked for."""
 
 
