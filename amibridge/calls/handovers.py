@@ -89,13 +89,14 @@ def note_talk_ended(call: Call, at: datetime) -> None:
 
 
 def note_joined(call: Call, who: Extension) -> None:
-    """*who* talks with the customer now."""
-    if call.handovers:
-        last = call.handovers[-1]
-        if last.derived and not last.over and who != last.from_:
-            last.to = who  # several were called at once, and nothing names them together
-        last.over = True
-        last.answered = last.answered or last.kind is TransferKind.PARK or last.from_ != who
+    """*who* talks with the customer now: that ends every handover under way, as of a phone that forwards to another."""
+    for one in reversed(call.handovers):
+        if one.over:
+            break
+        if one.derived and who != one.from_:
+            one.to = who  # several were called at once, and nothing names them together
+        one.over = True
+        one.answered = one.answered or one.kind is TransferKind.PARK or one.from_ != who
 
 
 def transfers_of(call: Call) -> tuple[Transfer, ...]:
