@@ -17,6 +17,7 @@ from amibridge.ami.events import (
     BlindTransfer,
     BridgeEnter,
     BridgeLeave,
+    ChannelEvent,
     ChannelSnapshot,
     Connected,
     DialBegin,
@@ -48,14 +49,14 @@ from amibridge.calls.handovers import (
     note_parked,
     note_picked_up,
 )
-from amibridge.calls.model import MOST_OF_A_KIND, SILENT_BRIDGES, Call, Leg, Presence, advance
+from amibridge.calls.leaving import note_hangup_request, note_leaver
+from amibridge.calls.model import MOST_OF_A_KIND, SILENT_BRIDGES, Call, Leg, advance
 from amibridge.calls.numbering import Numbering, Role
-from amibridge.calls.record import CallRecord, Direction
+from amibridge.calls.record import CallRecord
 from amibridge.calls.register import Register
 from amibridge.calls.resync import observe_snapshot, recall
 from amibridge.calls.summary import record_of
 from amibridge.calls.telling import Anomaly, AnomalyKind, tell_changes, tell_recording, tell_started
-from amibridge.calls.verdict import CAUSE_STOPS
 
 
 class Board:
@@ -84,6 +85,8 @@ class Board:
         call = self._observe(event, facts)
         if call is not None:
             self._settle(call, event.at, facts)
+            if isinstance(event, ChannelEvent):
+                self._follow_guests(call, event, facts)
         if self._register.owing:
             self._hurry(event.at, event.at, facts)
         for call in self._register.excess():
@@ -127,8 +130,7 @@ class Board:
             case HangupRequest():
                 call, leg = register.seat(event, facts)
                 call.knows_who_hung_up = True
-                if call.hangup_leg is None and _may_end(call, leg) and not _is_echo(call, leg, event):
-                    call.hangup_leg = leg.uniqueid
+                note_hangup_request(call, leg, event)
             case Hangup():
                 call, leg = register.seat(event, facts)
                 register.move(leg, None)
@@ -218,8 +220,7 @@ class Board:
     def _observe_bridge_leave(self, call: Call, leg: Leg, event: BridgeLeave) -> None:
         if leg.bridge == event.bridge:
             self._register.move(leg, None)
-        if call.leaver is None and leg.said is Presence.TALKING and _may_end(call, leg) and not call.is_handed_on:
-            call.leaver = leg.uniqueid
+        note_leaver(call, leg)
 
     def _observe_originate_response(self, event: OriginateResponse) -> Call | None:
         call = self._register.find_originated(event)
@@ -246,6 +247,16 @@ class Board:
         if call.ended_at is not None:
             self._register.bury(call)
             self._register.forget_before(at)
+
+    def _follow_guests(self, call: Call, event: ChannelEvent, facts: list[AnyFact]) -> None:
+        """Settle the calls in which the event's channel is a guest."""
+        leg = call.legs.get(event.uniqueid)
+        for other, guest in [] if leg is None else self._register.guests.follow(leg):
+            if isinstance(event, HangupRequest):
+                note_hangup_request(other, guest, event)
+            elif isinstance(event, BridgeLeave):
+                note_leaver(other, guest)
+            self._settle(other, event.at, facts)
 
     def _hurry(self, overdue_at: datetime | None, at: datetime, facts: list[AnyFact]) -> None:
         """Settle the calls that have waited for a last cause until *overdue_at*, or all of them."""
@@ -289,24 +300,3 @@ def _observe_recording(call: Call, event: VarSet, facts: list[AnyFact]) -> None:
         call.recordings.append(event.value)
         if call.direction is not None:
             tell_recording(call, event.value, event.at, facts)
-
-
-def _is_echo(call: Call, leg: Leg, event: HangupRequest) -> bool:
-    """Whether a caller hangs up because we refused him: his phone closes the call with the cause it was given, which
-    Asterisk 16 does not show, at a moment when nobody rings for him any more."""
-    if call.answered_at is not None or not leg.placed:
-        return False
-    if event.cause is not None:
-        return event.cause in CAUSE_STOPS
-    tried = [other for other in call.legs.values() if other.dialled_by is not None]
-    return leg.up_at is None and bool(tried) and all(other.dial_ended_at is not None for other in tried)
-
-
-def _may_end(call: Call, leg: Leg) -> bool:
-    """Whose wish to hang up ends the call: its customer's, its caller's, or that of whom the conversation needs."""
-    if leg is call.customer:
-        return True
-    if leg.said is not Presence.TALKING:
-        return leg is call.caller and call.answered_at is None
-    others = sum(other.said is Presence.TALKING for other in call.operator_legs() if other is not leg)
-    return others < (2 if call.direction is Direction.INTERNAL else 1)

@@ -54,7 +54,8 @@ _STATE_RING, _STATE_RINGING, _STATE_UP = ChannelState.RING, ChannelState.RINGING
 @dataclass(slots=True, eq=False)
 class Leg:
     """One channel. *said* is the presence we last spoke of; *part* what we make of its name, whose *role* and
-    *extension* are at hand because every event asks for them; all else is what Asterisk said."""
+    *extension* are at hand because every event asks for them; *guest*: see `guests.py`; all else is what Asterisk
+    said."""
 
     uniqueid: Uniqueid
     channel: str
@@ -84,6 +85,7 @@ class Leg:
     gone_at: datetime | None = None
     cause: int | None = None
     from_snapshot: bool = False
+    guest: bool = False
     said: Presence = Presence.NEW
 
     @property

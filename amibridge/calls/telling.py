@@ -110,12 +110,16 @@ def _tell_leg(call: Call, leg: Leg, edge: Edge | None, at: datetime, facts: list
         if takes_the_call and call.operators[-1:] != [who] and len(call.operators) < MOST_OF_A_KIND:
             call.operators.append(who)
         note_joined(call, who)
-        key = FactKey(f"operator.joined:{leg.uniqueid}:{at.isoformat()}")
+        key = FactKey(f"operator.joined:{_seat(call, leg)}:{at.isoformat()}")
         facts.append(OperatorJoined(key, call.id, at, brief, extension=who))
     elif edge is _LEFT:
         leg.left_at = at
-        key = FactKey(f"operator.left:{leg.uniqueid}:{at.isoformat()}")
+        key = FactKey(f"operator.left:{_seat(call, leg)}:{at.isoformat()}")
         facts.append(OperatorLeft(key, call.id, at, brief, extension=who))
+
+
+def _seat(call: Call, leg: Leg) -> str:
+    return f"{leg.uniqueid}:{call.id}" if leg.guest else leg.uniqueid
 
 
 def _tell_phase(call: Call, before: Phase, edge: Edge | None, at: datetime, facts: list[AnyFact]) -> None:
