@@ -16,12 +16,9 @@ from amibridge.ami.events import (
     Pickup,
     Uniqueid,
 )
-from amibridge.calls.model import MOST_OF_A_KIND, Call, Handover, Leg, Phase, Presence
+from amibridge.calls.model import MOST_OF_A_KIND, ONE_INSTANT, Call, Handover, Leg, Phase, Presence
 from amibridge.calls.numbering import Role, endpoint_of
 from amibridge.calls.record import Extension, Transfer, TransferKind
-
-ONE_INSTANT = timedelta(milliseconds=100)
-"""Asterisk's threads stamp the events of one act no further apart than that."""
 
 AT_ONCE = timedelta(seconds=1)
 """Two events of one act are closer together than that, and come in any order."""

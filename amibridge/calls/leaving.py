@@ -12,6 +12,7 @@ from amibridge.calls.verdict import CAUSE_STOPS
 
 
 def note_hangup_request(call: Call, leg: Leg, event: HangupRequest) -> None:
+    leg.asked_at = leg.asked_at or event.at
     if call.hangup_leg is None and _may_end(call, leg) and not _is_echo(call, leg, event):
         call.hangup_leg = leg.uniqueid
 

@@ -137,8 +137,7 @@ def _tell_phase(call: Call, before: Phase, edge: Edge | None, at: datetime, fact
 
 
 def _tell_end(call: Call, at: datetime, facts: list[AnyFact]) -> None:
-    customer = call.customer
-    left_at = customer.gone_at if customer is not None and call.direction is Direction.INCOMING else None
+    left_at = call.customer_left_at() if call.direction is Direction.INCOMING else None
     call.ended_at = left_at or at
     for leg in call.callees():
         if leg.said in (_RINGING, _UP) and not leg.placed:

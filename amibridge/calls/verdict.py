@@ -13,8 +13,7 @@ from dataclasses import dataclass
 
 from amibridge.ami.events import ChannelState, Uniqueid
 from amibridge.calls.facts import StopCause
-from amibridge.calls.handovers import ONE_INSTANT
-from amibridge.calls.model import Call, Leg
+from amibridge.calls.model import ONE_INSTANT, Call, Leg
 from amibridge.calls.numbering import Role
 from amibridge.calls.record import Direction, HangupBy, Outcome
 
@@ -163,7 +162,7 @@ def _judge_missed(call: Call) -> Verdict:
     if call.queue is not None and call.queue_left_at is None and gave_up:
         return Verdict(Outcome.MISSED, "abandoned", HangupBy.CUSTOMER)
     if call.queue_left_at is not None:
-        at_once = (customer.gone_at or call.queue_left_at) - call.queue_left_at < ONE_INSTANT
+        at_once = (call.customer_left_at() or call.queue_left_at) - call.queue_left_at < ONE_INSTANT
         reason = "abandoned" if by is HangupBy.CUSTOMER and at_once else "queue_timeout"
         return Verdict(Outcome.MISSED, reason, by)
     tried = [leg for leg in call.callees() if leg.dialled or leg.rang_at]

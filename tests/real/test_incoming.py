@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from amibridge.calls.record import CallRecord
-from tests.real.office import ANNA, InAnyOrder, Office, hangs_up, moment
+from tests.real.office import ANNA, Fields, InAnyOrder, Office, hangs_up, moment
 
 IMPATIENT = "74951110002"
 """Anna's phone rings there for a second."""
@@ -152,7 +152,21 @@ async def test_through_the_menu_and_given_up(office: Office) -> None:
     await office.incoming(customer, anna, outcome="missed", reason="abandoned", hangup_by="customer")
 
 
+@pytest.mark.parametrize("answered", [True, False])
+async def test_the_dialplan_goes_on_when_he_has_hung_up(office: Office, answered: bool) -> None:
+    """He left when he hung up, not when the extension `h` had done its work."""
+    office.disregard("minimal")  # it may not hear who hangs up, and when
+    customer = office.customer("74951110028")
+    anna = await (office.takes if answered else office.called)("101")
+    await moment()
+    await hangs_up(customer, anna)
+    told: Fields = {} if answered else {"outcome": "missed", "reason": "abandoned"}
+    await office.incoming(customer, anna, hangup_by="customer", **told)
+
+
 async def test_voicemail_is_nobody(office: Office) -> None:
+    """It listens on for four seconds when he has hung up."""
+    office.disregard("minimal")  # as above
     customer = office.customer("74951110008")
     anna = await office.called("101")
     await customer.is_answered()
