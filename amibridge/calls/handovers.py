@@ -75,6 +75,7 @@ def note_dialled_on(call: Call, leg: Leg) -> None:
         from_, to = call.extension_of(last), call.extension_of(leg)
         if to != from_:
             call.handovers.append(Handover(kind, from_, to, at, derived=True))
+            call.leaver = None
 
 
 def note_talk_ended(call: Call, at: datetime) -> None:
@@ -85,11 +86,13 @@ def note_talk_ended(call: Call, at: datetime) -> None:
             note_dialled_on(call, leg)
 
 
-def note_joined(call: Call, who: Extension) -> None:
-    """*who* talks with the customer now: that ends every handover under way, as of a phone that forwards to another."""
-    for one in reversed(call.handovers):
-        if one.over:
-            break
+def note_joined(call: Call, who: Extension, at: datetime) -> None:
+    """*who* talks with the customer now: that ends every handover under way, as of a phone that forwards to another.
+    Whoever hands him on may be seen with them for an instant."""
+    for one in call.handovers:
+        just_asked = one.kind is TransferKind.ATTENDED and at - one.at < AT_ONCE
+        if one.over and not just_asked:
+            continue
         if one.derived and who != one.from_:
             one.to = who  # several were called at once, and nothing names them together
         one.over = True

@@ -109,7 +109,7 @@ def _tell_leg(call: Call, leg: Leg, edge: Edge | None, at: datetime, facts: list
         takes_the_call = call.direction is not Direction.INTERNAL or leg is not call.caller
         if takes_the_call and call.operators[-1:] != [who] and len(call.operators) < MOST_OF_A_KIND:
             call.operators.append(who)
-        note_joined(call, who)
+        note_joined(call, who, at)
         key = FactKey(f"operator.joined:{_seat(call, leg)}:{at.isoformat()}")
         facts.append(OperatorJoined(key, call.id, at, brief, extension=who))
     elif edge is _LEFT:
