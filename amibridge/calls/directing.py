@@ -136,7 +136,8 @@ def _direct_click_to_call(call: Call, first: Leg, others: list[Leg], over: bool,
     if called is not None and called.role is Role.OPERATOR and asked is None:
         call.caller = first
         call.direction = Direction.INTERNAL
-    elif called is not None or asked is not None or over:
+    elif called is not None or asked is not None or (over and call.click_to_call is not None):
+        # Without any of these it is no call to anybody: Asterisk rings an operator who handed a customer on in vain.
         call.caller = first
         call.direction = Direction.OUTGOING
         _set_number(call, asked, numbering)

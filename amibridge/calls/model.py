@@ -7,7 +7,7 @@ any order); who talks with whom is read off the bridges; an impossible state can
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import NewType
 
@@ -20,6 +20,9 @@ Room = NewType("Room", str)
 
 MOST_OF_A_KIND = 1000
 """Recordings, handovers, stretches of talk of one call: a dialplan that runs in a circle does not fill the memory."""
+
+ONE_INSTANT = timedelta(milliseconds=100)
+"""Asterisk's threads stamp the events of one act no further apart than that."""
 
 SILENT_BRIDGES = frozenset({"parking", "holding"})
 """Bridge types in which a caller hears music and talks with nobody."""
@@ -54,7 +57,8 @@ _STATE_RING, _STATE_RINGING, _STATE_UP = ChannelState.RING, ChannelState.RINGING
 @dataclass(slots=True, eq=False)
 class Leg:
     """One channel. *said* is the presence we last spoke of; *part* what we make of its name, whose *role* and
-    *extension* are at hand because every event asks for them; all else is what Asterisk said."""
+    *extension* are at hand because every event asks for them; *guest*: see `guests.py`; all else is what Asterisk
+    said."""
 
     uniqueid: Uniqueid
     channel: str
@@ -81,9 +85,11 @@ class Leg:
     rang_at: datetime | None = None
     joined_at: datetime | None = None
     left_at: datetime | None = None
+    asked_at: datetime | None = None
     gone_at: datetime | None = None
     cause: int | None = None
     from_snapshot: bool = False
+    guest: bool = False
     said: Presence = Presence.NEW
 
     @property
@@ -132,8 +138,7 @@ class Call:
     phone: str | None = None
     line: str | None = None
     queue: str | None = None
-    queue_abandoned: bool = False
-    queue_timed_out: bool = False
+    queue_left_at: datetime | None = None
     click_to_call: str | None = None
     originate_number: str | None = None
     originate_exten: str | None = None
@@ -166,6 +171,16 @@ class Call:
     def is_handed_on(self) -> bool:
         """Whether the customer is on his way to somebody: whoever leaves him now does not end the call."""
         return bool(self.handovers) and not self.handovers[-1].over
+
+    def customer_left_at(self) -> datetime | None:
+        """When the customer hung up: his channel may have gone on in the dialplan (extension `h`) after that."""
+        customer = self.customer
+        if customer is None or customer.gone_at is None:
+            return None
+        if self.hangup_leg != customer.uniqueid or customer.asked_at is None:
+            return customer.gone_at
+        left_at = max(customer.asked_at, self.talk_ended_at or customer.asked_at)
+        return left_at if customer.gone_at - left_at > ONE_INSTANT else customer.gone_at
 
     def note(self, text: str) -> None:
         """Note a decision that was not read straight off an event, once."""

@@ -35,14 +35,15 @@ WITHOUT_DIALPLAN = (
     "BridgeEnter", "BridgeLeave", "Hangup", "QueueCallerJoin", "QueueCallerLeave", "QueueCallerAbandon",
     "BlindTransfer", "AttendedTransfer", "Pickup", "ParkedCall", "UnParkedCall", "OriginateResponse",
 )  # fmt: skip
-"""A whitelist as short as an administrator in a hurry makes it: no VarSet, no HangupRequest."""
+"""A whitelist as short as an administrator in a hurry makes it: no VarSet, no HangupRequest. Each ends in a
+non-letter, for ``Event: Hangup`` alone lets HangupRequest through."""
 
 ACCOUNTS = {
     "amibridge": "read=system,call,agent,dialplan\nwrite=system,call,originate,reporting\n",
     "all": "read=all\nwrite=call,reporting\n",
     "classes": "read=system,call,agent,user,cdr\nwrite=call,reporting\n",
     "minimal": "read=system,call,agent\nwrite=call,reporting\n"
-    + "".join(f"eventfilter=Event: {name}\n" for name in WITHOUT_DIALPLAN),
+    + "".join(f"eventfilter=Event: {name}[^A-Za-z]\n" for name in WITHOUT_DIALPLAN),
 }
 """What each account may hear and do, as in manager.conf. Only the first may set our filter."""
 
@@ -177,7 +178,7 @@ class Asterisk:
             writer.close()
 
     def _configure(self) -> None:
-        folders = ("etc", "var", "keys", "agi", "spool/monitor", "spool/voicemail", "run", "log")
+        folders = ("etc", "var", "keys", "agi", "spool/monitor", "spool/voicemail/default/101/INBOX", "run", "log")
         for folder in folders:
             (self.home / folder).mkdir(parents=True, exist_ok=True)
         for file in ETC.iterdir():
