@@ -71,7 +71,7 @@ def _lines(path: str, args: argparse.Namespace, enterprise: Enterprise | None) -
     for event, fact in _facts(board, session, read_trace(path)):
         if args.facts:
             yield _dump({"kind": fact.word, **dataclasses.asdict(fact), "because": because(fact, event)})
-        elif isinstance(fact, CallEnded):
+        elif notice.kind is NoticeKind.HISTORY and isinstance(fact, CallEnded):
             yield _dump(fact.record.as_json())
         if args.render and enterprise is not None:
             yield from (_dump(_shown(request)) for request in _requests(fact, enterprise))
@@ -110,7 +110,7 @@ def _requests(fact: AnyFact, enterprise: Enterprise) -> Iterator[Request[Any]]:
             request = popup([fact], enterprise)
             if request is not None:
                 yield request
-        elif isinstance(fact, CallEnded):
+        elif notice.kind is NoticeKind.HISTORY and isinstance(fact, CallEnded):
             yield history([fact.record], enterprise, zone, lambda record: None)
 
 
