@@ -71,7 +71,7 @@ def _lines(path: str, args: argparse.Namespace, enterprise: Enterprise | None) -
     for event, fact in _facts(board, session, read_trace(path)):
         if args.facts:
             yield _dump({"kind": fact.word, **dataclasses.asdict(fact), "because": because(fact, event)})
-        elif notice.kind is NoticeKind.HISTORY and isinstance(fact, CallEnded):
+        elif isinstance(fact, CallEnded):
             yield _dump(fact.record.as_json())
         if args.render and enterprise is not None:
             yield from (_dump(_shown(request)) for request in _requests(fact, enterprise))

@@ -18,6 +18,7 @@ import structlog
 from amibridge.delivery.customers import Acquaintance
 from amibridge.delivery.judge import Judge
 from amibridge.delivery.plan import History, Popup
+from amibridge.delivery.standing import Mood
 from amibridge.delivery.stock import Stock
 from amibridge.delivery.teller import RecordUrl, Teller
 from amibridge.delivery.zone import AccountZone
@@ -56,9 +57,7 @@ class Lane:
         self._stock = Stock(read_due, unwritten)
         self._judge = Judge(enterprise, settle=settle, now=now, jitter=jitter, log=self._log)
         self._teller = Teller(self._judge, self._stock.agenda, crm=crm, record_url=record_url, log=self._log)
-        self._acquaintance = Acquaintance(
-            self._judge, self._stock.errands, crm=crm, customers=customers, log=self._log
-        )
+        self._acquaintance = Acquaintance(self._judge, self._stock.errands, crm=crm, customers=customers, log=self._log)
         self._zone = AccountZone(enterprise.account, self._log)
         self._crm = crm
         self._now = now

@@ -187,6 +187,6 @@ class Outbox:
         ]
 
     async def resend(self, enterprise: EnterpriseId, ids: Sequence[int]) -> list[int]:
-        """Make parked or dropped history due again; the ids for which that was possible."""
+        """Make parked or dropped history and errands due again; the ids for which that was possible."""
         rows = await self._pool.fetch(SQL["resend"], enterprise, list(ids), datetime.now(UTC))
         return [row["id"] for row in rows]
