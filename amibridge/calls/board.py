@@ -38,7 +38,7 @@ from amibridge.ami.events import (
     Tick,
     VarSet,
 )
-from amibridge.calls.directing import direct, note_dialled, note_originated, rejoin
+from amibridge.calls.directing import direct, note_dialled, note_originated, rejoin, undecided
 from amibridge.calls.facts import AnyFact
 from amibridge.calls.handovers import (
     ONE_INSTANT,
@@ -55,7 +55,7 @@ from amibridge.calls.record import CallRecord, Direction
 from amibridge.calls.register import Register
 from amibridge.calls.resync import observe_snapshot, recall
 from amibridge.calls.summary import record_of
-from amibridge.calls.telling import Anomaly, tell_changes, tell_recording, tell_started
+from amibridge.calls.telling import Anomaly, AnomalyKind, tell_changes, tell_recording, tell_started
 from amibridge.calls.verdict import CAUSE_STOPS
 
 
@@ -111,16 +111,17 @@ class Board:
         match event:
             case Newchannel():
                 call, leg = register.seat(event, facts)
-                self._observe_newchannel(leg, event)
+                self._observe_newchannel(call, leg, event)
             case Newstate():
                 call, leg = register.seat(event, facts)
                 advance(leg, event.state, event.at)
             case NewCallerid():
                 call, leg = register.seat(event, facts)
-                _observe_caller_id(call, leg, event)
+                self._observe_caller_id(call, leg, event)
             case BridgeEnter():
                 call, leg = register.seat_in_bridge(event, facts)
                 leg.silent = event.bridge_type in SILENT_BRIDGES
+                call.met = call.met or (call.direction is None and call.has_met())
             case BridgeLeave():
                 call, leg = register.seat(event, facts)
                 self._observe_bridge_leave(call, leg, event)
@@ -188,11 +189,20 @@ class Board:
                 assert_never(never)
         return call
 
-    def _observe_newchannel(self, leg: Leg, event: Newchannel) -> None:
+    def _observe_newchannel(self, call: Call, leg: Leg, event: Newchannel) -> None:
         leg.exten = event.exten
         leg.caller_id_num, leg.caller_id_name = event.caller_id_num, event.caller_id_name
-        leg.role, leg.extension = self._numbering.role_of(event.channel, event.caller_id_num)
+        call.cast(leg, self._numbering.part_of(event.channel, event.caller_id_num, event.context))
         advance(leg, event.state, event.at)
+
+    def _observe_caller_id(self, call: Call, leg: Leg, event: NewCallerid) -> None:
+        """The first number stays: a transfer shows the transferring operator's in its place. A name may be looked up,
+        and until it is known who calls, a phone may say whose it is."""
+        leg.caller_id_num = leg.caller_id_num or event.caller_id_num
+        if call.answered_at is None and event.caller_id_name is not None and leg.placed:
+            leg.caller_id_name = event.caller_id_name
+        if leg.placed and call.direction is None:
+            call.cast(leg, self._numbering.part_when_it_speaks(leg.channel, leg.part, event.caller_id_num))
 
     def _observe_dial_begin(self, call: Call, leg: Leg, event: DialBegin) -> None:
         if event.uniqueid is None:
@@ -203,6 +213,7 @@ class Board:
         if call.answered_at is not None:
             call.hangup_leg = None  # whoever transferred the caller and hung up did not end the call
         call.queue_timed_out = False
+        call.cast(leg, self._numbering.part_when_dialled(leg.channel, leg.part, event.dial_string))
         note_dialled_on(call, leg)
         if leg.role is Role.TRUNK:
             note_dialled(call, leg, event, self._numbering)
@@ -229,8 +240,10 @@ class Board:
         if call.direction is not None:
             self._anomalies += tell_changes(call, at, facts)
         elif call.is_deserted:
-            # A feature code, an echo test, an announcement: channels came and went and no two parties met.
+            # A feature code, an echo test, an announcement: channels came and went and no two parties met; or a riddle.
             call.ended_at = at
+            if (doubt := undecided(call, self._numbering)) is not None:
+                self._anomalies.append(Anomaly(at, call.id, doubt, AnomalyKind.DIRECTION))
         if call.ended_at is None and call.owes_a_cause:
             self._register.wait_for(call)
         if call.ended_at is not None:
@@ -259,7 +272,7 @@ class Board:
 
     def _resync(self, snapshot: ChannelSnapshot, facts: list[AnyFact]) -> None:
         left_at = self._blind_since or snapshot.at
-        observe_snapshot(self._register, snapshot, left_at, facts)
+        observe_snapshot(self._register, self._numbering, snapshot, left_at, facts)
         resumed, self._resumed, self._blind_since = self._resumed, [], None
         for call in resumed:
             rejoin(call)
@@ -270,13 +283,6 @@ class Board:
 def replay(board: Board, events: Iterable[AmiEvent]) -> list[AnyFact]:
     """All facts of *events*, in order."""
     return [fact for event in events for fact in board.apply(event)]
-
-
-def _observe_caller_id(call: Call, leg: Leg, event: NewCallerid) -> None:
-    """The first number stays: a transfer shows the transferring operator's in its place. A name may be looked up."""
-    leg.caller_id_num = leg.caller_id_num or event.caller_id_num
-    if call.answered_at is None and event.caller_id_name is not None and leg.placed:
-        leg.caller_id_name = event.caller_id_name
 
 
 def _observe_recording(call: Call, event: VarSet, facts: list[AnyFact]) -> None:

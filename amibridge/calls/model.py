@@ -12,7 +12,7 @@ from enum import StrEnum
 from typing import NewType
 
 from amibridge.ami.events import BridgeUniqueid, ChannelState, Linkedid, Uniqueid
-from amibridge.calls.numbering import Role
+from amibridge.calls.numbering import Part, Role
 from amibridge.calls.record import CallId, Direction, Extension, TransferKind
 
 Room = NewType("Room", str)
@@ -53,11 +53,13 @@ _STATE_RING, _STATE_RINGING, _STATE_UP = ChannelState.RING, ChannelState.RINGING
 
 @dataclass(slots=True, eq=False)
 class Leg:
-    """One channel. *said* is the presence we last spoke of; all else is what Asterisk said."""
+    """One channel. *said* is the presence we last spoke of; *part* what we make of its name, whose *role* and
+    *extension* are at hand because every event asks for them; all else is what Asterisk said."""
 
     uniqueid: Uniqueid
     channel: str
     linkedid: Linkedid
+    part: Part
     role: Role
     extension: Extension | None
     began_at: datetime
@@ -115,8 +117,8 @@ class Call:
 
     *hurried*: what it owes has not come in time, and is waited for no longer. *consulted*: the lines to people outside
     whom an operator called to ask before he handed the customer on. *knows_who_hung_up*: whether HangupRequests are
-    heard at all, which a filter may hold back. A *resumed* call began before this run of us; what
-    it had come to is in the *past* fields and in `operators`.
+    heard at all, which a filter may hold back. *met*: two parties talked before it had a direction. A *resumed* call
+    began before this run of us; what it had come to is in the *past* fields and in `operators`.
     """
 
     id: CallId
@@ -152,6 +154,7 @@ class Call:
     caller_name: str | None = None
     said: Phase = Phase.WAITING
     hurried: bool = False
+    met: bool = False
     complete: bool = True
     notes: list[str] = field(default_factory=list)
 
@@ -168,6 +171,12 @@ class Call:
         """Note a decision that was not read straight off an event, once."""
         if text not in self.notes:
             self.notes.append(text)
+
+    def cast(self, leg: Leg, part: Part) -> None:
+        """*leg* plays *part*, and why goes into the notes."""
+        leg.part, leg.role, leg.extension = part, part.role, part.extension
+        if part.why is not None:
+            self.note(part.why)
 
     def is_customer_side(self, leg: Leg) -> bool:
         """Whether *leg* is the outside party. A line that the customer's own leg dialled (a forward, a transfer to
@@ -235,6 +244,16 @@ class Call:
                 kept, lost = rooms[other], rooms[bridge]
                 rooms = {bridge: kept if room == lost else room for bridge, room in rooms.items()}
         return {uid: rooms[bridge] for uid, bridge in bridged.items()}
+
+    def has_met(self) -> bool:
+        """Whether two parties are in one room, whoever they are."""
+        seen: set[Room] = set()
+        for uniqueid, room in self.rooms().items():
+            if self.legs[uniqueid].role is not _PLUMBING:
+                if room in seen:
+                    return True
+                seen.add(room)
+        return False
 
     def talking_rooms(self) -> dict[Uniqueid, bool]:
         """For each bridged leg: is its room a conversation of this call?"""

@@ -178,8 +178,8 @@ class Register:
         if call is None:
             call = Call(id=CallId(f"{self._host}:{event.linkedid}"), began_at=event.at)
             self._carry(call, event.linkedid)
-        role, extension = self._numbering.role_of(event.channel, None)
-        leg = Leg(event.uniqueid, event.channel, event.linkedid, role, extension, began_at=event.at)
+        part = self._numbering.part_of(event.channel, None)
+        leg = Leg(event.uniqueid, event.channel, event.linkedid, part, part.role, part.extension, began_at=event.at)
         call.legs[event.uniqueid] = leg
         self._by_leg[event.uniqueid] = call
         return call, leg

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from enum import StrEnum
 
 from amibridge.calls.edges import CALL_EDGES, CALLEE_EDGES, CALLER_EDGES, Edge
 from amibridge.calls.facts import (
@@ -35,13 +36,20 @@ _TALKING, _RINGING, _UP, _GONE = Presence.TALKING, Presence.RINGING, Presence.UP
 _RANG, _STOPPED, _JOINED, _LEFT, _ANSWERED, _ENDED = Edge
 
 
+class AnomalyKind(StrEnum):
+    CHANGE = "change"
+    DIRECTION = "direction"
+
+
 @dataclass(frozen=True, slots=True)
 class Anomaly:
-    """An edge the tables do not know: counted and shown, never raised."""
+    """What we do not understand, counted and shown, never raised: a change that the tables do not know, or a call whose
+    direction nothing told, once at its end."""
 
     at: datetime
     call: CallId
     text: str
+    kind: AnomalyKind = AnomalyKind.CHANGE
 
 
 def tell_started(call: Call, at: datetime, facts: list[AnyFact]) -> None:

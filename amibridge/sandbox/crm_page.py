@@ -159,7 +159,7 @@ def _account(account: CrmAccount, now: datetime, newest: int | None) -> dict[str
         "time_zone": account.account.time_zone.key,
         "stored": len(account.calls),
         "users": [
-            {**_user(user), "popups": [_popup(popup) for popup in shown if popup.user == user.id]}
+            {**_user(account, user), "popups": [_popup(popup) for popup in shown if popup.user == user.id]}
             for user in account.users.values()
         ],
         "calls": [_call(account, call) for call in _latest(account.calls, newest)],
@@ -170,8 +170,8 @@ def _latest(calls: Sequence[StoredCall], newest: int | None) -> list[StoredCall]
     return sorted(islice(reversed(calls), newest), key=lambda call: call.date, reverse=True)
 
 
-def _user(user: SandboxUser) -> dict[str, Any]:
-    return {"id": user.id, "name": user.name, "code": user.code}
+def _user(account: CrmAccount, user: SandboxUser) -> dict[str, Any]:
+    return {"id": user.id, "name": user.name, "code": account.codes.get(user.id)}
 
 
 def _popup(popup: Popup) -> dict[str, Any]:
@@ -195,8 +195,8 @@ def _call(account: CrmAccount, call: StoredCall) -> dict[str, Any]:
         "date": call.date.isoformat(),
         "kind": call.kind,
         "phone": call.phone,
-        "customer": account.account.customers.get(call.phone),
-        "user": None if user is None else _user(user),
+        "customer": account.customer_name(call.phone),
+        "user": None if user is None else _user(account, user),
         "code": call.code,
         "user_id": call.user_id,
         "line": call.external_phone,

@@ -163,6 +163,22 @@ CREATE UNIQUE INDEX deliveries_once ON deliveries (enterprise_id, host, fact_key
 CREATE INDEX deliveries_unfinished ON deliveries (enterprise_id, status, id) WHERE status IN ('due', 'parked');
 CREATE INDEX deliveries_by_call ON deliveries (enterprise_id, call_id);
 
+-- Changes of a call that the core did not understand, the newest of each host. passed_over: how many before it were only
+-- counted. trace: the raw AMI that was heard of the call lately.
+CREATE TABLE anomalies (
+    enterprise_id text        NOT NULL,
+    id            bigint      GENERATED ALWAYS AS IDENTITY,
+    host          text        NOT NULL,
+    call_id       text        NOT NULL,
+    at            timestamptz NOT NULL,
+    text          text        NOT NULL,
+    passed_over   integer     NOT NULL,
+    trace         bytea       NOT NULL,
+    recorded_at   timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (enterprise_id, id)
+);
+CREATE INDEX anomalies_by_host ON anomalies (enterprise_id, host, id);
+
 -- Which customer in the CRM has which phone (E.164).
 -- enterprise_number: the same as enterprise_id, for software that knows this table by that name.
 CREATE TABLE retailcrm_customers (

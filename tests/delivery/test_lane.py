@@ -453,6 +453,7 @@ async def test_an_unknown_extension_is_said_once(enterprise: Enterprise, crm: Re
             await until(lambda: table.all(DeliveryStatus.SENT, [1, 2, 3]))
     said = [line for line in logs if line["event"] == "crm_knows_no_such_extension"]
     assert [line["extension"] for line in said] == ["101"]
+    assert {verdict.answer for verdict in table.verdicts.values()} == {"accepted; the CRM does not know 101"}
 
 
 async def test_an_upload_repeated_after_a_lost_answer_is_no_second_call(

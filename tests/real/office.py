@@ -11,7 +11,7 @@ from typing import Any
 
 from amibridge.ami.actions import Action
 from amibridge.calls.record import CallRecord
-from tests.real.asterisk import ACCOUNTS, PEOPLE, TRUNK, Asterisk
+from tests.real.asterisk import ACCOUNTS, OTHERS, PEOPLE, TRUNK, Asterisk
 from tests.real.listener import Listener
 from tests.real.phone import Phone
 from tests.real.talk import PATIENCE, Talk
@@ -77,7 +77,8 @@ MERGED = Beginning("merged ")
 class Office:
     def __init__(self, asterisk: Asterisk) -> None:
         self.asterisk = asterisk
-        self.phones = {name: Phone(name, asterisk.phone_address(name), asterisk.sip) for name in (*PEOPLE, TRUNK)}
+        names = (*PEOPLE, *OTHERS, TRUNK)
+        self.phones = {name: Phone(name, asterisk.phone_address(name), asterisk.sip) for name in names}
         self.listeners = [Listener(account, asterisk) for account in ACCOUNTS]
         self.stalled = timedelta(0)
 

@@ -16,7 +16,7 @@ import pytest
 
 from amibridge.sandbox.crm_page import RESULTS, WHY
 from amibridge.sandbox.retailcrm import SandboxCrm, SandboxUser
-from tests.sandbox.contract import CONTRACT
+from tests.retailcrm.contract import CONTRACT
 from tests.sandbox.crm_asker import (
     EVENT,
     KEY,
