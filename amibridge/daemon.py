@@ -30,6 +30,7 @@ from amibridge.runtime.ring_files import RING
 from amibridge.runtime.supervise import Hopeless, spawn
 from amibridge.runtime.systemd import notify
 from amibridge.secrets import Keyring, find_keyring, open_keyring
+from amibridge.store.customers import Customers
 from amibridge.store.db import DatabaseMissing, open_pool, place_of
 from amibridge.store.directory import Directory
 from amibridge.store.embedded import EmbeddedStopped, EmbeddedUnusable
@@ -113,7 +114,7 @@ async def serving(settings: Settings, stop: asyncio.Event) -> AsyncIterator[Runn
             directory, ledger, outbox = Directory(pool, keyring), Ledger(pool), Outbox(pool)
             queue, pulse, tenants = FactQueue(), Pulse(), Tenants()
             traces = Traces(settings.data_dir / RING, settings.traces)
-            deliveries = Deliveries(outbox, crm, record_url=_record_urls(settings, keyring))
+            deliveries = Deliveries(outbox, crm, Customers(pool), record_url=_record_urls(settings, keyring))
 
             def know(enterprises: Sequence[Enterprise]) -> None:
                 deliveries.enterprises(enterprises)

@@ -113,7 +113,7 @@ def _requests(fact: AnyFact, enterprise: Enterprise) -> Iterator[Request[Any]]:
             request = popup([fact], enterprise)
             if request is not None:
                 yield request
-        elif isinstance(fact, CallEnded):
+        elif notice.kind is NoticeKind.HISTORY and isinstance(fact, CallEnded):
             yield history([fact.record], enterprise, zone, lambda record: None)
 
 

@@ -173,7 +173,7 @@ class Outbox:
         return [delivery_row(row) for row in rows]
 
     async def resend(self, enterprise: EnterpriseId, ids: Sequence[int]) -> list[int]:
-        """Make parked or dropped history due again; the ids for which that was possible."""
+        """Make parked or dropped history and errands due again; the ids for which that was possible."""
         rows = await self._pool.fetch(SQL["resend"], enterprise, list(ids), datetime.now(UTC))
         return [row["id"] for row in rows]
 

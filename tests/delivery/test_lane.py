@@ -7,6 +7,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
+import asyncpg
 import pytest
 from aiohttp import web
 from structlog.testing import capture_logs
@@ -20,6 +21,7 @@ from amibridge.redact import Secret
 from amibridge.retailcrm import render
 from amibridge.retailcrm.client import RetailCrm
 from amibridge.retailcrm.requests import ReplyT, Request
+from amibridge.store.customers import Customers
 from amibridge.store.outbox import Delivery, DeliveryStatus, Settlement
 from tests.delivery.rows import dialled, ended, history, popup, rang, record, stopped
 from tests.delivery.scripted_crm import (
@@ -113,6 +115,7 @@ async def running(
         unwritten=(),
         settle=table.settle,
         record_url=record_url,
+        customers=Customers(asyncpg.create_pool(min_size=0)),
         now=now or Clock(),
         jitter=lambda: jitter,
     )
