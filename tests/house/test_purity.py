@@ -12,7 +12,7 @@ from tests.house.source import Module, imported, modules, parse
 
 PURE = re.compile(
     r"calls(\..+)?|enterprises|ami\.(wire|events|actions|session)"
-    r"|retailcrm\.(requests|responses|render|hooks)|delivery\.policy"
+    r"|retailcrm\.(?!(client|service)$).+|delivery\.policy"
 )
 IMPURE_IMPORTS = {
     "aiohttp", "asyncio", "asyncpg", "logging", "os", "pathlib", "random", "secrets", "socket", "structlog",

@@ -1,4 +1,4 @@
-"""Every form rendered here is also checked against RetailCRM's contract (`schemas.json`)."""
+"""Every form rendered here is also checked against RetailCRM's contract."""
 
 from __future__ import annotations
 
@@ -6,12 +6,10 @@ import json
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
-from jsonschema import Draft202012Validator
 
 from amibridge.calls.facts import (
     AnyFact,
@@ -28,15 +26,11 @@ from amibridge.calls.record import CallId, CallRecord, Direction, Extension, Out
 from amibridge.enterprises import Account, Credit, Enterprise, Line
 from amibridge.redact import Secret
 from amibridge.retailcrm.render import HANGUPS, RESULTS, STOPS, WITHHELD, history, popup
+from tests.retailcrm.contract import is_valid
 from tests.retailcrm.samples import AT, BRIEF, CALL, KEY, brief, ended, enterprise, rang, record, stopped
 
-SCHEMAS = json.loads((Path(__file__).parent / "schemas.json").read_text())
 MOSCOW = ZoneInfo("Europe/Moscow")
 OUTGOING = brief(direction=Direction.OUTGOING, caller=Extension("101"))
-
-
-def is_valid(kind: str, value: object) -> bool:
-    return bool(Draft202012Validator({**SCHEMAS, "$ref": f"#/$defs/{kind}"}).is_valid(value))
 
 
 def event(*facts: AnyFact, of: Enterprise | None = None) -> Mapping[str, Any] | None:

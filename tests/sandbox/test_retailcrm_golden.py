@@ -18,10 +18,8 @@ from tests.sandbox.crm_asker import Asker
 from tests.sandbox.test_retailcrm_forms import MODULE
 
 KEY = "test-api-key"
-FOLDERS = (Path(__file__).parent / "golden", Path(__file__).parents[1] / "retailcrm" / "golden")
-PAIRS: Mapping[str, Mapping[str, Any]] = {
-    path.stem: json.loads(path.read_text("utf-8")) for folder in FOLDERS for path in folder.iterdir()
-}
+FOLDER = Path(__file__).parents[1] / "retailcrm" / "golden"
+PAIRS: Mapping[str, Mapping[str, Any]] = {path.stem: json.loads(path.read_text("utf-8")) for path in FOLDER.iterdir()}
 
 SAME = (
     "01-telephony-call-event-in-userids",
