@@ -126,6 +126,7 @@ async def serving(settings: Settings, stop: asyncio.Event) -> AsyncIterator[Runn
                 lambda: pulse.longest_stall,
                 keyring,
                 tenants,
+                deliveries.forget_zone,
             )
             lanes_stop, web_stop, listening = asyncio.Event(), asyncio.Event(), asyncio.Event()
             async with asyncio.TaskGroup() as tasks:

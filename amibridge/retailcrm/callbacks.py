@@ -39,24 +39,24 @@ class Move:
     """What comes of an address that the CRM named for its account.
 
     *to*: where it is asked from now on, empty for where its file says, None for where it is asked already.
-    *unheeded*: an address that is not followed, fit to be shown; empty when there is none.
+    *unheeded*: an address that is not followed, fit to be shown; empty when there is none, None when none was named.
     """
 
-    to: str | None
-    unheeded: str = ""
+    to: str | None = None
+    unheeded: str | None = None
 
 
-def move(system_url: str | None, enterprise: Enterprise) -> Move | None:
-    """None when no address was named. One that its file names is followed; any other only to RetailCRM itself."""
+def move(system_url: str | None, enterprise: Enterprise) -> Move:
+    """The address in the file is followed; any other only to RetailCRM itself."""
     if system_url is None:
-        return None
+        return Move()
     try:
         named = check_account_url(system_url)
         if named == enterprise.account.url:
-            return Move(None)
+            return Move(None, "")
         if named == enterprise.module.moved_from:
-            return Move("")
-        return Move(check_moved_url(system_url))
+            return Move("", "")
+        return Move(check_moved_url(system_url), "")
     except ValueError:
         return Move(None, _host(system_url))
 

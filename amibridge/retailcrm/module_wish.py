@@ -175,7 +175,7 @@ def _owned(what: str, wish: Sequence[tuple[Owner, str]], known: Sequence[tuple[O
 
 
 def without_secrets(shown: str | bool | None) -> str | bool | None:
-    """An address without what may be a secret in it: long parts of its path, its query, a password; None for nothing."""
+    """An address without what may be secret in it: long parts of its path, its query, a password; None for nothing."""
     if not isinstance(shown, str) or "/" not in shown:
         return None if shown == "" else shown
     address, question, _ = shown.partition("?")
