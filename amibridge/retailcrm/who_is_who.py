@@ -14,6 +14,7 @@ from enum import StrEnum
 from amibridge.calls.record import Extension
 from amibridge.enterprises import Operator
 from amibridge.retailcrm.modules import UserCode
+from amibridge.retailcrm.text import excerpt
 from amibridge.retailcrm.users import User
 
 
@@ -155,7 +156,7 @@ def _same(email: str | None, name: str) -> bool:
 
 
 def _called(user: int, known: Mapping[int, User]) -> str:
-    name = known[user].name if user in known else ""
+    name = excerpt(known[user].name) if user in known else ""
     return f"user {user} ({name})" if name else f"user {user}"
 
 

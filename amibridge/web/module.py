@@ -96,13 +96,13 @@ class ModuleRoutes:
         if not known:
             return refusal(400, "unknown_account", "No account of ours is known by that.")
         log.info("crm_tells_activity", enterprise=enterprise.id, active=said.active, frozen=said.frozen)
-        if moved is not None and moved.to is not None:
-            log.warning(
-                "crm_account_moved", before=enterprise.account.url, now=moved.to or enterprise.module.moved_from
-            )
-        elif moved is not None and moved.unheeded:
+        if moved.to is not None:
+            now = moved.to or enterprise.module.moved_from
+            log.warning("crm_account_moved", enterprise=enterprise.id, before=enterprise.account.url, now=now)
+        elif moved.unheeded:
             log.error(
                 "crm_account_move_not_followed",
+                enterprise=enterprise.id,
                 named=moved.unheeded,
                 advice="if the account is there now, name it in `url` of the enterprise's file and apply it",
             )
