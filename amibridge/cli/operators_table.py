@@ -20,11 +20,16 @@ def operators_table(operators: Mapping[Extension, Operator], matches: Sequence[M
     return [
         "[operators]",
         *(
-            f"{_key(one)} = {{ {', '.join(_values(operators.get(one), match))} }}"
+            f"{_key(one)} = {_table(_values(operators.get(one), match))}"
             for one, match in told.items()
             if match.user is not None or one in operators
         ),
     ]
+
+
+def _table(values: Iterator[str]) -> str:
+    inside = ", ".join(values)
+    return f"{{ {inside} }}" if inside else "{}"
 
 
 def _values(operator: Operator | None, match: Match) -> Iterator[str]:

@@ -73,6 +73,7 @@ def wished(
         # Whether the CRM appends these to the address above or resolves them against it comes to the same.
         activity=f"{ours}/activity",
         settings=f"{ours}/settings",
+        countries=known.countries or None,
         telephony=_telephony(enterprise, f"{origin}{ours}", known.telephony),
     )
 
