@@ -172,11 +172,11 @@ def _registered(
 
 async def _deactivate(settings: Settings, number: EnterpriseId) -> int:
     async with _account(settings, number) as account:
+        public_url = _reachable(settings, account.enterprise)
         code, known = module_code(account.enterprise), await account.module()
         written = known is not None and known.active
         if known is not None:
             if written:
-                public_url = _reachable(settings, account.enterprise)
                 await account.write(wished(account.enterprise, public_url, known, active=False))
                 known = await account.module() or known
             await account.keep(known)
@@ -193,8 +193,10 @@ async def _deactivate(settings: Settings, number: EnterpriseId) -> int:
 
 async def _status(settings: Settings, number: EnterpriseId) -> int:
     async with _account(settings, number) as account:
-        enterprise, known = account.enterprise, await account.module()
-        wish = wished(enterprise, _reachable(settings, enterprise), known)
+        enterprise = account.enterprise
+        public_url = _reachable(settings, enterprise)
+        known = await account.module()
+    wish = wished(enterprise, public_url, known)
     found = [(one, _advice(one, number)) for one in differences(wish, known)]
     found += _of_standing(enterprise, known)
     for one, advice in found:
