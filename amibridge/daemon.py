@@ -130,6 +130,7 @@ async def serving(settings: Settings, stop: asyncio.Event) -> AsyncIterator[Runn
                 lambda: pulse.longest_stall,
                 keyring,
                 tenants,
+                deliveries.forget_zone,
             )
             lanes_stop, web_stop, traces_stop, listening = (asyncio.Event() for _ in range(4))
             async with asyncio.TaskGroup() as tasks:

@@ -158,6 +158,24 @@ def _doctor(args: argparse.Namespace) -> int:
     return doctor(args)
 
 
+def _retailcrm_register(args: argparse.Namespace) -> int:
+    from amibridge.cli.retailcrm import register
+
+    return register(args)
+
+
+def _retailcrm_status(args: argparse.Namespace) -> int:
+    from amibridge.cli.retailcrm import status
+
+    return status(args)
+
+
+def _retailcrm_users(args: argparse.Namespace) -> int:
+    from amibridge.cli.retailcrm import users
+
+    return users(args)
+
+
 COMMANDS: dict[str, Command] = {
     "run": _run,
     "demo": _demo,
@@ -167,6 +185,9 @@ COMMANDS: dict[str, Command] = {
     "enterprise list": _enterprise_list,
     "enterprise show": _enterprise_show,
     "enterprise remove": _enterprise_remove,
+    "retailcrm register": _retailcrm_register,
+    "retailcrm status": _retailcrm_status,
+    "retailcrm users": _retailcrm_users,
     "db upgrade": _db_upgrade,
     "deliveries": _deliveries,
     "doctor": _doctor,

@@ -113,6 +113,24 @@ def parser(commands: dict[str, Command]) -> argparse.ArgumentParser:
         one = command(enterprise, name, says, f"amibridge enterprise {name} 0123", of="enterprise ")
         one.add_argument("number", metavar="N", help="the enterprise's number")
 
+    retailcrm = words.add_parser(
+        "retailcrm",
+        help="our module in an enterprise's CRM",
+        description="Our telephony module in an enterprise's RetailCRM account, and who has which extension there.",
+        epilog="example:\n  amibridge retailcrm register 0123",
+    ).add_subparsers(metavar="COMMAND", required=True)
+    for name, says in (
+        ("register", "register the module, or write what is not as it should be"),
+        ("status", "show what is not as it should be, and what to do; exit code 1 when something is not"),
+        ("users", "match users with extensions, and show contradictions; exit code 1 when there are some"),
+    ):
+        asked = command(retailcrm, name, says, f"amibridge retailcrm {name} 0123", of="retailcrm ")
+        asked.add_argument("number", metavar="N", help="the enterprise's number")
+        if name == "register":
+            asked.add_argument(
+                "--deactivate", action="store_true", help="switch the module off: nothing is sent any more"
+            )
+
     database = words.add_parser(
         "db",
         help="the database",

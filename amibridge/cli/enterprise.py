@@ -130,6 +130,7 @@ def _described(one: Enterprise) -> Iterator[tuple[str, Any]]:
             "create_orders": one.create_orders,
             "credit": one.credit,
             "webhook_secret": HIDDEN,
+            "module_code": one.module_code,
         },
     )
     yield (

@@ -17,7 +17,8 @@ import structlog
 
 from amibridge.delivery.customers import Acquaintance
 from amibridge.delivery.judge import Judge
-from amibridge.delivery.plan import History, Popup
+from amibridge.delivery.plan import DROPS_AT_ONCE, History, Popup
+from amibridge.delivery.rights import KeyRights
 from amibridge.delivery.standing import Mood
 from amibridge.delivery.stock import Stock
 from amibridge.delivery.teller import RecordUrl, Teller
@@ -32,6 +33,9 @@ POPUPS_IN_FLIGHT = 6
 
 GRACE = timedelta(seconds=4)
 """For requests in flight when the lane closes; the whole daemon has 10 s."""
+
+SWEEP_EVERY = timedelta(minutes=1)
+"""While nothing may be sent, popups that are news no more are dropped this often."""
 
 READ_AGAIN_AFTER = timedelta(seconds=2)
 """After a reading of the table that failed."""
@@ -59,6 +63,7 @@ class Lane:
         self._teller = Teller(self._judge, self._stock.agenda, crm=crm, record_url=record_url, log=self._log)
         self._acquaintance = Acquaintance(self._judge, self._stock.errands, crm=crm, customers=customers, log=self._log)
         self._zone = AccountZone(enterprise.account, self._log)
+        self._rights = KeyRights(self._log)
         self._crm = crm
         self._now = now
         self._jitter = jitter
@@ -69,6 +74,7 @@ class Lane:
         self._history: asyncio.Task[None] | None = None
         self._errand: asyncio.Task[None] | None = None
         self._asking: asyncio.Task[None] | None = None
+        self._asking_rights: asyncio.Task[None] | None = None
 
     def crm_standing(self) -> CrmStanding:
         return self._judge.crm_standing()
@@ -87,9 +93,15 @@ class Lane:
         known = self._judge.enterprise
         if enterprise.account != known.account:
             self._zone = AccountZone(enterprise.account, self._log)
+            self._rights = KeyRights(self._log)
         if (enterprise.account, enterprise.operators) != (known.account, known.operators):
             self._teller.forget_unknown()
         self._judge.reconfigure(enterprise)
+        self._awake.set()
+
+    def forget_zone(self) -> None:
+        """The account's settings were changed: history waits until it has told its time zone anew."""
+        self._zone = AccountZone(self._judge.enterprise.account, self._log)
         self._awake.set()
 
     def close(self) -> None:
@@ -107,7 +119,8 @@ class Lane:
                 if not _busy(reading) and self._stock.wants_reread(now):
                     reading = self._spawn(tasks, "reading", self._read(now))
                 wake_at = self._start_due(tasks, now) if self._stock.complete else None
-                await self._sleep(now, wake_at, None if _busy(reading) else self._reread_at(now))
+                rights_at = self._ask_rights(tasks, now)
+                await self._sleep(now, wake_at, rights_at, None if _busy(reading) else self._reread_at(now))
             if reading is not None:
                 reading.cancel()
             await self._finish()
@@ -133,6 +146,8 @@ class Lane:
 
     def _start_due(self, tasks: asyncio.TaskGroup, now: datetime) -> datetime | None:
         standing, agenda = self._judge.standing, self._stock.agenda
+        if standing.held:
+            return self._sweep(now)
         room = standing.room(
             now,
             popups_in_flight=len(self._popups),
@@ -173,6 +188,25 @@ class Lane:
             (at for at in (plan.wake_at, standing.wake_at(now), ask_at, errands_at) if at is not None), default=None
         )
 
+    def _sweep(self, now: datetime) -> datetime | None:
+        """Nothing may be sent: what grows stale meanwhile is dropped, all else waits."""
+        dropped = self._stock.agenda.sweep(now)
+        for one in dropped:
+            self._teller.drop(one.row, one.why)
+        if not self._stock.agenda.popups:
+            return None
+        return now if len(dropped) >= DROPS_AT_ONCE else now + SWEEP_EVERY
+
+    def _ask_rights(self, tasks: asyncio.TaskGroup, now: datetime) -> datetime | None:
+        if self._judge.standing.held or _busy(self._asking_rights):
+            return None
+        at = self._rights.ask_at
+        if at is not None and at > now:
+            return at
+        work = self._rights.ask(self._crm, self._judge.enterprise, self._now)
+        self._asking_rights = self._spawn(tasks, "rights", work)
+        return None
+
     def _spawn(self, tasks: asyncio.TaskGroup, what: str, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = tasks.create_task(_whole(work), name=f"{what} of {self._judge.enterprise.id}")
         task.add_done_callback(lambda _: self._awake.set())
@@ -186,9 +220,10 @@ class Lane:
                 await self._awake.wait()
 
     async def _finish(self) -> None:
-        in_flight = {task for task in (*self._popups, self._history, self._errand, self._asking) if task is not None}
-        if self._asking is not None:
-            self._asking.cancel()
+        asking = [task for task in (self._asking, self._asking_rights) if task is not None]
+        in_flight = {task for task in (*self._popups, self._history, self._errand, *asking) if task is not None}
+        for task in asking:
+            task.cancel()
         if in_flight:
             _, late = await asyncio.wait(in_flight, timeout=GRACE.total_seconds())
             for task in late:

@@ -1,7 +1,8 @@
 """How one account stands with its CRM: may we ask now, and what changed that an operator should know.
 
 Laws: a pause stops everything and ends with one careful try; trouble slows history, which can wait, and never popups,
-which cannot; whatever the CRM answers properly ends both. Pure: the time is passed in.
+which cannot; whatever the CRM answers properly ends both. Where our module is switched off nothing is tried at all, for
+only its CRM can end that. Pure: the time is passed in.
 """
 
 from __future__ import annotations
@@ -37,9 +38,10 @@ class Room:
 
 @dataclass(slots=True)
 class Standing:
-    """Methods that take an answer in return the new mood when it changed, else None."""
+    """Methods that take an answer in return the new mood when it changed, else None. *held*: nothing may be started."""
 
     mood: Mood = Mood.WELL
+    held: bool = False
     failures: int = 0
     pauses: int = 0
     _silent_till: datetime | None = None
@@ -61,7 +63,7 @@ class Standing:
         history_in_flight: bool,
         errand_in_flight: bool,
     ) -> Room:
-        if self._silent_till is not None and now < self._silent_till:
+        if self.held or (self._silent_till is not None and now < self._silent_till):
             return Room(0, False, False)
         if self.mood is Mood.PAUSED:
             idle = not (popups_in_flight or history_in_flight or errand_in_flight)

@@ -86,6 +86,11 @@ class Deliveries:
         """How each CRM stands that is told something."""
         return [lane.crm_standing() for lane in self._lanes.values()]
 
+    def forget_zone(self, number: EnterpriseId) -> None:
+        """The account's settings were changed: its time zone is asked anew."""
+        if (lane := self._lanes.get(number)) is not None:
+            lane.forget_zone()
+
     def enterprises(self, known: Iterable[Enterprise]) -> None:
         """These are all enterprises from now on: lanes are opened, told of changes, or closed."""
         self._enterprises = {enterprise.id: enterprise for enterprise in known}

@@ -19,7 +19,8 @@ CREATE TABLE enterprises (
     create_customers boolean     NOT NULL,
     create_orders    boolean     NOT NULL,
     created_at       timestamptz NOT NULL DEFAULT now(),
-    updated_at       timestamptz NOT NULL DEFAULT now()
+    updated_at       timestamptz NOT NULL DEFAULT now(),
+    module_code      text        -- NULL: our usual one
 );
 
 CREATE TABLE hosts (
@@ -51,6 +52,17 @@ CREATE TABLE lines (
     site          text,
     name          text,
     PRIMARY KEY (enterprise_id, number)
+);
+
+-- What the CRM said last of our module in an account. moved_to NULL: the account is where its file says.
+-- unheeded: an address that the CRM named and that is sent nothing.
+CREATE TABLE crm_modules (
+    enterprise_id text        PRIMARY KEY REFERENCES enterprises ON DELETE CASCADE,
+    active        boolean     NOT NULL,
+    frozen        boolean     NOT NULL,
+    told_at       timestamptz NOT NULL,
+    moved_to      text,
+    unheeded      text
 );
 
 -- All that hosts said of calls, append-only. seq: the order in which it was written.

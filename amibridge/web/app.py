@@ -16,13 +16,14 @@ import structlog
 from aiohttp import web
 
 from amibridge.config import WebSettings
-from amibridge.enterprises import CrmStanding, HostStanding
+from amibridge.enterprises import CrmStanding, EnterpriseId, HostStanding
 from amibridge.secrets import Keyring
 from amibridge.store.outbox import Outbox
 from amibridge.store.recorder import FactQueue
 from amibridge.web.answers import identified
 from amibridge.web.connection import Connection
 from amibridge.web.health import live, readiness
+from amibridge.web.module import ModuleRoutes
 from amibridge.web.recordings import serve_recordings
 from amibridge.web.tenants import Tenants
 
@@ -51,6 +52,7 @@ class WebServices:
     longest_stall: Callable[[], timedelta]
     keyring: Keyring
     tenants: Tenants
+    zone_changed: Callable[[EnterpriseId], None]
 
 
 def make_app(services: WebServices) -> web.Application:
@@ -61,6 +63,7 @@ def make_app(services: WebServices) -> web.Application:
         readiness(services.outbox, services.hosts, services.crms, services.queue, services.longest_stall),
     )
     app.router.add_get("/recordings/{token}", serve_recordings(services.pool, services.keyring))
+    ModuleRoutes(services.pool, services.tenants, services.zone_changed).add_to(app.router)
     return app
 
 

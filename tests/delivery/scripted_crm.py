@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections import defaultdict, deque
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,12 +13,15 @@ from typing import Any
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
+from amibridge.retailcrm.replies import REQUIRED_SCOPES
+
 EVENT = "/api/v5/telephony/call/event"
 UPLOAD = "/api/v5/telephony/calls/upload"
 SETTINGS = "/api/v5/settings"
 MANAGER = "/api/v5/telephony/manager"
 CUSTOMERS = "/api/v5/customers"
 CREATE = "/api/v5/customers/create"
+CREDENTIALS = "/api/credentials"
 
 Answer = Callable[[], Awaitable[web.StreamResponse]]
 
@@ -40,7 +43,10 @@ class Heard:
 
 @dataclass
 class ScriptedCrm:
-    """*keys*: those let in. *script*: answers to give instead of the usual one, by path or key, in order."""
+    """*keys*: those let in. *script*: answers to give instead of the usual one, by path or key, in order.
+
+    *asked_rights*: keys that asked what they may do, which is no delivery and stands in no other list.
+    """
 
     keys: set[str] = field(default_factory=lambda: {"key-of-account-one"})
     delay: float = 0.0
@@ -54,6 +60,8 @@ class ScriptedCrm:
     calls: defaultdict[str, dict[str, dict[str, Any]]] = field(default_factory=lambda: defaultdict(dict))
     duplicates: int = 0
     customers: defaultdict[str, list[dict[str, Any]]] = field(default_factory=lambda: defaultdict(list))
+    scopes: Sequence[str] = (*REQUIRED_SCOPES, "order_write")
+    asked_rights: list[str] = field(default_factory=list)
 
     def of(self, path: str, key: str | None = None) -> list[Heard]:
         return [heard for heard in self.heard if heard.path == path and key in (None, heard.key)]
@@ -83,6 +91,8 @@ class ScriptedCrm:
         at = asyncio.get_running_loop().time()
         form = await request.post()
         key, path = request.headers["X-API-KEY"], request.path
+        if path == CREDENTIALS:
+            return await self._rights(key)
         said: Any = next((json.loads(str(form[name])) for name in ("event", "calls", "customer") if name in form), None)
         self.heard.append(Heard(at, key, path, said))
         if self.delay:
@@ -122,6 +132,14 @@ class ScriptedCrm:
             return refusal(400, "Customer with externalId exists")
         self.customers[key].append({"id": len(self.customers[key]) + 1, **customer})
         return web.json_response({"success": True, "id": len(self.customers[key])}, status=201)
+
+    async def _rights(self, key: str) -> web.StreamResponse:
+        self.asked_rights.append(key)
+        if CREDENTIALS in self.always:
+            return await self.always[CREDENTIALS]()
+        if key not in self.keys:
+            return refusal(403, 'Wrong "apiKey" value.')
+        return web.json_response({"success": True, "scopes": list(self.scopes), "siteAccess": "access_full"})
 
     def _upload(self, key: str, calls: list[dict[str, Any]]) -> web.Response:
         if len(calls) > 50 or any(call["externalId"] in self.refused_calls for call in calls):

@@ -16,7 +16,7 @@ from structlog.testing import capture_logs
 from yarl import URL
 
 from amibridge.config import WebSettings
-from amibridge.enterprises import CrmStanding, HostStanding
+from amibridge.enterprises import CrmStanding, EnterpriseId, HostStanding
 from amibridge.secrets import Key, Keyring
 from amibridge.store.outbox import Outbox
 from amibridge.store.recorder import FactQueue
@@ -37,7 +37,7 @@ class Answer:
 
 @dataclass
 class Site:
-    """*tenants*, *standings*, *crms*, *queue* and *stall* are what the health check tells."""
+    """*standings*, *crms*, *queue*, *stall*: what the health check tells. *zones_changed*: whose was said to be."""
 
     host: str
     port: int
@@ -47,6 +47,7 @@ class Site:
     standings: list[HostStanding] = field(default_factory=list)
     crms: list[CrmStanding] = field(default_factory=list)
     stall: timedelta = timedelta(0)
+    zones_changed: list[EnterpriseId] = field(default_factory=list)
 
     async def ask(self, path: str, method: str = "GET", **more: Any) -> Answer:
         """*path* is sent as it is."""
@@ -80,6 +81,7 @@ async def serving(pool: asyncpg.Pool, app: web.Application | None = None) -> Asy
             lambda: site.stall,
             KEYRING,
             site.tenants,
+            site.zones_changed.append,
         )
         settings = WebSettings("127.0.0.1", 0, "https://bridge.example")
         with capture_logs() as lines:
