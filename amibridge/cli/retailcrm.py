@@ -7,11 +7,12 @@ secret.
 from __future__ import annotations
 
 import argparse
+import asyncio
 import sys
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import asyncpg
@@ -23,9 +24,10 @@ from amibridge.cli.stored import open_store, show, unknown
 from amibridge.config import Settings
 from amibridge.enterprises import Enterprise, EnterpriseId
 from amibridge.retailcrm.client import CrmSettings, RetailCrm, open_crm
-from amibridge.retailcrm.errors import CrmError, CrmMissing, CrmRefused
+from amibridge.retailcrm.errors import CrmBusy, CrmError, CrmMissing, CrmRefused
 from amibridge.retailcrm.module_wish import Difference, check_reachable, differences, module_code, wished
 from amibridge.retailcrm.modules import IntegrationModule, ModuleEdited, edit_integration_module, integration_module
+from amibridge.retailcrm.requests import ReplyT, Request
 from amibridge.retailcrm.text import excerpt
 from amibridge.retailcrm.users import User
 from amibridge.retailcrm.users import users as list_users
@@ -39,6 +41,11 @@ NO_SUCH_MODULE = "errors in the input parameters"
 
 MOST_PAGES = 100
 """Of users; ten thousand people work in no account."""
+
+PATIENT_TRIES = 3
+
+BUSY_AGAIN = timedelta(seconds=1)
+"""RetailCRM counts requests by the second."""
 
 
 def register(args: argparse.Namespace) -> int:
@@ -66,7 +73,7 @@ class _Account:
         """Our module as it stands in the account, None if it does not."""
         request = integration_module(module_code(self.enterprise))
         try:
-            return (await self.crm.send(self.enterprise.account, request)).module
+            return (await self._ask(request)).module
         except CrmMissing:
             return None
         except CrmRefused as error:
@@ -80,16 +87,25 @@ class _Account:
             request = edit_integration_module(module)
         except ValueError as error:
             raise CommandFailed(f"{self.enterprise.id}: {error}") from error
-        return await self.crm.send(self.enterprise.account, request)
+        return await self._ask(request)
 
     async def users(self) -> list[User]:
         found: list[User] = []
         for page in range(1, MOST_PAGES + 1):
-            reply = await self.crm.send(self.enterprise.account, list_users(page=page))
+            reply = await self._ask(list_users(page=page))
             found += reply.users
             if page >= reply.paging.pages or not reply.users:
                 break
         return found
+
+    async def _ask(self, request: Request[ReplyT]) -> ReplyT:
+        """A running bridge asks the same account, and its rate is for both: a busy CRM is asked again in a moment."""
+        for _ in range(PATIENT_TRIES):
+            try:
+                return await self.crm.send(self.enterprise.account, request)
+            except CrmBusy as error:
+                await asyncio.sleep((error.retry_after or BUSY_AGAIN).total_seconds())
+        return await self.crm.send(self.enterprise.account, request)
 
     async def keep(self, module: IntegrationModule) -> None:
         """How the module stands is known now: a running bridge goes by it at once."""
