@@ -203,3 +203,71 @@ CREATE TABLE retailcrm_customers (
     PRIMARY KEY (enterprise_id, phone)
 );
 CREATE INDEX retailcrm_customers_by_customer ON retailcrm_customers (enterprise_id, retailcrm_customer_id);
+
+-- Customers as the CRM tells of them. name: empty when nobody wrote one. merged_into: who remained of two.
+-- deleted_at: since when we know that the CRM has the row no more. seen_at: when it was asked last.
+CREATE TABLE crm_customers (
+    enterprise_id text        NOT NULL,
+    customer_id   bigint      NOT NULL,
+    external_id   text,
+    name          text        NOT NULL,
+    site          text,
+    manager_id    bigint,
+    is_contact    boolean     NOT NULL,
+    vip           boolean     NOT NULL,
+    created_at    timestamptz,
+    deleted_at    timestamptz,
+    merged_into   bigint,
+    seen_at       timestamptz NOT NULL,
+    PRIMARY KEY (enterprise_id, customer_id)
+);
+
+-- Their phones (E.164), those that can be one. Several customers may have the same.
+CREATE TABLE crm_phones (
+    enterprise_id text   NOT NULL,
+    phone         text   NOT NULL,
+    customer_id   bigint NOT NULL,
+    PRIMARY KEY (enterprise_id, phone, customer_id)
+);
+CREATE INDEX crm_phones_by_customer ON crm_phones (enterprise_id, customer_id);
+
+-- Orders as the CRM tells of them. customer_id: the person, of a company its contact; company_id: that company.
+-- manager_id: the CRM's user who looks after it. total: what is to be paid, in currency. phone: E.164.
+CREATE TABLE crm_orders (
+    enterprise_id     text        NOT NULL,
+    order_id          bigint      NOT NULL,
+    number            text,
+    external_id       text,
+    site              text,
+    customer_id       bigint,
+    company_id        bigint,
+    phone             text,
+    manager_id        bigint,
+    status            text,
+    status_group      text,
+    total             numeric,
+    currency          text,
+    order_method      text,
+    created_at        timestamptz,
+    status_changed_at timestamptz,
+    paid_at           timestamptz,
+    deleted_at        timestamptz,
+    seen_at           timestamptz NOT NULL,
+    PRIMARY KEY (enterprise_id, order_id)
+);
+CREATE INDEX crm_orders_by_customer ON crm_orders (enterprise_id, customer_id, created_at);
+CREATE INDEX crm_orders_by_manager ON crm_orders (enterprise_id, manager_id, created_at);
+CREATE INDEX crm_orders_by_phone ON crm_orders (enterprise_id, phone, created_at) WHERE phone IS NOT NULL;
+
+-- How far each history of an account is read. since_id NULL: no change was seen since started_at.
+-- backfilled_from: orders created on this day or later are known, those older than started_at too.
+CREATE TABLE crm_cursors (
+    enterprise_id   text        NOT NULL,
+    history         text        NOT NULL CHECK (history IN ('customers', 'orders')),
+    account         text        NOT NULL,
+    started_at      timestamptz NOT NULL,
+    since_id        bigint,
+    backfilled_from date,
+    moved_at        timestamptz NOT NULL,
+    PRIMARY KEY (enterprise_id, history)
+);
