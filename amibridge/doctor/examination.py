@@ -170,6 +170,7 @@ async def _about_one(
         Check("deliveries", partial(ledger.deliveries, number, outbox, survey)),
         Check("CRM extensions", partial(ledger.unknown_to_crm, number, survey)),
         Check("calls", partial(ledger.calls, number, survey)),
+        Check("odd calls", partial(ledger.riddles, number, survey)),
         Check("live calls", partial(ledger.long_calls, number, survey)),
         Check("bridge", partial(bridge.following, health, number)),
     ]

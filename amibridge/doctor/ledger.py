@@ -72,6 +72,19 @@ async def calls(number: EnterpriseId, survey: Survey) -> AsyncGenerator[Finding]
         yield ok(about, f"{found.calls} in {days}{partly}")
 
 
+async def riddles(number: EnterpriseId, survey: Survey) -> AsyncGenerator[Finding]:
+    about, days = "odd calls", f"{LATELY.days} days"
+    found = await survey.riddles(number, since=datetime.now(UTC) - LATELY)
+    if found is None:
+        yield ok(about, f"none in {days}")
+        return
+    said = f"{found.many} not understood in {days}, the newest of {found.call}: {found.text}"
+    advice = (
+        f"if it asks who is a line: set `trunks`, see docs/pbx.md; else amibridge capture --call {found.call} --mask"
+    )
+    yield warn(about, said, advice)
+
+
 async def long_calls(number: EnterpriseId, survey: Survey) -> AsyncGenerator[Finding]:
     about, now = "live calls", datetime.now(UTC)
     found = await survey.long_calls(number, unheard_since=now - LONG)

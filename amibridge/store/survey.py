@@ -12,6 +12,7 @@ from typing import Any
 
 import asyncpg
 
+from amibridge.calls.record import CallId
 from amibridge.enterprises import EnterpriseId, HostName
 from amibridge.store.db import fetch_within, load_queries
 from amibridge.store.outbox import KNOWS_NOT, DeliveryRow, DeliveryStatus, delivery_row
@@ -49,6 +50,15 @@ class SeenWhole:
 
 
 @dataclass(frozen=True, slots=True)
+class Riddles:
+    """How many changes or calls were not understood, and the newest of them: of which *call*, in what words."""
+
+    many: int
+    call: CallId
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class AnsweredCall:
     recordings: tuple[str, ...]
     ended_at: datetime
@@ -57,6 +67,11 @@ class AnsweredCall:
 class Survey:
     def __init__(self, pool: asyncpg.Pool) -> None:
         self._pool = pool
+
+    async def riddles(self, enterprise: EnterpriseId, *, since: datetime) -> Riddles | None:
+        """What the core did not understand of this enterprise's calls; None if there was nothing."""
+        rows = await fetch_within(self._pool, WITHIN, SQL["riddles"], enterprise, since)
+        return Riddles(rows[0]["many"], CallId(rows[0]["call_id"]), rows[0]["text"]) if rows else None
 
     async def rejected(self) -> Sequence[Rejected]:
         """By enterprise; none, if all is well."""

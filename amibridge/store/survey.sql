@@ -54,3 +54,11 @@ SELECT recordings, ended_at
  WHERE enterprise_id = $1 AND host = $2 AND outcome = 'answered' AND ended_at < $3
  ORDER BY started_at DESC
  LIMIT $4
+
+-- riddles --
+-- How much of one enterprise's calls was not understood lately, those that were only counted among it; and the newest.
+SELECT call_id, text, (count(*) OVER () + sum(passed_over) OVER ())::bigint AS many
+  FROM anomalies
+ WHERE enterprise_id = $1 AND recorded_at >= $2
+ ORDER BY id DESC
+ LIMIT 1

@@ -9,9 +9,12 @@ import asyncpg
 import pytest
 
 from amibridge.calls.facts import AnyFact
+from amibridge.calls.record import CallId
+from amibridge.calls.telling import Anomaly, AnomalyKind
 from amibridge.doctor import ledger
 from amibridge.doctor.findings import Finding, Level
 from amibridge.enterprises import EnterpriseId, HostName
+from amibridge.store.anomalies import HeardAnomaly, record_anomalies
 from amibridge.store.ledger import HeardFact, Ledger
 from amibridge.store.outbox import KNOWS_NOT, DeliveryStatus, Outbox, Settlement
 from amibridge.store.survey import Survey
@@ -132,3 +135,26 @@ class TestLiveCalls:
         [(level, about, found)] = unwell(await all_of(ledger.long_calls(ONE, Survey(pool))))
         assert (level, about) == (Level.WARN, "live calls")
         assert found == "1 on pbx1 are not over, and nothing was heard of them since 2 days ago"
+
+
+class TestOddCalls:
+    async def odd(self, pool: asyncpg.Pool, call: str, passed_over: int = 0, number: EnterpriseId = ONE) -> None:
+        anomaly = Anomaly(datetime.now(UTC), CallId(call), f"{call}: is it a line, or a phone?", AnomalyKind.DIRECTION)
+        await record_anomalies(pool, [HeardAnomaly(number, HostName("pbx1"), anomaly, passed_over, b"")])
+
+    async def test_none(self, pool: asyncpg.Pool) -> None:
+        await self.odd(pool, "pbx1:9.9", number=OTHER)
+        assert unwell(await all_of(ledger.riddles(ONE, Survey(pool)))) == []
+
+    async def test_some_with_the_newest_and_what_would_help(self, pool: asyncpg.Pool) -> None:
+        await self.odd(pool, "pbx1:1.1")
+        await self.odd(pool, "pbx1:2.2", passed_over=5)
+        [told] = await all_of(ledger.riddles(ONE, Survey(pool)))
+        assert told.level is Level.WARN
+        assert told.found == "7 not understood in 3 days, the newest of pbx1:2.2: pbx1:2.2: is it a line, or a phone?"
+        assert "--call pbx1:2.2" in str(told.advice)
+
+    async def test_old_ones_are_forgotten(self, pool: asyncpg.Pool) -> None:
+        await self.odd(pool, "pbx1:1.1")
+        await pool.execute("UPDATE anomalies SET recorded_at = now() - interval '4 days'")
+        assert unwell(await all_of(ledger.riddles(ONE, Survey(pool)))) == []
