@@ -26,9 +26,12 @@ from amibridge.enterprises import Enterprise
 from amibridge.retailcrm.client import CrmSettings, open_crm
 from amibridge.runtime.keeper import Keeper
 from amibridge.runtime.pulse import Pulse
+from amibridge.runtime.ring import Traces
+from amibridge.runtime.ring_files import RING
 from amibridge.runtime.supervise import Hopeless, spawn
 from amibridge.runtime.systemd import notify
 from amibridge.secrets import Keyring, find_keyring, open_keyring
+from amibridge.store.customers import Customers
 from amibridge.store.db import DatabaseMissing, open_pool, place_of
 from amibridge.store.directory import Directory
 from amibridge.store.embedded import EmbeddedStopped, EmbeddedUnusable
@@ -113,7 +116,8 @@ async def serving(settings: Settings, stop: asyncio.Event) -> AsyncIterator[Runn
             keyring = found or open_keyring(secrets.key_file, guarded=secrets.guarded)
             directory, ledger, outbox = Directory(pool, keyring), Ledger(pool), Outbox(pool)
             queue, pulse, tenants = FactQueue(), Pulse(), Tenants()
-            deliveries = Deliveries(outbox, crm, record_url=_record_urls(settings, keyring))
+            traces = Traces(settings.data_dir / RING, settings.traces)
+            deliveries = Deliveries(outbox, crm, Customers(pool), record_url=_record_urls(settings, keyring))
             watchers = Watchers(Mirror(pool), crm)
 
             def know(enterprises: Sequence[Enterprise]) -> None:
@@ -121,7 +125,7 @@ async def serving(settings: Settings, stop: asyncio.Event) -> AsyncIterator[Runn
                 watchers.enterprises(enterprises)
                 tenants.enterprises(enterprises)
 
-            keeper = Keeper(directory, ledger, queue, know, LinkSettings())
+            keeper = Keeper(directory, ledger, queue, traces, know, LinkSettings())
             services = WebServices(
                 pool,
                 outbox,
@@ -131,14 +135,16 @@ async def serving(settings: Settings, stop: asyncio.Event) -> AsyncIterator[Runn
                 lambda: pulse.longest_stall,
                 keyring,
                 tenants,
+                deliveries.forget_zone,
                 watchers.hint,
             )
-            lanes_stop, web_stop, listening = asyncio.Event(), asyncio.Event(), asyncio.Event()
+            lanes_stop, web_stop, traces_stop, listening = (asyncio.Event() for _ in range(4))
             async with asyncio.TaskGroup() as tasks:
                 watching = spawn(tasks, "database watch", server.watch, final=(EmbeddedStopped,))
                 recording = spawn(
                     tasks, "recorder", lambda: record(queue, ledger, deliveries.offer), final=(StoreHopeless,)
                 )
+                spawn(tasks, "traces", lambda: traces.write(traces_stop))
                 delivering = spawn(tasks, "deliveries", lambda: deliveries.run(lanes_stop))
                 following = spawn(tasks, "keeper", lambda: keeper.keep(stop))
                 watching_crms = spawn(tasks, "sync", lambda: watchers.run(stop))
@@ -165,6 +171,7 @@ async def serving(settings: Settings, stop: asyncio.Event) -> AsyncIterator[Runn
                     web_stop.set()
                     watching.cancel()
                     await asyncio.wait({following, watching_crms}, timeout=GONE_WITHIN.total_seconds())
+                    traces_stop.set()
                     queue.close()
                     await asyncio.wait({recording}, timeout=DRAINED_WITHIN.total_seconds())
                     if not (following.done() and watching_crms.done() and recording.done()):

@@ -87,6 +87,25 @@ class CrmStanding:
 
 
 @dataclass(frozen=True, slots=True)
+class ModuleStanding:
+    """What the CRM said last of our module there, at *told_at*; None: it never said anything.
+
+    *frozen*: by RetailCRM itself, for its bills. *moved_from*: the address in the enterprise's file, when the CRM named
+    the one that is used now. *unheeded*: an address that it named, too, and that is not one to send a key to.
+    """
+
+    active: bool = True
+    frozen: bool = False
+    told_at: datetime | None = None
+    moved_from: str | None = None
+    unheeded: str | None = None
+
+    @property
+    def works(self) -> bool:
+        return self.active and not self.frozen
+
+
+@dataclass(frozen=True, slots=True)
 class Operator:
     extension: Extension
     user: int | None = None
@@ -102,7 +121,7 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Enterprise:
-    """*time_zone* None: ask the CRM's settings before the first history upload."""
+    """*time_zone* None: ask the CRM's settings before the first history upload. *module_code* None: our usual one."""
 
     id: EnterpriseId
     name: str
@@ -117,3 +136,5 @@ class Enterprise:
     credit: Credit = Credit.FIRST
     create_customers: bool = True
     create_orders: bool = False
+    module_code: str | None = None
+    module: ModuleStanding = field(default_factory=ModuleStanding)

@@ -62,6 +62,12 @@ def _is_webhook_secret(text: str) -> str:
     return text
 
 
+def _is_module_code(text: str) -> str:
+    if re.fullmatch(r"[0-9A-Za-z][0-9A-Za-z._-]{0,63}", text) is None:
+        raise ValueError("must be up to 64 letters, digits, dots, - and _")
+    return text
+
+
 def _is_extension(text: str) -> str:
     if re.fullmatch(r"[0-9A-Za-z_.*#+-]{1,64}", text) is None:
         raise ValueError("is not an extension: up to 64 digits, letters and . * # + - _")
@@ -140,6 +146,7 @@ class RetailcrmTable(Shape):
     create_orders: bool = False
     credit: Literal["first", "last"] = "first"
     webhook_secret: Annotated[Text, AfterValidator(_is_webhook_secret)] | None = None
+    module_code: Annotated[Text, AfterValidator(_is_module_code)] | None = None
 
 
 class AsteriskTable(Shape):

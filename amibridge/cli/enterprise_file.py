@@ -58,6 +58,7 @@ def _enterprise(document: EnterpriseDocument, secrets: dict[KeyPath, Secret]) ->
         credit=Credit(crm.credit),
         create_customers=crm.create_customers,
         create_orders=crm.create_orders,
+        module_code=crm.module_code,
     )
 
 

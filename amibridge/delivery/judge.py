@@ -41,19 +41,35 @@ class Judge:
         self._jitter = jitter
         self._log = log
         self._since, self._reason = now(), ""
+        if not enterprise.module.works:
+            self._hold(enterprise)
 
     def crm_standing(self) -> CrmStanding:
         """How the account stands, since when, and why."""
         return CrmStanding(self.enterprise.id, self.standing.mood, self._since, self._reason or None)
 
     def reconfigure(self, enterprise: Enterprise) -> None:
-        """A new account is a new beginning."""
-        if enterprise.account != self.enterprise.account:
-            if self.standing.mood is not Mood.WELL:
-                self._log.info("crm_resumed", reason="the account's settings were changed")
-            self.standing = Standing()
-            self._since, self._reason = self.now(), ""
+        """A new account is a new beginning; so is a module that was switched on again."""
+        if not enterprise.module.works:
+            if _why_held(enterprise) != _why_held(self.enterprise):
+                self._hold(enterprise)
+        elif not self.enterprise.module.works:
+            self._begin_anew("the module works again, the CRM says")
+        elif enterprise.account != self.enterprise.account:
+            self._begin_anew("the account's settings were changed")
         self.enterprise = enterprise
+
+    def _hold(self, enterprise: Enterprise) -> None:
+        """Nothing is asked until the CRM says otherwise; what is being answered says nothing of how it stands now."""
+        self.standing = Standing(Mood.PAUSED, held=True)
+        self._since, self._reason = self.now(), _why_held(enterprise)
+        self._log.error("crm_paused", reason=self._reason)
+
+    def _begin_anew(self, reason: str) -> None:
+        if self.standing.mood is not Mood.WELL:
+            self._log.info("crm_resumed", reason=reason)
+        self.standing = Standing()
+        self._since, self._reason = self.now(), ""
 
     def answered(self, standing: Standing) -> None:
         """The CRM did what it was asked, or said properly why not."""
@@ -141,3 +157,11 @@ class Judge:
                 self._log.error("crm_paused", reason=reason)
             case _ as never:
                 assert_never(never)
+
+
+def _why_held(enterprise: Enterprise) -> str:
+    if enterprise.module.works:
+        return ""
+    if enterprise.module.frozen:
+        return "the CRM has frozen our module: its bills are not paid"
+    return "our module was switched off in the CRM"

@@ -15,13 +15,17 @@ from typing import Any, assert_never
 
 import structlog
 
+from amibridge.delivery.customers import Acquaintance
 from amibridge.delivery.judge import Judge
-from amibridge.delivery.plan import History, Popup
+from amibridge.delivery.plan import DROPS_AT_ONCE, History, Popup
+from amibridge.delivery.rights import KeyRights
+from amibridge.delivery.standing import Mood
 from amibridge.delivery.stock import Stock
 from amibridge.delivery.teller import RecordUrl, Teller
 from amibridge.delivery.zone import AccountZone
 from amibridge.enterprises import CrmStanding, Enterprise
 from amibridge.retailcrm.client import RetailCrm
+from amibridge.store.customers import Customers
 from amibridge.store.outbox import Delivery, Settlement
 
 POPUPS_IN_FLIGHT = 6
@@ -29,6 +33,9 @@ POPUPS_IN_FLIGHT = 6
 
 GRACE = timedelta(seconds=4)
 """For requests in flight when the lane closes; the whole daemon has 10 s."""
+
+SWEEP_EVERY = timedelta(minutes=1)
+"""While nothing may be sent, popups that are news no more are dropped this often."""
 
 READ_AGAIN_AFTER = timedelta(seconds=2)
 """After a reading of the table that failed."""
@@ -46,6 +53,7 @@ class Lane:
         unwritten: Iterable[int],
         settle: Callable[[Sequence[Settlement]], None],
         record_url: RecordUrl,
+        customers: Customers,
         now: Callable[[], datetime],
         jitter: Callable[[], float],
     ) -> None:
@@ -53,7 +61,9 @@ class Lane:
         self._stock = Stock(read_due, unwritten)
         self._judge = Judge(enterprise, settle=settle, now=now, jitter=jitter, log=self._log)
         self._teller = Teller(self._judge, self._stock.agenda, crm=crm, record_url=record_url, log=self._log)
+        self._acquaintance = Acquaintance(self._judge, self._stock.errands, crm=crm, customers=customers, log=self._log)
         self._zone = AccountZone(enterprise.account, self._log)
+        self._rights = KeyRights(self._log)
         self._crm = crm
         self._now = now
         self._jitter = jitter
@@ -62,7 +72,9 @@ class Lane:
         self._unreadable = False
         self._popups: set[asyncio.Task[None]] = set()
         self._history: asyncio.Task[None] | None = None
+        self._errand: asyncio.Task[None] | None = None
         self._asking: asyncio.Task[None] | None = None
+        self._asking_rights: asyncio.Task[None] | None = None
 
     def crm_standing(self) -> CrmStanding:
         return self._judge.crm_standing()
@@ -81,9 +93,15 @@ class Lane:
         known = self._judge.enterprise
         if enterprise.account != known.account:
             self._zone = AccountZone(enterprise.account, self._log)
+            self._rights = KeyRights(self._log)
         if (enterprise.account, enterprise.operators) != (known.account, known.operators):
             self._teller.forget_unknown()
         self._judge.reconfigure(enterprise)
+        self._awake.set()
+
+    def forget_zone(self) -> None:
+        """The account's settings were changed: history waits until it has told its time zone anew."""
+        self._zone = AccountZone(self._judge.enterprise.account, self._log)
         self._awake.set()
 
     def close(self) -> None:
@@ -101,7 +119,8 @@ class Lane:
                 if not _busy(reading) and self._stock.wants_reread(now):
                     reading = self._spawn(tasks, "reading", self._read(now))
                 wake_at = self._start_due(tasks, now) if self._stock.complete else None
-                await self._sleep(now, wake_at, None if _busy(reading) else self._reread_at(now))
+                rights_at = self._ask_rights(tasks, now)
+                await self._sleep(now, wake_at, rights_at, None if _busy(reading) else self._reread_at(now))
             if reading is not None:
                 reading.cancel()
             await self._finish()
@@ -127,11 +146,14 @@ class Lane:
 
     def _start_due(self, tasks: asyncio.TaskGroup, now: datetime) -> datetime | None:
         standing, agenda = self._judge.standing, self._stock.agenda
+        if standing.held:
+            return self._sweep(now)
         room = standing.room(
             now,
             popups_in_flight=len(self._popups),
             popups_max=POPUPS_IN_FLIGHT,
             history_in_flight=_busy(self._history),
+            errand_in_flight=_busy(self._errand),
         )
         zone = self._judge.enterprise.time_zone or self._zone.zone
         ask_at = None
@@ -157,7 +179,33 @@ class Lane:
                     self._history = self._spawn(tasks, "history", self._teller.upload(send, zone))
                 case _ as never:
                     assert_never(never)
-        return min((at for at in (plan.wake_at, standing.wake_at(now), ask_at) if at is not None), default=None)
+        if room.errand and (plan.sends == () or standing.mood is not Mood.PAUSED):
+            errand = self._stock.errands.begin(now)
+            if errand is not None:
+                self._errand = self._spawn(tasks, "errand", self._acquaintance.see_to(errand))
+        errands_at = self._stock.errands.wake_at() if room.errand else None
+        return min(
+            (at for at in (plan.wake_at, standing.wake_at(now), ask_at, errands_at) if at is not None), default=None
+        )
+
+    def _sweep(self, now: datetime) -> datetime | None:
+        """Nothing may be sent: what grows stale meanwhile is dropped, all else waits."""
+        dropped = self._stock.agenda.sweep(now)
+        for one in dropped:
+            self._teller.drop(one.row, one.why)
+        if not self._stock.agenda.popups:
+            return None
+        return now if len(dropped) >= DROPS_AT_ONCE else now + SWEEP_EVERY
+
+    def _ask_rights(self, tasks: asyncio.TaskGroup, now: datetime) -> datetime | None:
+        if self._judge.standing.held or _busy(self._asking_rights):
+            return None
+        at = self._rights.ask_at
+        if at is not None and at > now:
+            return at
+        work = self._rights.ask(self._crm, self._judge.enterprise, self._now)
+        self._asking_rights = self._spawn(tasks, "rights", work)
+        return None
 
     def _spawn(self, tasks: asyncio.TaskGroup, what: str, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = tasks.create_task(_whole(work), name=f"{what} of {self._judge.enterprise.id}")
@@ -172,9 +220,10 @@ class Lane:
                 await self._awake.wait()
 
     async def _finish(self) -> None:
-        in_flight = {task for task in (*self._popups, self._history, self._asking) if task is not None}
-        if self._asking is not None:
-            self._asking.cancel()
+        asking = [task for task in (self._asking, self._asking_rights) if task is not None]
+        in_flight = {task for task in (*self._popups, self._history, self._errand, *asking) if task is not None}
+        for task in asking:
+            task.cancel()
         if in_flight:
             _, late = await asyncio.wait(in_flight, timeout=GRACE.total_seconds())
             for task in late:

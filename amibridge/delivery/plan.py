@@ -127,6 +127,17 @@ class Agenda:
                 self._history_held_till = now + HISTORY_PATIENCE
         return Plan(tuple(sends), tuple(dropped), self._wake_at(crowded, history_slot, held))
 
+    def sweep(self, now: datetime) -> tuple[Dropped, ...]:
+        """Drop popups that are news no more, where none may be sent; some of them, when there are many."""
+        dropped: list[Dropped] = []
+        for call_id, call in list(self._calls.items()):
+            if len(dropped) >= DROPS_AT_ONCE:
+                break
+            if call.popups and not call.in_flight and self._weed(call, now, dropped):
+                self._arm(call_id, call)
+                self._forget(call_id, call)
+        return tuple(dropped)
+
     def settled(self, rows: Sequence[Delivery], *, reached: bool) -> None:
         """Sent, dropped or parked: these rows are done. *reached*: the CRM has or may have got them."""
         for row in rows:
@@ -166,12 +177,8 @@ class Agenda:
         call = self._calls.get(call_id)
         if call is None or call.in_flight or not call.popups:
             return None
-        kept, gone = worth_telling(call.popups, call.screens, now)
-        dropped += gone
-        self.popups -= len(gone)
-        call.popups = kept
-        for one in gone:
-            note(call.screens, one.row, reached=False)
+        self._weed(call, now, dropped)
+        kept = call.popups
         if not kept:
             self._arm(call_id, call)
             self._forget(call_id, call)
@@ -186,6 +193,15 @@ class Agenda:
         call.in_flight = count
         self.popups -= count
         return Popup(tuple(kept[:count]))
+
+    def _weed(self, call: _CallRows, now: datetime, dropped: list[Dropped]) -> bool:
+        """Whether there were popups of *call* that are not worth telling."""
+        call.popups, gone = worth_telling(call.popups, call.screens, now)
+        dropped += gone
+        self.popups -= len(gone)
+        for one in gone:
+            note(call.screens, one.row, reached=False)
+        return bool(gone)
 
     def _crowded(self, now: datetime) -> bool:
         """Popups are due that got no slot."""

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from ipaddress import ip_address
 from urllib.parse import urlsplit
 
 LONGEST_NAME = 253
 """Letters of a name in DNS; a label in it has at most 63, which IDNA knows."""
+
+ZONES = ("retailcrm.ru", "retailcrm.pro", "retailcrm.es", "simla.com")
+"""Where accounts are: whatever answers there is RetailCRM's own."""
+
+_ACCOUNT = re.compile(rf"https://[a-z0-9]([a-z0-9-]{{0,61}}[a-z0-9])?\.({'|'.join(map(re.escape, ZONES))})(:443)?")
 
 
 def check_account_url(url: str) -> str:
@@ -35,6 +41,17 @@ def check_account_url(url: str) -> str:
         raise ValueError("the CRM address must begin with https://")
     shown = f"[{host}]" if ":" in host else host
     return f"{parts.scheme}://{shown}" + ("" if port is None else f":{port}")
+
+
+def check_moved_url(url: str) -> str:
+    """The address of an account as a callback names it, which is anybody's word: only RetailCRM itself is sent a key.
+
+    As `check_account_url`, and nothing but ``https://account.zone``. Raises ValueError.
+    """
+    found = check_account_url(url)
+    if _ACCOUNT.fullmatch(found) is None:
+        raise ValueError("the address is not that of an account at RetailCRM")
+    return found.removesuffix(":443")
 
 
 def is_loopback(host: str) -> bool:

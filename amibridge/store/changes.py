@@ -77,6 +77,7 @@ def _enterprise_fields(enterprise: Enterprise) -> dict[str, object]:
         "credit": enterprise.credit.value,
         "create customers": enterprise.create_customers,
         "create orders": enterprise.create_orders,
+        "module code": enterprise.module_code,
     }
 
 

@@ -2,6 +2,7 @@
 
 Laws: a file is applied whole or not at all; secrets are sealed for their row and never leave as text; an enterprise
 that cannot be read does not keep the others from being served; a change is told by NOTIFY, and looked for anyway.
+An account that moved, as its CRM says, is served where it is now, until a file names another address.
 """
 
 from __future__ import annotations
@@ -22,7 +23,17 @@ import structlog
 
 from amibridge.calls.numbering import Numbering
 from amibridge.calls.record import Extension
-from amibridge.enterprises import Account, AmiHost, Credit, Enterprise, EnterpriseId, HostName, Line, Operator
+from amibridge.enterprises import (
+    Account,
+    AmiHost,
+    Credit,
+    Enterprise,
+    EnterpriseId,
+    HostName,
+    Line,
+    ModuleStanding,
+    Operator,
+)
 from amibridge.redact import Secret
 from amibridge.secrets import Keyring, SealBroken
 from amibridge.store.changes import changes
@@ -83,6 +94,9 @@ class Directory:
                 said.append("secrets encrypted anew")
             if said:
                 await self._write(connection, new)
+                if old and old.account.url != new.account.url:
+                    await connection.execute(SQL["forget_module"], new.id, new.account.url)
+                    await connection.execute(SQL["settle_move"], new.id)
                 await connection.execute(SQL["tell_change"], new.id)
         return said
 
@@ -103,7 +117,7 @@ class Directory:
         for number in sorted(unreadable.keys() - self._unreadable):
             log.error("enterprise_unreadable", enterprise=number, reason=unreadable[number])
         self._unreadable = frozenset(unreadable)
-        return tuple(stored.enterprise for number, stored in found.items() if number not in unreadable)
+        return tuple(stored.served for number, stored in found.items() if number not in unreadable)
 
     async def load_one(self, number: EnterpriseId) -> Enterprise | None:
         """One enterprise, None if there is none. Raises SealBroken."""
@@ -111,7 +125,7 @@ class Directory:
             stored = (await self._read(connection, number)).get(number)
         if stored and stored.broken:
             raise SealBroken(stored.broken)
-        return stored.enterprise if stored else None
+        return stored.served if stored else None
 
     async def numbers(self) -> tuple[EnterpriseId, ...]:
         """The numbers of all enterprises, readable or not."""
@@ -173,8 +187,10 @@ class Directory:
             credit=Credit(row["credit"]),
             create_customers=row["create_customers"],
             create_orders=row["create_orders"],
+            module_code=row["module_code"],
+            module=_module(row),
         )
-        return _Stored(enterprise, reading.all_current, reading.broken)
+        return _Stored(enterprise, row["moved_to"], reading.all_current, reading.broken)
 
     async def _write(self, connection: PoolConnectionProxy, new: Enterprise) -> None:
         seal, number = self._keyring.seal, new.id
@@ -193,6 +209,7 @@ class Directory:
                 new.credit.value,
                 new.create_customers,
                 new.create_orders,
+                new.module_code,
             )
         except asyncpg.UniqueViolationError:
             raise EnterpriseRefused(f"{number}: client_id is that of another enterprise already") from None
@@ -228,11 +245,24 @@ class Directory:
 
 @dataclass(frozen=True, slots=True)
 class _Stored:
-    """An enterprise as it was found. *broken*: why a part of it could not be read (a stand-in is there), else empty."""
+    """An enterprise as its file says. *broken*: why a part could not be read (a stand-in is there), else empty."""
 
     enterprise: Enterprise
+    moved_to: str | None
     is_current: bool
     broken: str
+
+    @property
+    def served(self) -> Enterprise:
+        """At the address that its account moved to."""
+        if self.moved_to is None:
+            return self.enterprise
+        account, module = self.enterprise.account, self.enterprise.module
+        return replace(
+            self.enterprise,
+            account=replace(account, url=self.moved_to),
+            module=replace(module, moved_from=account.url),
+        )
 
 
 class _Reading:
@@ -280,6 +310,12 @@ def _host(row: asyncpg.Record, region: str, reading: _Reading) -> AmiHost:
         originate_context=row["originate_context"],
         recordings=row["recordings"],
     )
+
+
+def _module(row: asyncpg.Record) -> ModuleStanding:
+    if row["told_at"] is None:
+        return ModuleStanding()
+    return ModuleStanding(row["active"], row["frozen"], row["told_at"], unheeded=row["unheeded"])
 
 
 def _about(*place: str) -> str:

@@ -3,12 +3,13 @@
 SELECT pg_advisory_xact_lock(hashtextextended('enterprise_id ' || $1::text, 0))
 
 -- load_enterprises --
--- Every enterprise, or the one that is named.
-SELECT enterprise_id, name, time_zone, region, client_id, webhook_secret, crm_url, crm_api_key, crm_site, credit,
-       create_customers, create_orders
+-- Every enterprise, or the one that is named, with what its CRM said of our module.
+SELECT enterprises.enterprise_id, name, time_zone, region, client_id, webhook_secret, crm_url, crm_api_key, crm_site,
+       credit, create_customers, create_orders, module_code, active, frozen, told_at, moved_to, unheeded
   FROM enterprises
- WHERE $1::text IS NULL OR enterprise_id = $1
- ORDER BY enterprise_id
+  LEFT JOIN crm_modules ON crm_modules.enterprise_id = enterprises.enterprise_id
+ WHERE $1::text IS NULL OR enterprises.enterprise_id = $1
+ ORDER BY enterprises.enterprise_id
 
 -- load_hosts --
 -- The Asterisk hosts of every enterprise, or of the one that is named.
@@ -35,13 +36,14 @@ SELECT enterprise_id, number, site, name
 -- put_enterprise --
 -- Write an enterprise as its file says it.
 INSERT INTO enterprises (enterprise_id, name, time_zone, region, client_id, webhook_secret, crm_url, crm_api_key,
-                         crm_site, credit, create_customers, create_orders)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
+                         crm_site, credit, create_customers, create_orders, module_code)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
     ON CONFLICT (enterprise_id) DO UPDATE
    SET name = excluded.name, time_zone = excluded.time_zone, region = excluded.region,
        client_id = excluded.client_id, webhook_secret = excluded.webhook_secret, crm_url = excluded.crm_url,
        crm_api_key = excluded.crm_api_key, crm_site = excluded.crm_site, credit = excluded.credit,
-       create_customers = excluded.create_customers, create_orders = excluded.create_orders, updated_at = now()
+       create_customers = excluded.create_customers, create_orders = excluded.create_orders,
+       module_code = excluded.module_code, updated_at = now()
 
 -- put_host --
 -- Write one Asterisk host of an enterprise.
@@ -76,6 +78,14 @@ DELETE FROM operators WHERE enterprise_id = $1 AND extension <> ALL ($2::text[])
 -- drop_other_lines --
 -- Forget the public numbers that the file no longer names.
 DELETE FROM lines WHERE enterprise_id = $1 AND number <> ALL ($2::text[])
+
+-- forget_module --
+-- What the CRM said of one account says nothing of another, unless the file now names where the account moved to.
+DELETE FROM crm_modules WHERE enterprise_id = $1 AND moved_to IS DISTINCT FROM $2
+
+-- settle_move --
+-- The file names where the account is: nothing overrules it any more.
+UPDATE crm_modules SET moved_to = NULL, unheeded = NULL WHERE enterprise_id = $1
 
 -- remove_enterprise --
 -- Stop serving an enterprise. What was said and delivered for it stays.

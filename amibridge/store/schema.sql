@@ -1,7 +1,7 @@
 -- The database as it is after all migrations, to be read. A test holds it against what the migrations make.
 -- Laws: enterprise_id is the first column of every key; what was said of an enterprise outlives its removal.
 
-CREATE TYPE delivery_kind AS ENUM ('popup', 'history');
+CREATE TYPE delivery_kind AS ENUM ('popup', 'history', 'customer');
 CREATE TYPE delivery_status AS ENUM ('due', 'sent', 'dropped', 'parked');
 
 -- Whom we work for. Secrets are sealed with the keyring.
@@ -19,7 +19,8 @@ CREATE TABLE enterprises (
     create_customers boolean     NOT NULL,
     create_orders    boolean     NOT NULL,
     created_at       timestamptz NOT NULL DEFAULT now(),
-    updated_at       timestamptz NOT NULL DEFAULT now()
+    updated_at       timestamptz NOT NULL DEFAULT now(),
+    module_code      text        -- NULL: our usual one
 );
 
 CREATE TABLE hosts (
@@ -51,6 +52,17 @@ CREATE TABLE lines (
     site          text,
     name          text,
     PRIMARY KEY (enterprise_id, number)
+);
+
+-- What the CRM said last of our module in an account. moved_to NULL: the account is where its file says.
+-- unheeded: an address that the CRM named and that is sent nothing.
+CREATE TABLE crm_modules (
+    enterprise_id text        PRIMARY KEY REFERENCES enterprises ON DELETE CASCADE,
+    active        boolean     NOT NULL,
+    frozen        boolean     NOT NULL,
+    told_at       timestamptz NOT NULL,
+    moved_to      text,
+    unheeded      text
 );
 
 -- All that hosts said of calls, append-only. seq: the order in which it was written.
@@ -162,6 +174,22 @@ CREATE TABLE deliveries (
 CREATE UNIQUE INDEX deliveries_once ON deliveries (enterprise_id, host, fact_key, kind);
 CREATE INDEX deliveries_unfinished ON deliveries (enterprise_id, status, id) WHERE status IN ('due', 'parked');
 CREATE INDEX deliveries_by_call ON deliveries (enterprise_id, call_id);
+
+-- Changes of a call that the core did not understand, the newest of each host. passed_over: how many before it were only
+-- counted. trace: the raw AMI that was heard of the call lately.
+CREATE TABLE anomalies (
+    enterprise_id text        NOT NULL,
+    id            bigint      GENERATED ALWAYS AS IDENTITY,
+    host          text        NOT NULL,
+    call_id       text        NOT NULL,
+    at            timestamptz NOT NULL,
+    text          text        NOT NULL,
+    passed_over   integer     NOT NULL,
+    trace         bytea       NOT NULL,
+    recorded_at   timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (enterprise_id, id)
+);
+CREATE INDEX anomalies_by_host ON anomalies (enterprise_id, host, id);
 
 -- Which customer in the CRM has which phone (E.164).
 -- enterprise_number: the same as enterprise_id, for software that knows this table by that name.

@@ -24,6 +24,7 @@ from amibridge.store.recorder import FactQueue
 from amibridge.web.answers import identified
 from amibridge.web.connection import Connection
 from amibridge.web.health import live, readiness
+from amibridge.web.module import ModuleRoutes
 from amibridge.web.recordings import serve_recordings
 from amibridge.web.tenants import Tenants
 from amibridge.web.webhook import take_hints
@@ -53,6 +54,7 @@ class WebServices:
     longest_stall: Callable[[], timedelta]
     keyring: Keyring
     tenants: Tenants
+    zone_changed: Callable[[EnterpriseId], None]
     hint: Callable[[EnterpriseId, Hint], None]
 
 
@@ -64,6 +66,7 @@ def make_app(services: WebServices) -> web.Application:
         readiness(services.outbox, services.hosts, services.crms, services.queue, services.longest_stall),
     )
     app.router.add_get("/recordings/{token}", serve_recordings(services.pool, services.keyring))
+    ModuleRoutes(services.pool, services.tenants, services.zone_changed).add_to(app.router)
     webhook = take_hints(services.tenants, services.hint)
     for path in ("/retailcrm/webhook", "/retailcrm/webhook/{secret}"):
         app.router.add_post(path, webhook)

@@ -192,6 +192,7 @@ class TestReading:
                     "create_orders": True,
                     "credit": "last",
                     "webhook_secret": "******",
+                    "module_code": None,
                 },
                 "asterisk": [
                     {

@@ -203,6 +203,8 @@ secret_file = "absent.secret"
         ('api_key = "hush-key"', "api_key_file = '/dev/zero'", "cannot be the right file"),
         ('api_key = "hush-key"', 'api_key_file = "a\\u0000b"', "must not contain line breaks"),
         ('api_key = "hush-key"', 'api_key = "hush"\nwebhook_secret = "../x"', "webhook_secret: must be 16 to 128"),
+        ('api_key = "hush-key"', 'api_key = "hush"\nmodule_code = "../x"', "module_code: must be up to 64 letters"),
+        ('api_key = "hush-key"', 'api_key = "hush"\nmodule_code = ""', "module_code: must be up to 64 letters"),
         ("[[asterisk]]", "[asterisk]", "asterisk: must be a list"),
         ('name = "pbx"', 'name = "pbx:1"', "asterisk[1].name: must be up to 64 letters"),
         ("pbx.example.com", "pbx.example.com/x", "asterisk[1].host: must be a host name"),

@@ -25,7 +25,7 @@ from tests.cli.commanding import Amibridge, Done
 from tests.cli.enterprise_files import EXAMPLE, SMALLEST, written
 from tests.corpus import TRACES, Trace
 from tests.house.source import ROOT
-from tests.retailcrm.test_render import is_valid
+from tests.retailcrm.contract import is_valid
 
 TOLERANCE = timedelta(milliseconds=250)
 """Phones and Asterisk see one moment some milliseconds apart."""

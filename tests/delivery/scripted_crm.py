@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections import defaultdict, deque
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,9 +13,15 @@ from typing import Any
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
+from amibridge.retailcrm.replies import REQUIRED_SCOPES
+
 EVENT = "/api/v5/telephony/call/event"
 UPLOAD = "/api/v5/telephony/calls/upload"
 SETTINGS = "/api/v5/settings"
+MANAGER = "/api/v5/telephony/manager"
+CUSTOMERS = "/api/v5/customers"
+CREATE = "/api/v5/customers/create"
+CREDENTIALS = "/api/credentials"
 
 Answer = Callable[[], Awaitable[web.StreamResponse]]
 
@@ -37,7 +43,10 @@ class Heard:
 
 @dataclass
 class ScriptedCrm:
-    """*keys*: those let in. *script*: answers to give instead of the usual one, by path or key, in order."""
+    """*keys*: those let in. *script*: answers to give instead of the usual one, by path or key, in order.
+
+    *asked_rights*: keys that asked what they may do, which is no delivery and stands in no other list.
+    """
 
     keys: set[str] = field(default_factory=lambda: {"key-of-account-one"})
     delay: float = 0.0
@@ -50,6 +59,9 @@ class ScriptedCrm:
     heard: list[Heard] = field(default_factory=list)
     calls: defaultdict[str, dict[str, dict[str, Any]]] = field(default_factory=lambda: defaultdict(dict))
     duplicates: int = 0
+    customers: defaultdict[str, list[dict[str, Any]]] = field(default_factory=lambda: defaultdict(list))
+    scopes: Sequence[str] = (*REQUIRED_SCOPES, "order_write")
+    asked_rights: list[str] = field(default_factory=list)
 
     def of(self, path: str, key: str | None = None) -> list[Heard]:
         return [heard for heard in self.heard if heard.path == path and key in (None, heard.key)]
@@ -79,7 +91,9 @@ class ScriptedCrm:
         at = asyncio.get_running_loop().time()
         form = await request.post()
         key, path = request.headers["X-API-KEY"], request.path
-        said: Any = next((json.loads(str(form[name])) for name in ("event", "calls") if name in form), None)
+        if path == CREDENTIALS:
+            return await self._rights(key)
+        said: Any = next((json.loads(str(form[name])) for name in ("event", "calls", "customer") if name in form), None)
         self.heard.append(Heard(at, key, path, said))
         if self.delay:
             await asyncio.sleep(self.delay)
@@ -97,7 +111,35 @@ class ScriptedCrm:
             return web.json_response({"success": True, "notExistCodes": unknown, "notExistUsers": []})
         if path == UPLOAD:
             return self._upload(key, said)
+        if path == MANAGER:
+            found = self._having(key, request.query["phone"])
+            return web.json_response({"success": True, **({"customer": found[0]} if found else {})})
+        if path == CUSTOMERS:
+            found = self._having(key, request.query["filter[name]"])
+            return web.json_response({"success": True, "pagination": {"totalPageCount": 1}, "customers": found})
+        if path == CREATE:
+            return self._create(key, said)
+        if path.startswith(f"{CUSTOMERS}/"):
+            known = [one for one in self.customers[key] if one["externalId"] == path.rpartition("/")[2]]
+            return web.json_response({"success": True, "customer": known[0]}) if known else refusal(404, "Not found")
         return refusal(404, "API method not found")
+
+    def _having(self, key: str, phone: str) -> list[dict[str, Any]]:
+        return [one for one in self.customers[key] if any(phone[-10:] in has["number"] for has in one["phones"])]
+
+    def _create(self, key: str, customer: dict[str, Any]) -> web.Response:
+        if any(one["externalId"] == customer["externalId"] for one in self.customers[key]):
+            return refusal(400, "Customer with externalId exists")
+        self.customers[key].append({"id": len(self.customers[key]) + 1, **customer})
+        return web.json_response({"success": True, "id": len(self.customers[key])}, status=201)
+
+    async def _rights(self, key: str) -> web.StreamResponse:
+        self.asked_rights.append(key)
+        if CREDENTIALS in self.always:
+            return await self.always[CREDENTIALS]()
+        if key not in self.keys:
+            return refusal(403, 'Wrong "apiKey" value.')
+        return web.json_response({"success": True, "scopes": list(self.scopes), "siteAccess": "access_full"})
 
     def _upload(self, key: str, calls: list[dict[str, Any]]) -> web.Response:
         if len(calls) > 50 or any(call["externalId"] in self.refused_calls for call in calls):

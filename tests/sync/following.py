@@ -76,7 +76,7 @@ class Office:
     @asynccontextmanager
     async def followed(self, *enterprises: Enterprise, **settings: Any) -> AsyncIterator[Watchers]:
         """Watchers that run, and are stopped at the end. Without hints they look every 200 ms."""
-        settings = {"pace": timedelta(0), "every": timedelta(milliseconds=200), "jitter": lambda: 0.0} | settings
+        settings = dict[str, Any](pace=timedelta(0), every=timedelta(milliseconds=200), jitter=lambda: 0.0) | settings
         self.watchers = Watchers(Mirror(self.pool), self.client, enterprises or [enterprise(self.url)], **settings)
         stop = asyncio.Event()
         async with asyncio.TaskGroup() as tasks:

@@ -147,7 +147,7 @@ async def test_of_customers_whom_the_crm_has_no_more_is_asked_once(office: Offic
 
 
 async def test_a_dictionary_that_changes_regroups_orders(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
-    from amibridge.sandbox import crm_order_verbs
+    from amibridge.sandbox import crm_orders
     from amibridge.sync import statuses
 
     monkeypatch.setattr(statuses, "KEPT_FOR", timedelta(0))
@@ -155,7 +155,7 @@ async def test_a_dictionary_that_changes_regroups_orders(office: Office, monkeyp
         await office.begun()
         office.new_order(status="no-call")
         await office.until_rows("SELECT FROM crm_orders WHERE status_group = 'cancel'", 1)
-        monkeypatch.setitem(crm_order_verbs.STATUSES, "no-call", "later")
+        monkeypatch.setitem(crm_orders.STATUSES, "no-call", "later")
         office.new_order()
         await office.until_rows("SELECT FROM crm_orders WHERE status_group = 'later'", 1)
 

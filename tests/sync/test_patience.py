@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
 from datetime import date, timedelta
-from itertools import pairwise
 
 import pytest
 
@@ -42,14 +42,18 @@ def test_waits_grow(error: Exception, expected: list[float]) -> None:
     assert waits(error, 5000)[-1] == expected[-1]
 
 
+def said(patience: Patience) -> str | None:
+    return patience.reason
+
+
 def test_what_passes_is_said_when_it_lasts_and_the_rest_at_once() -> None:
     patience = Patience()
     patience.failed(CrmUnreachable("away"), 0.0, 0.0)
-    assert patience.reason is None
+    assert said(patience) is None
     patience.failed(CrmUnreachable("away"), 0.0, 0.0)
-    assert patience.reason == "away"
+    assert said(patience) == "away"
     patience.answered()
-    assert (patience.reason, patience.closed_till) == (None, 0.0)
+    assert (said(patience), patience.closed_till) == (None, 0.0)
     patience.failed(CrmForbids("no right", status=403), 0.0, 0.0)
     assert patience.reason == "no right (HTTP 403)"
     patience.hurry()
@@ -74,5 +78,5 @@ def test_windows_reach_a_month_back_and_overlap() -> None:
         covered = window[0]
     assert windows[0] == (date(2026, 3, 3), started)
     assert windows[-1][0] == started - REACH
-    assert all(last == first for (first, _), (_, last) in pairwise(windows))
+    assert all(last == first for (first, _), (_, last) in itertools.pairwise(windows))
     assert len(windows) == 5

@@ -135,8 +135,8 @@ async def test_postgresql_takes_whatever_a_crm_may_write(pool: asyncpg.Pool) -> 
         found.append((order, customer, word))
 
     gather()
-    for place, (order, customer, word) in enumerate(found, start=1):
-        said, met = Order.of(order | {"id": place}), Customer.of(customer | {"id": place})
+    for number, (order, customer, word) in enumerate(found, start=1):
+        said, met = Order.of(order | {"id": number}), Customer.of(customer | {"id": number})
         groups = group_words({str(word): str(word), said.status or "": "x"})
         await mirror.write_orders(places[History.ORDERS], at, [order_row(said, MINSK, "RU", groups)])
         await mirror.write_customers(places[History.CUSTOMERS], at, [customer_row(met, MINSK, "RU")])

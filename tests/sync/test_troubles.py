@@ -18,7 +18,7 @@ from amibridge.sync import patience, walk
 from amibridge.sync.watcher import Watcher
 from amibridge.sync.worker import Watchers
 from tests.delivery.waiting import until
-from tests.sync.following import NUMBER, Office, account, enterprise, office
+from tests.sync.following import BOSS, NUMBER, Office, account, enterprise, office
 
 pytestmark = pytest.mark.postgres
 
@@ -274,7 +274,7 @@ async def test_absurd_orders_and_customers_become_rows(office: Office) -> None:
             "currency": "₽" * 999,
             "phone": {"number": 1},
         }
-        office.edit_order(order, **{name: value for name, value in absurd.items() if name != "customer"})
+        office.edit_order(order, BOSS, **{name: value for name, value in absurd.items() if name != "customer"})
         office.crm.orders.by_id[order] |= absurd
         await office.until_read()
         await office.until_rows("SELECT FROM crm_orders", 1)

@@ -38,7 +38,8 @@ class Answer:
 
 @dataclass
 class Site:
-    """*tenants*, *standings*, *crms*, *queue* and *stall* are what the health check tells; *hints* what it was told."""
+    """*standings*, *crms*, *queue*, *stall*: what the health check tells. *zones_changed*: whose was said to be;
+    *hints*: what came by webhook."""
 
     host: str
     port: int
@@ -48,6 +49,7 @@ class Site:
     standings: list[HostStanding] = field(default_factory=list)
     crms: list[CrmStanding] = field(default_factory=list)
     stall: timedelta = timedelta(0)
+    zones_changed: list[EnterpriseId] = field(default_factory=list)
     hints: list[tuple[EnterpriseId, Hint]] = field(default_factory=list)
 
     async def ask(self, path: str, method: str = "GET", **more: Any) -> Answer:
@@ -82,6 +84,7 @@ async def serving(pool: asyncpg.Pool, app: web.Application | None = None) -> Asy
             lambda: site.stall,
             KEYRING,
             site.tenants,
+            site.zones_changed.append,
             lambda enterprise, hint: site.hints.append((enterprise, hint)),
         )
         settings = WebSettings("127.0.0.1", 0, "https://bridge.example")

@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 import hmac
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -28,7 +29,7 @@ ORDER = (HERE, Hint(Subject.ORDER, 5))
 
 
 @pytest.fixture
-async def door(site: Site) -> Site:
+def door(site: Site) -> Site:
     other = replace(romashka("0124"), webhook_secret=Secret("another-secret"))
     site.tenants.enterprises([romashka(), other, replace(romashka("0125"), webhook_secret=Secret(""), client_id="c5")])
     return site
@@ -123,7 +124,7 @@ async def test_a_body_has_a_bound(door: Site, size: int, status: int) -> None:
 
 
 async def test_a_body_that_does_not_come_is_not_waited_for(door: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(webhook, "BODY_WITHIN", webhook.timedelta(milliseconds=50))
+    monkeypatch.setattr(webhook, "BODY_WITHIN", timedelta(milliseconds=50))
     async with door.connected() as (reader, writer):
         writer.write(f"POST {PATH} HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\nid".encode())
         async with asyncio.timeout(10):
@@ -138,6 +139,6 @@ async def test_other_verbs_are_refused(door: Site, method: str) -> None:
 
 async def test_an_absent_database_delays_no_answer(far_site: Site, way: Proxy) -> None:
     far_site.tenants.enterprises([romashka()])
-    way.cut()
+    way.close()
     assert (await far_site.ask(f"{PATH}?event=order.edit&id=5")).status == 200
     assert far_site.hints == [ORDER]

@@ -1,0 +1,302 @@
+"""`amibridge retailcrm`: our module in the account, registered, looked at, and who has which extension there.
+
+Laws: what is written is what was read with our wishes in it, read again afterwards; nothing that is printed holds a
+secret.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import sys
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import asyncpg
+
+from amibridge.cli.configured import begin, in_loop
+from amibridge.cli.failure import CommandFailed
+from amibridge.cli.operators_table import operators_table
+from amibridge.cli.stored import open_store, show, unknown
+from amibridge.config import Settings
+from amibridge.enterprises import Enterprise, EnterpriseId
+from amibridge.retailcrm.client import CrmSettings, RetailCrm, open_crm
+from amibridge.retailcrm.errors import CrmBusy, CrmError, CrmMissing, CrmRefused
+from amibridge.retailcrm.module_wish import Difference, check_reachable, differences, module_code, wished
+from amibridge.retailcrm.modules import IntegrationModule, ModuleEdited, edit_integration_module, integration_module
+from amibridge.retailcrm.requests import ReplyT, Request
+from amibridge.retailcrm.text import excerpt
+from amibridge.retailcrm.users import User
+from amibridge.retailcrm.users import users as list_users
+from amibridge.retailcrm.who_is_who import Match, who_is_who
+from amibridge.secrets import open_keyring
+from amibridge.store.directory import Directory
+from amibridge.store.modules import tell_module
+
+NO_SUCH_MODULE = "errors in the input parameters"
+"""What RetailCRM says under 400 when it is asked for a module that there is not."""
+
+MOST_PAGES = 100
+"""Of users; ten thousand people work in no account."""
+
+PATIENT_TRIES = 3
+
+BUSY_AGAIN = timedelta(seconds=1)
+"""RetailCRM counts requests by the second."""
+
+
+def register(args: argparse.Namespace) -> int:
+    settings, number = begin(args), EnterpriseId(args.number)
+    return in_loop(_deactivate(settings, number) if args.deactivate else _register(settings, number))
+
+
+def status(args: argparse.Namespace) -> int:
+    return in_loop(_status(begin(args), EnterpriseId(args.number)))
+
+
+def users(args: argparse.Namespace) -> int:
+    return in_loop(_users(begin(args), EnterpriseId(args.number)))
+
+
+@dataclass(frozen=True, slots=True)
+class _Account:
+    """One enterprise, and the way to its CRM. Methods raise CrmError."""
+
+    enterprise: Enterprise
+    crm: RetailCrm
+    pool: asyncpg.Pool
+
+    async def module(self) -> IntegrationModule | None:
+        """Our module as it stands in the account, None if it does not."""
+        request = integration_module(module_code(self.enterprise))
+        try:
+            return (await self._ask(request)).module
+        except CrmMissing:
+            return None
+        except CrmRefused as error:
+            # Any other refusal is no proof that there is none: registering it anew would wipe what people entered.
+            if error.message.lower().startswith(NO_SUCH_MODULE):
+                return None
+            raise
+
+    async def write(self, module: IntegrationModule) -> ModuleEdited:
+        try:
+            request = edit_integration_module(module)
+        except ValueError as error:
+            raise CommandFailed(f"{self.enterprise.id}: {error}") from error
+        return await self._ask(request)
+
+    async def users(self) -> list[User]:
+        found: list[User] = []
+        for page in range(1, MOST_PAGES + 1):
+            reply = await self._ask(list_users(page=page))
+            found += reply.users
+            if page >= reply.paging.pages or not reply.users:
+                break
+        return found
+
+    async def _ask(self, request: Request[ReplyT]) -> ReplyT:
+        """A running bridge asks the same account, and its rate is for both: a busy CRM is asked again in a moment."""
+        for _ in range(PATIENT_TRIES):
+            try:
+                return await self.crm.send(self.enterprise.account, request)
+            except CrmBusy as error:
+                await asyncio.sleep((error.retry_after or BUSY_AGAIN).total_seconds())
+        return await self.crm.send(self.enterprise.account, request)
+
+    async def keep(self, module: IntegrationModule) -> None:
+        """How the module stands is known now: a running bridge goes by it at once."""
+        await tell_module(
+            self.pool,
+            self.enterprise.id,
+            active=module.active,
+            frozen=module.frozen or False,
+            at=datetime.now(UTC),
+            unheeded="",
+        )
+
+
+@asynccontextmanager
+async def _account(settings: Settings, number: EnterpriseId) -> AsyncIterator[_Account]:
+    """Raises CommandFailed, also for what the CRM refuses meanwhile."""
+    async with open_store(settings) as pool:
+        directory = Directory(pool, open_keyring(settings.secrets.key_file, guarded=settings.secrets.guarded))
+        enterprise = await directory.load_one(number)
+        if enterprise is None:
+            raise unknown(number, await directory.numbers())
+        async with open_crm(CrmSettings()) as crm:
+            try:
+                yield _Account(enterprise, crm, pool)
+            except CrmError as error:
+                raise CommandFailed(f"{number}: the CRM says: {error}") from error
+
+
+def _reachable(settings: Settings, enterprise: Enterprise) -> str:
+    """The address by which the CRM asks us."""
+    try:
+        check_reachable(settings.web.public_url, enterprise.account.url)
+    except ValueError as error:
+        raise CommandFailed(f"{enterprise.id}: {error}") from error
+    return settings.web.public_url
+
+
+async def _register(settings: Settings, number: EnterpriseId) -> int:
+    async with _account(settings, number) as account:
+        public_url = _reachable(settings, account.enterprise)
+        known = await account.module()
+        wish = wished(account.enterprise, public_url, known)
+        changes = [one for one in differences(wish, known) if one.ours]
+        edited = await account.write(wish) if changes else ModuleEdited()
+        now = await account.module() if changes else known
+        if now is not None:
+            await account.keep(now)
+    return _registered(number, wish, changes, differences(wish, now), edited)
+
+
+def _registered(
+    number: EnterpriseId,
+    wish: IntegrationModule,
+    changes: Sequence[Difference],
+    left: Sequence[Difference],
+    edited: ModuleEdited,
+) -> int:
+    show(
+        {
+            "enterprise": number,
+            "module": wish.code,
+            "written": bool(changes),
+            "changes": [_described(one) for one in changes],
+            "left": [_described(one) for one in left],
+            "unknown_users": edited.unknown_users,
+            "unknown_sites": edited.unknown_sites,
+        }
+    )
+    _say(f"{number}: the module {wish.code} " + ("is registered" if changes else "is as it should be: nothing written"))
+    for one in changes:
+        _say(f"{number}: {_sentence(one)}")
+    for user in edited.unknown_users:
+        _say(f"{number}: the CRM has no user {user}: mend [operators] of the enterprise's file")
+    for site in edited.unknown_sites:
+        _say(f"{number}: the CRM has no store {excerpt(site)}: mend [lines] of the enterprise's file")
+    for one in left:
+        _say(f"{number}: still {_sentence(one)}: {_advice(one, number)}")
+    return 1 if any(one.ours for one in left) else 0
+
+
+async def _deactivate(settings: Settings, number: EnterpriseId) -> int:
+    async with _account(settings, number) as account:
+        public_url = _reachable(settings, account.enterprise)
+        code, known = module_code(account.enterprise), await account.module()
+        written = known is not None and known.active
+        if known is not None:
+            if written:
+                await account.write(wished(account.enterprise, public_url, known, active=False))
+                known = await account.module() or known
+            await account.keep(known)
+    show({"enterprise": number, "module": code, "written": written, "active": known.active if known else None})
+    if known is None:
+        _say(f"{number}: there is no module {code} in the account: nothing to switch off")
+    elif known.active:
+        _say(f"{number}: the CRM took it, and says that the module {code} is active all the same")
+        return 1
+    else:
+        _say(f"{number}: the module {code} is switched off" + ("" if written else " already") + "; nothing is sent")
+    return 0
+
+
+async def _status(settings: Settings, number: EnterpriseId) -> int:
+    async with _account(settings, number) as account:
+        enterprise = account.enterprise
+        public_url = _reachable(settings, enterprise)
+        known = await account.module()
+    wish = wished(enterprise, public_url, known)
+    found = [(one, _advice(one, number)) for one in differences(wish, known)]
+    found += _of_standing(enterprise, known)
+    for one, advice in found:
+        show({"enterprise": number, "module": wish.code, **_described(one), "do": advice})
+        _say(f"{number}: {_sentence(one)}: {advice}")
+    if not found:
+        show({"enterprise": number, "module": wish.code, "as_wished": True})
+        _say(f"{number}: the module {wish.code} is as it should be")
+    return 1 if found else 0
+
+
+def _of_standing(enterprise: Enterprise, known: IntegrationModule | None) -> Iterator[tuple[Difference, str]]:
+    """What the bridge believes of the module, and of where the account is."""
+    told = enterprise.module
+    if known is not None and known.works and not told.works:
+        what = "frozen" if told.frozen else "switched off"
+        yield Difference("told", None, what), f"nothing is sent: amibridge retailcrm register {enterprise.id}"
+    if told.moved_from is not None:
+        moved = Difference("url", told.moved_from, enterprise.account.url)
+        yield moved, "the account moved, and is asked there: name it in the enterprise's file"
+    if told.unheeded is not None:
+        named = Difference("url", enterprise.account.url, told.unheeded)
+        yield (
+            named,
+            "somebody named this address and was not followed: if it is right, name it in the enterprise's file",
+        )
+
+
+async def _users(settings: Settings, number: EnterpriseId) -> int:
+    async with _account(settings, number) as account:
+        module, people = await account.module(), await account.users()
+    telephony = module.telephony if module else None
+    operators = account.enterprise.operators
+    found = who_is_who(operators, people, (telephony and telephony.codes) or ())
+    for match in found.matches:
+        show({"enterprise": number, **_matched(match)})
+    for conflict in found.conflicts:
+        show({"enterprise": number, "conflict": conflict.kind, "what": conflict.what, "do": conflict.do})
+        _say(f"{number}: {conflict.what}: {conflict.do}")
+    if module is None:
+        _say(
+            f"{number}: the module is not registered yet, so there are no codes: amibridge retailcrm register {number}"
+        )
+    if table := operators_table(operators, found.matches):
+        _say(f"{number}: what the enterprise's file could say:", *table)
+    return 1 if found.conflicts else 0
+
+
+def _matched(match: Match) -> dict[str, Any]:
+    user = match.user
+    return {
+        "extension": match.extension,
+        "user": user and user.id,
+        "name": user and user.name,
+        "email": user and user.email,
+        "active": user and user.active,
+        "by": match.by,
+    }
+
+
+def _described(one: Difference) -> dict[str, Any]:
+    return {"what": one.what, "wish": one.wish, "found": one.found}
+
+
+def _sentence(one: Difference) -> str:
+    wish, found = (_word(value) for value in (one.wish, one.found))
+    return f"{one.what} is {found}, should be {wish}"
+
+
+def _word(value: str | bool | None) -> str:
+    match value:
+        case None:
+            return "nothing"
+        case bool():
+            return "yes" if value else "no"
+        case _:
+            return excerpt(value)
+
+
+def _advice(one: Difference, number: EnterpriseId) -> str:
+    if one.ours:
+        return f"amibridge retailcrm register {number}"
+    return "an administrator of the account must settle it with RetailCRM, which then tells us"
+
+
+def _say(*lines: str) -> None:
+    print(*lines, sep="\n", file=sys.stderr)
