@@ -22,7 +22,7 @@ from amibridge.ami.link import LinkSettings
 from amibridge.calls.record import CallRecord
 from amibridge.config import Settings
 from amibridge.delivery.worker import Deliveries
-from amibridge.enterprises import Enterprise
+from amibridge.enterprises import Enterprise, EnterpriseId
 from amibridge.retailcrm.client import CrmSettings, open_crm
 from amibridge.runtime.keeper import Keeper
 from amibridge.runtime.pulse import Pulse
@@ -125,6 +125,10 @@ async def serving(settings: Settings, stop: asyncio.Event) -> AsyncIterator[Runn
                 watchers.enterprises(enterprises)
                 tenants.enterprises(enterprises)
 
+            def forget_zone(enterprise: EnterpriseId) -> None:
+                deliveries.forget_zone(enterprise)
+                watchers.forget_zone(enterprise)
+
             keeper = Keeper(directory, ledger, queue, traces, know, LinkSettings())
             services = WebServices(
                 pool,
@@ -135,7 +139,7 @@ async def serving(settings: Settings, stop: asyncio.Event) -> AsyncIterator[Runn
                 lambda: pulse.longest_stall,
                 keyring,
                 tenants,
-                deliveries.forget_zone,
+                forget_zone,
                 watchers.hint,
             )
             lanes_stop, web_stop, traces_stop, listening = (asyncio.Event() for _ in range(4))

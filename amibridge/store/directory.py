@@ -95,6 +95,7 @@ class Directory:
             if said:
                 await self._write(connection, new)
                 if old and old.account.url != new.account.url:
+                    await connection.execute(SQL["account_moved"], new.id, new.account.url)
                     await connection.execute(SQL["forget_module"], new.id, new.account.url)
                     await connection.execute(SQL["settle_move"], new.id)
                 await connection.execute(SQL["tell_change"], new.id)

@@ -79,6 +79,14 @@ DELETE FROM operators WHERE enterprise_id = $1 AND extension <> ALL ($2::text[])
 -- Forget the public numbers that the file no longer names.
 DELETE FROM lines WHERE enterprise_id = $1 AND number <> ALL ($2::text[])
 
+-- account_moved --
+-- The file names where the account has moved to: how far its histories were read holds.
+UPDATE crm_cursors
+   SET account = $2
+ WHERE enterprise_id = $1
+   AND EXISTS (SELECT FROM crm_modules
+                WHERE crm_modules.enterprise_id = crm_cursors.enterprise_id AND crm_modules.moved_to = $2)
+
 -- forget_module --
 -- What the CRM said of one account says nothing of another, unless the file now names where the account moved to.
 DELETE FROM crm_modules WHERE enterprise_id = $1 AND moved_to IS DISTINCT FROM $2

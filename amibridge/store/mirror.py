@@ -41,7 +41,7 @@ class Overtaken(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """A history of an *account* (its address without the scheme) that is followed for *enterprise*."""
+    """A history that is followed for *enterprise*. *account*: its address in the enterprise's file."""
 
     enterprise: EnterpriseId
     account: str
@@ -113,12 +113,23 @@ class Mirror:
         self._pool = pool
         self._writing = asyncio.Semaphore(WRITERS)
 
-    async def begin(self, place: Place, at: datetime) -> Cursor:
-        """Where to go on in *place*; from *at*, if it was never followed. Another account's rows are forgotten."""
+    async def account(self, enterprise: EnterpriseId) -> str | None:
+        """The account that is followed for *enterprise*, None if none ever was."""
+        account: str | None = await self._pool.fetchval(SQL["account_followed"], enterprise)
+        return account
+
+    async def begin(self, place: Place, at: datetime, *, instead_of: str | None = None) -> Cursor:
+        """Where to go on in *place*; from *at*, if it was never followed. Raises Overtaken beside another account.
+
+        *instead_of*: an account that was followed before; whatever came from it is forgotten.
+        """
         enterprise = place.enterprise
         async with self._writing, self._pool.acquire() as connection, connection.transaction():
             followed = await connection.fetch(SQL["accounts_followed"], enterprise)
-            if any(row["account"] != place.account for row in followed):
+            others = {row["account"] for row in followed} - {place.account}
+            if others - {instead_of}:
+                raise Overtaken("another account is followed by now")
+            if others:
                 for left in ("cursors", "customers", "phones", "orders", "links"):
                     await connection.execute(SQL[f"forget_{left}"], enterprise)
             await connection.execute(SQL["begin"], enterprise, place.history, place.account, at)
@@ -231,5 +242,5 @@ class Mirror:
                 at,
             )
             if moved is None:
-                raise Overtaken
+                raise Overtaken("somebody else has read on")
             yield connection

@@ -5,6 +5,10 @@ SELECT history, account
  WHERE enterprise_id = $1
    FOR UPDATE
 
+-- account_followed --
+-- In whose histories the cursors of an enterprise stand.
+SELECT account FROM crm_cursors WHERE enterprise_id = $1 LIMIT 1
+
 -- forget_cursors --
 -- Another account has other histories.
 DELETE FROM crm_cursors WHERE enterprise_id = $1

@@ -17,7 +17,7 @@ import structlog
 from amibridge.enterprises import Enterprise
 from amibridge.retailcrm.client import RetailCrm
 from amibridge.retailcrm.errors import CrmError, CrmForbids, CrmRefused
-from amibridge.retailcrm.requests import settings
+from amibridge.retailcrm.requests import credentials, settings
 from amibridge.retailcrm.triggers import Hint, Subject
 from amibridge.store.db import DATABASE_FAILURES
 from amibridge.store.mirror import History, Mirror, Overtaken, Place
@@ -64,6 +64,15 @@ class _Line:
         return bool(self.due or self.unseen or self.hinted)
 
 
+def _filed(enterprise: Enterprise) -> str:
+    """What tells the account from another: its address in the enterprise's file, wherever the CRM says it moved to."""
+    return enterprise.module.moved_from or enterprise.account.url
+
+
+def _asked_with(enterprise: Enterprise) -> tuple[object, ...]:
+    return enterprise.account, _filed(enterprise), enterprise.time_zone, enterprise.region
+
+
 class Watcher:
     """*pace*: between two questions. *jitter*: a number from [0, 1)."""
 
@@ -89,23 +98,27 @@ class Watcher:
         self._lines = [_Line(history) for history in History]
         self._context: Context | None = None
         self._settings = 0
+        self._is_new = True
+        self._zone_is_old = False
         self._poll_at = 0.0
         self._bell = asyncio.Event()
 
     def reconfigure(self, enterprise: Enterprise) -> None:
         """Another key, address, time zone or region is a new beginning, as soon as what is under way is over."""
         known, self._enterprise = self._enterprise, enterprise
-        if (enterprise.account, enterprise.time_zone, enterprise.region) != (
-            known.account,
-            known.time_zone,
-            known.region,
-        ):
-            self._context = None
+        if _asked_with(enterprise) != _asked_with(known):
             self._settings += 1
+            self._is_new = True
             for line in self._lines:
                 line.patience.hurry()
-                line.due = True
-            self._bell.set()
+            self.forget_zone()
+
+    def forget_zone(self) -> None:
+        """The account's settings were changed: its time zone is asked anew, if we have to ask."""
+        self._context, self._zone_is_old = None, True
+        for line in self._lines:
+            line.due = True
+        self._bell.set()
 
     def hint(self, hint: Hint) -> None:
         """Somebody says that something changed."""
@@ -150,9 +163,9 @@ class Watcher:
                 context = self._context or await self._begin()
                 assert line.followed is not None
                 await self._follow(line, line.followed, context)
-            except Overtaken:
+            except Overtaken as error:
                 self._context = None
-                return
+                line.patience.failed(error, clock(), self._jitter())
             except (CrmError, *DATABASE_FAILURES) as error:
                 if self._settings != asked_with:
                     continue  # it says nothing of the account as it is now
@@ -164,7 +177,8 @@ class Watcher:
 
     async def _begin(self) -> Context:
         """Raises CrmError: also what concerns one history alone concerns both here."""
-        enterprise, asked_with = self._enterprise, self._settings
+        enterprise, asked_with, is_new = self._enterprise, self._settings, self._is_new
+        self._zone_is_old = False
         asker = Asker(self._crm, enterprise.account, self._log, self._pace)
         zone = enterprise.time_zone
         if zone is None:
@@ -173,12 +187,17 @@ class Watcher:
             except (CrmForbids, CrmRefused) as error:
                 raise CrmForbids(f"set `timezone`, or let the key read the CRM's settings: {error}") from error
         context = Context(asker, self._mirror, zone, enterprise.region, self._now, self._log)
+        account, before = _filed(enterprise), await self._mirror.account(enterprise.id)
+        if not is_new:
+            before = None  # the file names another account: we shall hear of it
+        elif before not in (None, account):
+            await asker.ask(credentials())  # what is known of the old one is forgotten when the new one lets us in
         for line in self._lines:
-            place = Place(enterprise.id, enterprise.account.url.partition("://")[2], line.history)
-            await self._mirror.begin(place, self._now())
+            place = Place(enterprise.id, account, line.history)
+            await self._mirror.begin(place, self._now(), instead_of=before)
             line.followed = FOLLOWED[line.history](context, place)
-        if self._settings == asked_with:
-            self._context = context
+        if self._settings == asked_with and not self._zone_is_old:
+            self._context, self._is_new = context, False
         return context
 
     async def _follow(self, line: _Line, followed: Followed, context: Context) -> None:

@@ -1,7 +1,7 @@
 """All CRMs that are followed by this process: one task for each enterprise, which come, change and go with it.
 
-Laws: one that fails is started anew and hurts no other; at the stop all leave at once, for whatever was not written is
-read again.
+Laws: one that fails is started anew and hurts no other; where our module is switched off nobody is asked; at the stop
+all leave at once, for whatever was not written is read again.
 """
 
 from __future__ import annotations
@@ -54,11 +54,11 @@ class Watchers:
         self._watchers: dict[EnterpriseId, Watcher] = {}
         self._keepers: dict[EnterpriseId, asyncio.Task[None]] = {}
         self._tasks: asyncio.TaskGroup | None = None
-        self._known: dict[EnterpriseId, Enterprise] = {enterprise.id: enterprise for enterprise in enterprises}
+        self._known = _asked(enterprises)
 
     def enterprises(self, known: Iterable[Enterprise]) -> None:
         """These are all enterprises from now on."""
-        self._known = {enterprise.id: enterprise for enterprise in known}
+        self._known = _asked(known)
         for number, keeper in self._keepers.items():
             if number in self._known:
                 self._watchers[number].reconfigure(self._known[number])
@@ -71,6 +71,12 @@ class Watchers:
         watcher = self._watchers.get(enterprise)
         if watcher is not None:
             watcher.hint(hint)
+
+    def forget_zone(self, enterprise: EnterpriseId) -> None:
+        """The account's settings were changed: its time zone is asked anew."""
+        watcher = self._watchers.get(enterprise)
+        if watcher is not None:
+            watcher.forget_zone()
 
     async def run(self, stop: asyncio.Event) -> None:
         """Until *stop*."""
@@ -104,6 +110,10 @@ class Watchers:
     def _left(self, number: EnterpriseId, keeper: asyncio.Task[None]) -> None:
         del self._watchers[number], self._keepers[number]
         self._open()  # an enterprise that was removed may be back by now
+
+
+def _asked(enterprises: Iterable[Enterprise]) -> dict[EnterpriseId, Enterprise]:
+    return {enterprise.id: enterprise for enterprise in enterprises if enterprise.module.works}
 
 
 async def _keep(number: EnterpriseId, watcher: Watcher) -> None:

@@ -8,11 +8,17 @@ from datetime import UTC, datetime, timedelta
 import asyncpg
 import pytest
 
+from amibridge.enterprises import ModuleStanding
 from amibridge.retailcrm.triggers import Subject
 from amibridge.sandbox.crm_history import OUR_KEY
+from amibridge.secrets import Key, Keyring
 from amibridge.store.customers import CustomerId, Customers
+from amibridge.store.directory import Directory
 from amibridge.store.known import customer_of_phone, orders_of_customer
-from tests.sync.following import BOSS, NUMBER, Office
+from amibridge.store.mirror import History, Mirror, Place
+from amibridge.store.modules import tell_module
+from amibridge.sync import patience
+from tests.sync.following import BOSS, NUMBER, Office, enterprise
 
 pytestmark = pytest.mark.postgres
 
@@ -188,11 +194,68 @@ async def test_enterprises_come_and_go(office: Office) -> None:
         before = office.asked("/api/")
         await asyncio.sleep(0)
         office.new_customer("Ольга")
-        from tests.sync.following import enterprise
-
         watchers.enterprises([enterprise(office.url)])
         await office.until_alike()
         assert office.asked("/api/") > before
+
+
+async def test_where_our_module_is_switched_off_nobody_is_asked(office: Office) -> None:
+    async with office.followed() as watchers:
+        await office.begun()
+        watchers.enterprises([enterprise(office.url, module=ModuleStanding(active=False))])
+        office.new_customer("Ольга")
+        office.hint()
+        asked = office.asked("/api/")
+        await asyncio.sleep(0.5)  # two readings' time; nothing can be waited for
+        assert office.asked("/api/") <= asked + 1, "what was under way"
+        assert await office.names() == {}
+        watchers.enterprises([enterprise(office.url)])
+        await office.until_alike()
+
+
+async def test_an_account_whose_zone_was_changed_is_asked_for_it_anew(office: Office) -> None:
+    async with office.followed(enterprise(office.url, time_zone=None)) as watchers:
+        await office.begun()
+        watchers.forget_zone(NUMBER)
+        await office.until_asked("/api/v5/settings", 2)
+        office.new_order()
+        await office.until_alike()
+
+
+async def test_an_account_that_moved_is_the_same_account(office: Office, pool: asyncpg.Pool) -> None:
+    """By the CRM's word first, then by the enterprise's file."""
+    directory = Directory(pool, Keyring([Key("key", b"k" * 32)]))
+    filed = enterprise("https://romashka.retailcrm.ru")
+    await directory.apply(filed)
+    told = {"active": True, "frozen": False, "at": datetime.now(UTC), "unheeded": None, "within": SLOWLY}
+    assert await tell_module(pool, NUMBER, moved_to=office.url, **told)  # type: ignore[arg-type]
+    [served] = await directory.load()
+    await Mirror(pool).begin(Place(NUMBER, filed.account.url, History.ORDERS), datetime.now(UTC))
+    async with office.followed(served) as watchers:
+        await office.begun()
+        office.new_order()
+        await office.until_alike()
+        office.crm.orders.history.records.clear()
+        assert await directory.apply(enterprise(office.url)) != []
+        watchers.enterprises(await directory.load())
+        await office.until_asked("/api/v5/orders/history", office.asked("/api/v5/orders/history") + 3)
+        assert await office.statuses() == office.statuses_there()
+    assert office.asked("/api/credentials") == 0
+
+
+async def test_an_account_that_lets_nobody_in_forgets_nothing(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(patience, "LASTING", (0.01, 0.02))
+    async with office.followed() as watchers:
+        await office.begun()
+        office.new_customer("Ольга", PHONE)
+        await office.until_alike()
+        alias = office.url.replace("127.0.0.1", "localhost")  # another account, by its address
+        watchers.enterprises([enterprise(alias, key="wrong-key")])
+        await office.until_asked("/api/credentials", 3)
+        assert await office.names() == office.names_there()
+        watchers.enterprises([enterprise(office.url)])
+        office.new_customer("Вера")
+        await office.until_alike()
 
 
 async def test_another_account_is_another_beginning(office: Office, dsn: str, pool: asyncpg.Pool) -> None:
