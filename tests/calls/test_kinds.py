@@ -153,3 +153,19 @@ def test_an_operator_in_a_room_talks_with_the_customers_of_several_calls() -> No
     assert [record.operators for record in (one, two, three)] == [("101",)] * 3
     assert [record.hangup_by for record in (two, three)] == ["operator"] * 2
     assert all(record.answered_at and record.answered_at + record.talked == left_at for record in (two, three))
+
+
+@pytest.mark.parametrize(
+    ("status", "reason", "by"), [("CANCEL", "abandoned", "customer"), ("NOANSWER", "queue_timeout", "system")]
+)
+def test_who_leaves_a_queue_where_nobody_says_who_hung_up(status: str, reason: str, by: str) -> None:
+    tape = Tape()
+    customer = tape.customer()
+    tape.state(customer, UP)
+    tape.joins_queue(customer, "support")
+    anna = tape.dials(customer, "PJSIP/101", "101")
+    tape.passes()
+    tape.leaves_queue(customer, "support", anna, status)
+    tape.hangs_up(anna, customer)
+    [record] = tape.records()
+    assert (record.outcome, record.reason, record.hangup_by, record.queue) == ("missed", reason, by, "support")
