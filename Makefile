@@ -51,15 +51,17 @@ asterisk: dev ## a private Asterisk 22 and 16 for the tests, below .asterisk; no
 real: dev asterisk ## the calls on a real Asterisk, on every version and driver
 	$(BIN)/python -m pytest -q -rs -n 4 --every-stack tests/real $(PYTEST_ARGS)
 
-PURE := -p no:xdist -m "not io and not slow" --hypothesis-profile=quick --ignore=tests/retailcrm/test_client.py
+PURE := -p no:xdist -m "not io and not slow" --hypothesis-profile=quick --ignore=tests/retailcrm/test_client.py \
+  --ignore=tests/retailcrm/test_service.py
 PURE_TESTS := tests/calls tests/ami/test_wire.py tests/ami/test_events.py tests/ami/test_session.py \
+  tests/ami/test_transcript.py tests/ami/test_cutting.py \
   tests/ami/test_actions.py tests/retailcrm tests/delivery/test_plan.py tests/delivery/test_policy.py \
   tests/delivery/test_standing.py
 
 pure: dev ## the pure half, where calls are understood: no socket, no database, in seconds
 	$(BIN)/python -m pytest -q $(PURE) $(PURE_TESTS) $(PYTEST_ARGS)
 
-PURE_CORE := amibridge/ami/wire.py,amibridge/ami/events.py,amibridge/ami/reading.py,amibridge/ami/actions.py,amibridge/ami/session.py,amibridge/calls/*
+PURE_CORE := amibridge/ami/wire.py,amibridge/ami/events.py,amibridge/ami/reading.py,amibridge/ami/actions.py,amibridge/ami/session.py,amibridge/ami/transcript.py,amibridge/ami/cutting.py,amibridge/calls/*
 PURE_CORE := $(PURE_CORE),amibridge/enterprises.py,amibridge/retailcrm/re*.py,amibridge/retailcrm/hooks.py,amibridge/delivery/policy.py
 
 coverage: dev ## branch coverage of the pure core by the pure tests

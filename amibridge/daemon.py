@@ -1,7 +1,8 @@
 """The composition root: what is built from what, who is started, in which order it stops. It contains no rules.
 
-Stopping follows the data's path: the web takes no more questions, hosts say goodbye, the queue drains into the ledger,
-the lanes finish what is in flight; all within ten seconds, and what did not make it is resumed by the next start.
+Stopping follows the data's path: the web takes no more questions, CRMs are asked no more, hosts say goodbye, the queue
+drains into the ledger, the lanes finish what is in flight; all within ten seconds, and what did not make it is resumed
+by the next start.
 """
 
 from __future__ import annotations
@@ -25,16 +26,21 @@ from amibridge.enterprises import Enterprise
 from amibridge.retailcrm.client import CrmSettings, open_crm
 from amibridge.runtime.keeper import Keeper
 from amibridge.runtime.pulse import Pulse
+from amibridge.runtime.ring import Traces
+from amibridge.runtime.ring_files import RING
 from amibridge.runtime.supervise import Hopeless, spawn
 from amibridge.runtime.systemd import notify
 from amibridge.secrets import Keyring, find_keyring, open_keyring
+from amibridge.store.customers import Customers
 from amibridge.store.db import DatabaseMissing, open_pool, place_of
 from amibridge.store.directory import Directory
 from amibridge.store.embedded import EmbeddedStopped, EmbeddedUnusable
 from amibridge.store.ledger import Ledger
+from amibridge.store.mirror import Mirror
 from amibridge.store.opening import open_database
 from amibridge.store.outbox import Outbox
 from amibridge.store.recorder import FactQueue, StoreHopeless, record
+from amibridge.sync.worker import Watchers
 from amibridge.web.app import AddressTaken, WebServices, make_app, serve, taken
 from amibridge.web.recordings import is_within_reach, record_url
 from amibridge.web.tenants import Tenants
@@ -110,13 +116,16 @@ async def serving(settings: Settings, stop: asyncio.Event) -> AsyncIterator[Runn
             keyring = found or open_keyring(secrets.key_file, guarded=secrets.guarded)
             directory, ledger, outbox = Directory(pool, keyring), Ledger(pool), Outbox(pool)
             queue, pulse, tenants = FactQueue(), Pulse(), Tenants()
-            deliveries = Deliveries(outbox, crm, record_url=_record_urls(settings, keyring))
+            traces = Traces(settings.data_dir / RING, settings.traces)
+            deliveries = Deliveries(outbox, crm, Customers(pool), record_url=_record_urls(settings, keyring))
+            watchers = Watchers(Mirror(pool), crm)
 
             def know(enterprises: Sequence[Enterprise]) -> None:
                 deliveries.enterprises(enterprises)
+                watchers.enterprises(enterprises)
                 tenants.enterprises(enterprises)
 
-            keeper = Keeper(directory, ledger, queue, know, LinkSettings())
+            keeper = Keeper(directory, ledger, queue, traces, know, LinkSettings())
             services = WebServices(
                 pool,
                 outbox,
@@ -127,15 +136,18 @@ async def serving(settings: Settings, stop: asyncio.Event) -> AsyncIterator[Runn
                 keyring,
                 tenants,
                 deliveries.forget_zone,
+                watchers.hint,
             )
-            lanes_stop, web_stop, listening = asyncio.Event(), asyncio.Event(), asyncio.Event()
+            lanes_stop, web_stop, traces_stop, listening = (asyncio.Event() for _ in range(4))
             async with asyncio.TaskGroup() as tasks:
                 watching = spawn(tasks, "database watch", server.watch, final=(EmbeddedStopped,))
                 recording = spawn(
                     tasks, "recorder", lambda: record(queue, ledger, deliveries.offer), final=(StoreHopeless,)
                 )
+                spawn(tasks, "traces", lambda: traces.write(traces_stop))
                 delivering = spawn(tasks, "deliveries", lambda: deliveries.run(lanes_stop))
                 following = spawn(tasks, "keeper", lambda: keeper.keep(stop))
+                watching_crms = spawn(tasks, "sync", lambda: watchers.run(stop))
                 spawn(
                     tasks,
                     "web",
@@ -158,10 +170,11 @@ async def serving(settings: Settings, stop: asyncio.Event) -> AsyncIterator[Runn
                     stop.set()
                     web_stop.set()
                     watching.cancel()
-                    await asyncio.wait({following}, timeout=GONE_WITHIN.total_seconds())
+                    await asyncio.wait({following, watching_crms}, timeout=GONE_WITHIN.total_seconds())
+                    traces_stop.set()
                     queue.close()
                     await asyncio.wait({recording}, timeout=DRAINED_WITHIN.total_seconds())
-                    if not (following.done() and recording.done()):
+                    if not (following.done() and watching_crms.done() and recording.done()):
                         # A server that went silent: asyncpg would wait for it to confirm that a query is cancelled.
                         pool.terminate()
                     if not recording.done():

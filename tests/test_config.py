@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -29,6 +30,10 @@ key_file = "/etc/amibridge/keyring"
 [log]
 format = "logfmt"
 level = "debug"
+
+[traces]
+keep_hours = 12
+max_megabytes = 3
 """
 
 
@@ -61,6 +66,7 @@ def test_a_whole_file_is_read(tmp_path: Path) -> None:
     assert settings.web.trusted_proxies == ("127.0.0.1", "10.0.0.0/8")
     assert settings.secrets.key_file == Path("/etc/amibridge/keyring")
     assert (settings.log.format, settings.log.level) == ("logfmt", "debug")
+    assert (settings.traces.keep, settings.traces.most_bytes) == (timedelta(hours=12), 3 * 1024 * 1024)
 
 
 def test_settings_do_not_show_the_password(tmp_path: Path) -> None:
@@ -77,6 +83,16 @@ def test_without_a_file_there_are_sensible_defaults() -> None:
     assert settings.web.public_url == "http://127.0.0.1:8019"
     assert settings.secrets.key_file == Path("/var/lib/private/amibridge/keyring")
     assert (settings.log.format, settings.log.level) == ("auto", "info")
+    assert (settings.traces.keep, settings.traces.most_bytes) == (timedelta(hours=48), 64 * 1024 * 1024)
+
+
+def test_numbers_are_numbers_in_every_source(tmp_path: Path) -> None:
+    environ = {"AMIBRIDGE_TRACES__KEEP_HOURS": "0", **credentials(tmp_path, traces__max_megabytes="7\n")}
+    traces = load(None, environ).traces
+    assert (traces.keep, traces.most_bytes) == (timedelta(0), 7 * 1024 * 1024)
+    for text in ("-1", "1.5", "٣", "much", "9" * 5000, "0x10", "1_0"):
+        [problem] = problems(None, {"AMIBRIDGE_TRACES__KEEP_HOURS": text})
+        assert problem.startswith("AMIBRIDGE_TRACES__KEEP_HOURS: must be ")
 
 
 def test_the_data_folder_of_a_person_is_in_their_home(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -181,6 +197,10 @@ dsn = "mysql://u:hush@h"
         ("[web]\npublic_url = 'https://u:hush@x'", "web.public_url: must not have"),
         ("[web]\npublic_url = 'https://x?a=b'", "web.public_url: must not have"),
         ("[web]\ntrusted_proxies = '127.0.0.1'", "web.trusted_proxies: must be a list"),
+        ("[traces]\nkeep_hours = -1", "traces.keep_hours: must be greater than or equal to 0"),
+        ("[traces]\nkeep_hours = 1e9", "traces.keep_hours: must be"),
+        ("[traces]\nkeep_hours = '48'", "traces.keep_hours: must be a whole number"),
+        ("[traces]\nmax_megabytes = 0", "traces.max_megabytes: must be greater than or equal to 1"),
         ("[log]\nlevel = true", "log.level: must be 'debug'"),
         ('instance = "a\\nb"', "instance: must not contain line breaks"),
         ('data_dir = "a\\u0000b"', "data_dir: must not contain line breaks"),

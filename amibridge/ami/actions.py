@@ -45,6 +45,26 @@ def core_show_channels() -> Action:
     return Action("CoreShowChannels")
 
 
+def list_commands() -> Action:
+    """Every action that this login may do, as headers of one answer; anybody may ask."""
+    return Action("ListCommands")
+
+
+def core_settings() -> Action:
+    """Asterisk's version among other things. Needs write=system or reporting."""
+    return Action("CoreSettings")
+
+
+def pjsip_show_endpoints() -> Action:
+    """A list of `EndpointList` events. Needs write=system; refused where there are none."""
+    return Action("PJSIPShowEndpoints")
+
+
+def sip_peers() -> Action:
+    """The same of chan_sip, a list of `PeerEntry` events. Needs write=system or reporting."""
+    return Action("SIPpeers")
+
+
 def add_filter(regex: str) -> Action:
     """Whitelist events that match the POSIX extended *regex*, for this login; several are OR-ed. Needs write=system."""
     return Action("Filter", (("Operation", "Add"), ("Filter", regex)))

@@ -87,7 +87,8 @@ class _Manager(Manager):
 
 
 class Link:
-    """A connection to one host, from the greeting to its end. *on_events* is called with each chunk's events."""
+    """A connection to one host, from the greeting to its end. *on_events* is called with each chunk's events, *tap*
+    with its bytes. *filters*: let through only what is folded."""
 
     def __init__(
         self,
@@ -96,11 +97,13 @@ class Link:
         *,
         settings: LinkSettings,
         tap: Callable[[bytes], None] | None = None,
+        filters: bool = True,
     ) -> None:
         self._address = address
         self._on_events = on_events
         self._settings = settings
         self._tap = tap
+        self._filters = filters
         self._loop = asyncio.get_running_loop()
         self._session = Session()
         self._protocol: _Protocol | None = None
@@ -135,7 +138,8 @@ class Link:
             raise LinkLost(str(error)) from error
         # A user without the read class `system` is never told FullyBooted.
         await self._comes(self._booted, self._settings.boot_grace)
-        await self._set_filter()
+        if self._filters:
+            await self._set_filter()
         await self._ask_for_snapshot()
 
     async def watch(self) -> AmiError:

@@ -17,6 +17,7 @@ from amibridge.ami.events import (
     BlindTransfer,
     BridgeEnter,
     BridgeLeave,
+    ChannelEvent,
     ChannelSnapshot,
     Connected,
     DialBegin,
@@ -38,10 +39,9 @@ from amibridge.ami.events import (
     Tick,
     VarSet,
 )
-from amibridge.calls.directing import direct, note_dialled, note_originated, rejoin
+from amibridge.calls.directing import direct, note_dialled, note_originated, rejoin, undecided
 from amibridge.calls.facts import AnyFact
 from amibridge.calls.handovers import (
-    ONE_INSTANT,
     note_attended,
     note_blind,
     note_dialled_on,
@@ -49,14 +49,14 @@ from amibridge.calls.handovers import (
     note_parked,
     note_picked_up,
 )
-from amibridge.calls.model import MOST_OF_A_KIND, SILENT_BRIDGES, Call, Leg, Presence, advance
+from amibridge.calls.leaving import note_hangup_request, note_leaver
+from amibridge.calls.model import MOST_OF_A_KIND, SILENT_BRIDGES, Call, Leg, advance
 from amibridge.calls.numbering import Numbering, Role
-from amibridge.calls.record import CallRecord, Direction
+from amibridge.calls.record import CallRecord
 from amibridge.calls.register import Register
 from amibridge.calls.resync import observe_snapshot, recall
 from amibridge.calls.summary import record_of
-from amibridge.calls.telling import Anomaly, tell_changes, tell_recording, tell_started
-from amibridge.calls.verdict import CAUSE_STOPS
+from amibridge.calls.telling import Anomaly, AnomalyKind, tell_changes, tell_recording, tell_started
 
 
 class Board:
@@ -85,6 +85,8 @@ class Board:
         call = self._observe(event, facts)
         if call is not None:
             self._settle(call, event.at, facts)
+            if isinstance(event, ChannelEvent):
+                self._follow_guests(call, event, facts)
         if self._register.owing:
             self._hurry(event.at, event.at, facts)
         for call in self._register.excess():
@@ -111,24 +113,24 @@ class Board:
         match event:
             case Newchannel():
                 call, leg = register.seat(event, facts)
-                self._observe_newchannel(leg, event)
+                self._observe_newchannel(call, leg, event)
             case Newstate():
                 call, leg = register.seat(event, facts)
                 advance(leg, event.state, event.at)
             case NewCallerid():
                 call, leg = register.seat(event, facts)
-                _observe_caller_id(call, leg, event)
+                self._observe_caller_id(call, leg, event)
             case BridgeEnter():
                 call, leg = register.seat_in_bridge(event, facts)
                 leg.silent = event.bridge_type in SILENT_BRIDGES
+                call.met = call.met or (call.direction is None and call.has_met())
             case BridgeLeave():
                 call, leg = register.seat(event, facts)
                 self._observe_bridge_leave(call, leg, event)
             case HangupRequest():
                 call, leg = register.seat(event, facts)
                 call.knows_who_hung_up = True
-                if call.hangup_leg is None and _may_end(call, leg) and not _is_echo(call, leg, event):
-                    call.hangup_leg = leg.uniqueid
+                note_hangup_request(call, leg, event)
             case Hangup():
                 call, leg = register.seat(event, facts)
                 register.move(leg, None)
@@ -141,13 +143,11 @@ class Board:
                     _observe_recording(call, event, facts)
             case QueueCallerJoin():
                 call, leg = register.seat(event, facts)
-                call.queue, call.queue_timed_out = event.queue, False
-            case QueueCallerAbandon():
+                call.queue, call.queue_left_at = event.queue, None
+            case QueueCallerAbandon() | QueueCallerLeave():
+                # Asterisk says "abandoned" as well where the queue's time is over.
                 call, leg = register.seat(event, facts)
-                call.queue_abandoned = not _has_run_out(call, event.at)
-            case QueueCallerLeave():
-                call, leg = register.seat(event, facts)
-                call.queue_timed_out = call.answered_at is None and not call.queue_abandoned
+                call.queue_left_at = call.queue_left_at or event.at
             case DialBegin():
                 call, leg = register.seat_dialled(event, facts)
                 self._observe_dial_begin(call, leg, event)
@@ -188,11 +188,20 @@ class Board:
                 assert_never(never)
         return call
 
-    def _observe_newchannel(self, leg: Leg, event: Newchannel) -> None:
+    def _observe_newchannel(self, call: Call, leg: Leg, event: Newchannel) -> None:
         leg.exten = event.exten
         leg.caller_id_num, leg.caller_id_name = event.caller_id_num, event.caller_id_name
-        leg.role, leg.extension = self._numbering.role_of(event.channel, event.caller_id_num)
+        call.cast(leg, self._numbering.part_of(event.channel, event.caller_id_num, event.context))
         advance(leg, event.state, event.at)
+
+    def _observe_caller_id(self, call: Call, leg: Leg, event: NewCallerid) -> None:
+        """The first number stays: a transfer shows the transferring operator's in its place. A name may be looked up,
+        and until it is known who calls, a phone may say whose it is."""
+        leg.caller_id_num = leg.caller_id_num or event.caller_id_num
+        if call.answered_at is None and event.caller_id_name is not None and leg.placed:
+            leg.caller_id_name = event.caller_id_name
+        if leg.placed and call.direction is None:
+            call.cast(leg, self._numbering.part_when_it_speaks(leg.channel, leg.part, event.caller_id_num))
 
     def _observe_dial_begin(self, call: Call, leg: Leg, event: DialBegin) -> None:
         if event.uniqueid is None:
@@ -202,7 +211,8 @@ class Board:
             leg.dialled_by, leg.dialled_at = event.uniqueid, event.at
         if call.answered_at is not None:
             call.hangup_leg = None  # whoever transferred the caller and hung up did not end the call
-        call.queue_timed_out = False
+        call.queue_left_at = None
+        call.cast(leg, self._numbering.part_when_dialled(leg.channel, leg.part, event.dial_string))
         note_dialled_on(call, leg)
         if leg.role is Role.TRUNK:
             note_dialled(call, leg, event, self._numbering)
@@ -210,8 +220,7 @@ class Board:
     def _observe_bridge_leave(self, call: Call, leg: Leg, event: BridgeLeave) -> None:
         if leg.bridge == event.bridge:
             self._register.move(leg, None)
-        if call.leaver is None and leg.said is Presence.TALKING and _may_end(call, leg) and not call.is_handed_on:
-            call.leaver = leg.uniqueid
+        note_leaver(call, leg)
 
     def _observe_originate_response(self, event: OriginateResponse) -> Call | None:
         call = self._register.find_originated(event)
@@ -229,13 +238,25 @@ class Board:
         if call.direction is not None:
             self._anomalies += tell_changes(call, at, facts)
         elif call.is_deserted:
-            # A feature code, an echo test, an announcement: channels came and went and no two parties met.
+            # A feature code, an echo test, an announcement: channels came and went and no two parties met; or a riddle.
             call.ended_at = at
+            if (doubt := undecided(call, self._numbering)) is not None:
+                self._anomalies.append(Anomaly(at, call.id, doubt, AnomalyKind.DIRECTION))
         if call.ended_at is None and call.owes_a_cause:
             self._register.wait_for(call)
         if call.ended_at is not None:
             self._register.bury(call)
             self._register.forget_before(at)
+
+    def _follow_guests(self, call: Call, event: ChannelEvent, facts: list[AnyFact]) -> None:
+        """Settle the calls in which the event's channel is a guest."""
+        leg = call.legs.get(event.uniqueid)
+        for other, guest in [] if leg is None else self._register.guests.follow(leg):
+            if isinstance(event, HangupRequest):
+                note_hangup_request(other, guest, event)
+            elif isinstance(event, BridgeLeave):
+                note_leaver(other, guest)
+            self._settle(other, event.at, facts)
 
     def _hurry(self, overdue_at: datetime | None, at: datetime, facts: list[AnyFact]) -> None:
         """Settle the calls that have waited for a last cause until *overdue_at*, or all of them."""
@@ -259,7 +280,7 @@ class Board:
 
     def _resync(self, snapshot: ChannelSnapshot, facts: list[AnyFact]) -> None:
         left_at = self._blind_since or snapshot.at
-        observe_snapshot(self._register, snapshot, left_at, facts)
+        observe_snapshot(self._register, self._numbering, snapshot, left_at, facts)
         resumed, self._resumed, self._blind_since = self._resumed, [], None
         for call in resumed:
             rejoin(call)
@@ -272,13 +293,6 @@ def replay(board: Board, events: Iterable[AmiEvent]) -> list[AnyFact]:
     return [fact for event in events for fact in board.apply(event)]
 
 
-def _observe_caller_id(call: Call, leg: Leg, event: NewCallerid) -> None:
-    """The first number stays: a transfer shows the transferring operator's in its place. A name may be looked up."""
-    leg.caller_id_num = leg.caller_id_num or event.caller_id_num
-    if call.answered_at is None and event.caller_id_name is not None and leg.placed:
-        leg.caller_id_name = event.caller_id_name
-
-
 def _observe_recording(call: Call, event: VarSet, facts: list[AnyFact]) -> None:
     if event.value in call.recordings or len(call.recordings) >= MOST_OF_A_KIND:
         return
@@ -286,33 +300,3 @@ def _observe_recording(call: Call, event: VarSet, facts: list[AnyFact]) -> None:
         call.recordings.append(event.value)
         if call.direction is not None:
             tell_recording(call, event.value, event.at, facts)
-
-
-def _has_run_out(call: Call, at: datetime) -> bool:
-    """Whether the queue gave up, not the customer: Asterisk says "abandoned" as well if a member rings at that time."""
-    tried = [leg for leg in call.callees() if leg.dial_ended_at is not None]
-    if call.hangup_leg is not None or not tried:
-        return False
-    last = max(tried, key=lambda leg: leg.dial_ended_at or at)
-    return last.dial_status == "NOANSWER" and at - (last.dial_ended_at or at) < ONE_INSTANT
-
-
-def _is_echo(call: Call, leg: Leg, event: HangupRequest) -> bool:
-    """Whether a caller hangs up because we refused him: his phone closes the call with the cause it was given, which
-    Asterisk 16 does not show, at a moment when nobody rings for him any more."""
-    if call.answered_at is not None or not leg.placed:
-        return False
-    if event.cause is not None:
-        return event.cause in CAUSE_STOPS
-    tried = [other for other in call.legs.values() if other.dialled_by is not None]
-    return leg.up_at is None and bool(tried) and all(other.dial_ended_at is not None for other in tried)
-
-
-def _may_end(call: Call, leg: Leg) -> bool:
-    """Whose wish to hang up ends the call: its customer's, its caller's, or that of whom the conversation needs."""
-    if leg is call.customer:
-        return True
-    if leg.said is not Presence.TALKING:
-        return leg is call.caller and call.answered_at is None
-    others = sum(other.said is Presence.TALKING for other in call.operator_legs() if other is not leg)
-    return others < (2 if call.direction is Direction.INTERNAL else 1)

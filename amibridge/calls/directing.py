@@ -15,6 +15,8 @@ from amibridge.calls.record import Direction, Extension
 NO_EXTENSION = frozenset({"", "s", "h", "i", "t", "failed"})
 """Asterisk's special extensions: none of them is a number that somebody dialled."""
 
+NOBODY_RUNG = "nothing was dialled for it: its direction is that of the number called"
+
 
 def direct(call: Call, numbering: Numbering) -> bool:
     """Set the call's direction and parties, if its legs tell them by now; whether they did."""
@@ -23,6 +25,8 @@ def direct(call: Call, numbering: Numbering) -> bool:
     if not parties:
         if over:
             _direct_partyless(call, numbering)
+    elif parties[0].part.doubt is not None and not parties[0].dialled:
+        pass  # whatever follows is as true of a phone as of a line
     elif parties[0].role is Role.TRUNK:
         _direct_from_trunk(call, parties[0], parties, over, numbering)
     elif parties[0].placed:
@@ -30,6 +34,21 @@ def direct(call: Call, numbering: Numbering) -> bool:
     elif any(leg.originated for leg in call.legs.values()):
         _direct_click_to_call(call, parties[0], parties[1:], over, numbering)
     return call.direction is not None
+
+
+def undecided(call: Call, numbering: Numbering) -> str | None:
+    """Why *call*, which is over, has no direction; None if there was none to find: nobody called anybody."""
+    parties = [leg for leg in call.legs.values() if leg.role is not Role.PLUMBING]
+    if not parties:
+        return None
+    first = parties[0]
+    if first.part.doubt is not None:
+        return first.part.doubt
+    if first.role is Role.OPERATOR and first.placed and _may_be_a_line(first, numbering):
+        return f"{endpoint_of(first.channel)} calls as {first.caller_id_num}: is it a line, or a phone?"
+    if call.met:
+        return f"{' and '.join(endpoint_of(leg.channel) for leg in parties)} talked: who called whom?"
+    return None
 
 
 def rejoin(call: Call) -> None:
@@ -79,21 +98,31 @@ def _direct_from_trunk(call: Call, first: Leg, parties: list[Leg], over: bool, n
 def _direct_from_operator(call: Call, first: Leg, others: list[Leg], over: bool, numbering: Numbering) -> None:
     called = next((leg for leg in others if leg.dialled or _meets(first, leg)), None)
     if called is not None:
-        call.caller = first
         if called.role is Role.TRUNK:
+            call.caller = first
             call.direction = Direction.OUTGOING
             _set_customer(call, called, numbering)
-        else:
+        elif not _may_be_a_line(first, numbering):
+            call.caller = first
             call.direction = Direction.INTERNAL
     elif over and first.up_at is not None:
         pass  # a feature code, an announcement, an empty conference room: no two parties met
+    elif over and _may_be_a_line(first, numbering):
+        pass
     elif over and numbering.is_internal(first.exten):
         call.caller = first
         call.direction = Direction.INTERNAL
+        call.note(NOBODY_RUNG)
     elif over and to_e164(first.exten, numbering.region) is not None:
         call.caller = first
         call.direction = Direction.OUTGOING
+        call.note(NOBODY_RUNG)
         _set_number(call, first.exten, numbering)
+
+
+def _may_be_a_line(first: Leg, numbering: Numbering) -> bool:
+    """Whether an endpoint named like an extension shows a public number, as a gateway does that is set up as one."""
+    return not numbering.trunks and numbering.is_public(first.caller_id_num)
 
 
 def _meets(one: Leg, other: Leg) -> bool:
@@ -107,7 +136,8 @@ def _direct_click_to_call(call: Call, first: Leg, others: list[Leg], over: bool,
     if called is not None and called.role is Role.OPERATOR and asked is None:
         call.caller = first
         call.direction = Direction.INTERNAL
-    elif called is not None or asked is not None or over:
+    elif called is not None or asked is not None or (over and call.click_to_call is not None):
+        # Without any of these it is no call to anybody: Asterisk rings an operator who handed a customer on in vain.
         call.caller = first
         call.direction = Direction.OUTGOING
         _set_number(call, asked, numbering)

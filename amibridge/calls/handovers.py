@@ -16,12 +16,9 @@ from amibridge.ami.events import (
     Pickup,
     Uniqueid,
 )
-from amibridge.calls.model import MOST_OF_A_KIND, Call, Handover, Leg, Phase, Presence
+from amibridge.calls.model import MOST_OF_A_KIND, ONE_INSTANT, Call, Handover, Leg, Phase, Presence
 from amibridge.calls.numbering import Role, endpoint_of
 from amibridge.calls.record import Extension, Transfer, TransferKind
-
-ONE_INSTANT = timedelta(milliseconds=100)
-"""Asterisk's threads stamp the events of one act no further apart than that."""
 
 AT_ONCE = timedelta(seconds=1)
 """Two events of one act are closer together than that, and come in any order."""
@@ -78,6 +75,7 @@ def note_dialled_on(call: Call, leg: Leg) -> None:
         from_, to = call.extension_of(last), call.extension_of(leg)
         if to != from_:
             call.handovers.append(Handover(kind, from_, to, at, derived=True))
+            call.leaver = None
 
 
 def note_talk_ended(call: Call, at: datetime) -> None:
@@ -88,14 +86,17 @@ def note_talk_ended(call: Call, at: datetime) -> None:
             note_dialled_on(call, leg)
 
 
-def note_joined(call: Call, who: Extension) -> None:
-    """*who* talks with the customer now."""
-    if call.handovers:
-        last = call.handovers[-1]
-        if last.derived and not last.over and who != last.from_:
-            last.to = who  # several were called at once, and nothing names them together
-        last.over = True
-        last.answered = last.answered or last.kind is TransferKind.PARK or last.from_ != who
+def note_joined(call: Call, who: Extension, at: datetime) -> None:
+    """*who* talks with the customer now: that ends every handover under way, as of a phone that forwards to another.
+    Whoever hands him on may be seen with them for an instant."""
+    for one in call.handovers:
+        just_asked = one.kind is TransferKind.ATTENDED and at - one.at < AT_ONCE
+        if one.over and not just_asked:
+            continue
+        if one.derived and who != one.from_:
+            one.to = who  # several were called at once, and nothing names them together
+        one.over = True
+        one.answered = one.answered or one.kind is TransferKind.PARK or one.from_ != who
 
 
 def transfers_of(call: Call) -> tuple[Transfer, ...]:

@@ -7,12 +7,12 @@ any order); who talks with whom is read off the bridges; an impossible state can
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import NewType
 
 from amibridge.ami.events import BridgeUniqueid, ChannelState, Linkedid, Uniqueid
-from amibridge.calls.numbering import Role
+from amibridge.calls.numbering import Part, Role
 from amibridge.calls.record import CallId, Direction, Extension, TransferKind
 
 Room = NewType("Room", str)
@@ -20,6 +20,9 @@ Room = NewType("Room", str)
 
 MOST_OF_A_KIND = 1000
 """Recordings, handovers, stretches of talk of one call: a dialplan that runs in a circle does not fill the memory."""
+
+ONE_INSTANT = timedelta(milliseconds=100)
+"""Asterisk's threads stamp the events of one act no further apart than that."""
 
 SILENT_BRIDGES = frozenset({"parking", "holding"})
 """Bridge types in which a caller hears music and talks with nobody."""
@@ -53,11 +56,14 @@ _STATE_RING, _STATE_RINGING, _STATE_UP = ChannelState.RING, ChannelState.RINGING
 
 @dataclass(slots=True, eq=False)
 class Leg:
-    """One channel. *said* is the presence we last spoke of; all else is what Asterisk said."""
+    """One channel. *said* is the presence we last spoke of; *part* what we make of its name, whose *role* and
+    *extension* are at hand because every event asks for them; *guest*: see `guests.py`; all else is what Asterisk
+    said."""
 
     uniqueid: Uniqueid
     channel: str
     linkedid: Linkedid
+    part: Part
     role: Role
     extension: Extension | None
     began_at: datetime
@@ -79,9 +85,11 @@ class Leg:
     rang_at: datetime | None = None
     joined_at: datetime | None = None
     left_at: datetime | None = None
+    asked_at: datetime | None = None
     gone_at: datetime | None = None
     cause: int | None = None
     from_snapshot: bool = False
+    guest: bool = False
     said: Presence = Presence.NEW
 
     @property
@@ -115,8 +123,8 @@ class Call:
 
     *hurried*: what it owes has not come in time, and is waited for no longer. *consulted*: the lines to people outside
     whom an operator called to ask before he handed the customer on. *knows_who_hung_up*: whether HangupRequests are
-    heard at all, which a filter may hold back. A *resumed* call began before this run of us; what
-    it had come to is in the *past* fields and in `operators`.
+    heard at all, which a filter may hold back. *met*: two parties talked before it had a direction. A *resumed* call
+    began before this run of us; what it had come to is in the *past* fields and in `operators`.
     """
 
     id: CallId
@@ -130,8 +138,7 @@ class Call:
     phone: str | None = None
     line: str | None = None
     queue: str | None = None
-    queue_abandoned: bool = False
-    queue_timed_out: bool = False
+    queue_left_at: datetime | None = None
     click_to_call: str | None = None
     originate_number: str | None = None
     originate_exten: str | None = None
@@ -152,6 +159,7 @@ class Call:
     caller_name: str | None = None
     said: Phase = Phase.WAITING
     hurried: bool = False
+    met: bool = False
     complete: bool = True
     notes: list[str] = field(default_factory=list)
 
@@ -164,10 +172,26 @@ class Call:
         """Whether the customer is on his way to somebody: whoever leaves him now does not end the call."""
         return bool(self.handovers) and not self.handovers[-1].over
 
+    def customer_left_at(self) -> datetime | None:
+        """When the customer hung up: his channel may have gone on in the dialplan (extension `h`) after that."""
+        customer = self.customer
+        if customer is None or customer.gone_at is None:
+            return None
+        if self.hangup_leg != customer.uniqueid or customer.asked_at is None:
+            return customer.gone_at
+        left_at = max(customer.asked_at, self.talk_ended_at or customer.asked_at)
+        return left_at if customer.gone_at - left_at > ONE_INSTANT else customer.gone_at
+
     def note(self, text: str) -> None:
         """Note a decision that was not read straight off an event, once."""
         if text not in self.notes:
             self.notes.append(text)
+
+    def cast(self, leg: Leg, part: Part) -> None:
+        """*leg* plays *part*, and why goes into the notes."""
+        leg.part, leg.role, leg.extension = part, part.role, part.extension
+        if part.why is not None:
+            self.note(part.why)
 
     def is_customer_side(self, leg: Leg) -> bool:
         """Whether *leg* is the outside party. A line that the customer's own leg dialled (a forward, a transfer to
@@ -235,6 +259,16 @@ class Call:
                 kept, lost = rooms[other], rooms[bridge]
                 rooms = {bridge: kept if room == lost else room for bridge, room in rooms.items()}
         return {uid: rooms[bridge] for uid, bridge in bridged.items()}
+
+    def has_met(self) -> bool:
+        """Whether two parties are in one room, whoever they are."""
+        seen: set[Room] = set()
+        for uniqueid, room in self.rooms().items():
+            if self.legs[uniqueid].role is not _PLUMBING:
+                if room in seen:
+                    return True
+                seen.add(room)
+        return False
 
     def talking_rooms(self) -> dict[Uniqueid, bool]:
         """For each bridged leg: is its room a conversation of this call?"""

@@ -1,4 +1,5 @@
-"""Which facts the CRM must hear, as a popup or as history, and for how long the news is fresh. This is the only place.
+"""Which facts the CRM must hear, as a popup or as history, for how long the news is fresh, and what else is to be done
+there. This is the only place.
 
 See docs/adr/0005 and 0006.
 """
@@ -34,6 +35,8 @@ STOP_NEWS = timedelta(minutes=2)
 class NoticeKind(StrEnum):
     POPUP = "popup"
     HISTORY = "history"
+    CUSTOMER = "customer"
+    """An errand: who is that, and what does he need?"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +50,7 @@ class Notice:
 OPENING = Notice(NoticeKind.POPUP, RING_NEWS)
 CLOSING = Notice(NoticeKind.POPUP, STOP_NEWS)
 HISTORY = Notice(NoticeKind.HISTORY, None)
+CUSTOMER = Notice(NoticeKind.CUSTOMER, None)
 
 
 def notices_of(fact: AnyFact) -> tuple[Notice, ...]:
@@ -63,7 +67,8 @@ def notices_of(fact: AnyFact) -> tuple[Notice, ...]:
             return (CLOSING,) if incoming else ()
         case CallEnded(record=record):
             somebody_looks = not incoming or record.answered_at is not None
-            return (CLOSING, HISTORY) if somebody_looks else (HISTORY,)
+            notices = (CLOSING, HISTORY) if somebody_looks else (HISTORY,)
+            return notices if record.phone is None else (*notices, CUSTOMER)
         case CallMerged():
             return () if incoming else (CLOSING,)
         case CallAnswered() | OperatorJoined() | OperatorLeft() | RecordingStarted():

@@ -23,6 +23,7 @@ from amibridge.ami.events import (
     Uniqueid,
 )
 from amibridge.calls.facts import AnyFact, CallMerged, FactKey
+from amibridge.calls.guests import Guests
 from amibridge.calls.model import SILENT_BRIDGES, Call, Leg, Presence
 from amibridge.calls.numbering import Numbering, Role, endpoint_of
 from amibridge.calls.record import CallId
@@ -52,6 +53,7 @@ class Register:
         self._by_linkedid: dict[Linkedid, Call] = {}
         self._in_bridge: dict[BridgeUniqueid, dict[Uniqueid, None]] = {}
         self.owing: deque[Call] = deque()
+        self.guests = Guests()
         self._ended: deque[Call] = deque()
         self._lingering: deque[Call] = deque()
 
@@ -91,16 +93,29 @@ class Register:
         self.move(leg, event.bridge)
         if event.bridge_type in SILENT_BRIDGES:
             return call, leg
-        for mate in self._in_bridge[event.bridge]:
+        for mate in list(self._in_bridge[event.bridge]):
             other = self._by_leg[mate]
             # A conference room's announcer belongs to the room, and to nobody's call.
             of_the_room = event.bridge_type != "basic" and Role.PLUMBING in (leg.role, other.legs[mate].role)
-            if other is not call and other.ended_at is None and not of_the_room:
-                return self._merge(call, other, event.at, facts), leg
+            if other is call or of_the_room:
+                continue
+            call = self._merge(call, other, event.at, facts)
+            if self._by_leg[mate] is not call and event.bridge_type != "basic":
+                self._introduce(call, leg, other, other.legs[mate])
         return call, leg
+
+    def _introduce(self, call: Call, leg: Leg, other: Call, mate: Leg) -> None:
+        """Two meet in a conference room who have a call of their own each, with a customer, or over by now."""
+        if call.is_operator_side(leg) and other.ended_at is None:
+            self.guests.invite(leg, other)
+        if other.is_operator_side(mate):
+            self.guests.invite(mate, call)
 
     def move(self, leg: Leg, bridge: BridgeUniqueid | None) -> None:
         """*leg* is in *bridge* from now on, or in none."""
+        if leg.guest:
+            leg.bridge = bridge
+            return
         if leg.bridge is not None:
             mates = self._in_bridge[leg.bridge]
             mates.pop(leg.uniqueid, None)
@@ -146,6 +161,7 @@ class Register:
 
     def bury(self, call: Call) -> None:
         """*call* is over: remember it for a while."""
+        self.guests.dismiss(call)
         self._ended.append(call)
 
     def remembered(self) -> int:
@@ -178,8 +194,8 @@ class Register:
         if call is None:
             call = Call(id=CallId(f"{self._host}:{event.linkedid}"), began_at=event.at)
             self._carry(call, event.linkedid)
-        role, extension = self._numbering.role_of(event.channel, None)
-        leg = Leg(event.uniqueid, event.channel, event.linkedid, role, extension, began_at=event.at)
+        part = self._numbering.part_of(event.channel, None)
+        leg = Leg(event.uniqueid, event.channel, event.linkedid, part, part.role, part.extension, began_at=event.at)
         call.legs[event.uniqueid] = leg
         self._by_leg[event.uniqueid] = call
         return call, leg
@@ -201,7 +217,10 @@ class Register:
             key = FactKey(f"call.merged:{lost.id}")
             facts.append(CallMerged(key, lost.id, at, brief_of(lost), into=kept.id))
             kept.note(f"merged {lost.id.partition(':')[2]}")
+        self.guests.dismiss(lost)
         for uniqueid, leg in lost.legs.items():
+            if leg.guest:
+                continue
             kept.legs[uniqueid] = leg
             self._by_leg[uniqueid] = kept
             if leg.said in (Presence.TALKING, Presence.ASIDE):
@@ -224,7 +243,8 @@ class Register:
     def _forget(self, call: Call) -> None:
         for uniqueid, leg in call.legs.items():
             self.move(leg, None)
-            self._by_leg.pop(uniqueid, None)
+            if not leg.guest:
+                self._by_leg.pop(uniqueid, None)
         for linkedid in call.linkedids:
             self._by_linkedid.pop(linkedid, None)
 

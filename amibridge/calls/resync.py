@@ -25,7 +25,7 @@ from amibridge.calls.facts import (
     RecordingStarted,
 )
 from amibridge.calls.model import Call, advance
-from amibridge.calls.numbering import Role
+from amibridge.calls.numbering import Numbering, Role
 from amibridge.calls.record import CallId, Direction
 from amibridge.calls.register import Register
 
@@ -44,7 +44,9 @@ def recall(facts: Sequence[AnyFact]) -> list[Call]:
     return list(calls.values())
 
 
-def observe_snapshot(register: Register, snapshot: ChannelSnapshot, left_at: datetime, facts: list[AnyFact]) -> None:
+def observe_snapshot(
+    register: Register, numbering: Numbering, snapshot: ChannelSnapshot, left_at: datetime, facts: list[AnyFact]
+) -> None:
     """Write the snapshot onto the legs: the missing left at *left_at*, the unknown get a seat."""
     alive = {channel.uniqueid for channel in snapshot.channels}
     for call in register.live():
@@ -56,15 +58,18 @@ def observe_snapshot(register: Register, snapshot: ChannelSnapshot, left_at: dat
             call.complete = False
             call.note("a part of it left unseen")
     for channel in sorted(snapshot.channels, key=_age_order):
-        _observe_shown(register, channel, snapshot.at, facts)
+        _observe_shown(register, numbering, channel, snapshot.at, facts)
 
 
-def _observe_shown(register: Register, channel: CoreShowChannel, at: datetime, facts: list[AnyFact]) -> None:
+def _observe_shown(
+    register: Register, numbering: Numbering, channel: CoreShowChannel, at: datetime, facts: list[AnyFact]
+) -> None:
     new = register.find(channel.uniqueid) is None
     event = ChannelEvent(at - channel.age, channel.channel, channel.uniqueid, channel.linkedid)
     call, leg = register.seat(event, facts)
     if new:
         leg.from_snapshot = True
+        call.cast(leg, numbering.part_of(channel.channel, channel.caller_id_num))
         leg.exten = channel.exten
         leg.caller_id_num, leg.caller_id_name = channel.caller_id_num, channel.caller_id_name
         leg.placed = channel.application not in DIALLED and channel.state in (ChannelState.RING, ChannelState.UP)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from enum import StrEnum
 
 from amibridge.calls.edges import CALL_EDGES, CALLEE_EDGES, CALLER_EDGES, Edge
 from amibridge.calls.facts import (
@@ -35,13 +36,20 @@ _TALKING, _RINGING, _UP, _GONE = Presence.TALKING, Presence.RINGING, Presence.UP
 _RANG, _STOPPED, _JOINED, _LEFT, _ANSWERED, _ENDED = Edge
 
 
+class AnomalyKind(StrEnum):
+    CHANGE = "change"
+    DIRECTION = "direction"
+
+
 @dataclass(frozen=True, slots=True)
 class Anomaly:
-    """An edge the tables do not know: counted and shown, never raised."""
+    """What we do not understand, counted and shown, never raised: a change that the tables do not know, or a call whose
+    direction nothing told, once at its end."""
 
     at: datetime
     call: CallId
     text: str
+    kind: AnomalyKind = AnomalyKind.CHANGE
 
 
 def tell_started(call: Call, at: datetime, facts: list[AnyFact]) -> None:
@@ -101,13 +109,17 @@ def _tell_leg(call: Call, leg: Leg, edge: Edge | None, at: datetime, facts: list
         takes_the_call = call.direction is not Direction.INTERNAL or leg is not call.caller
         if takes_the_call and call.operators[-1:] != [who] and len(call.operators) < MOST_OF_A_KIND:
             call.operators.append(who)
-        note_joined(call, who)
-        key = FactKey(f"operator.joined:{leg.uniqueid}:{at.isoformat()}")
+        note_joined(call, who, at)
+        key = FactKey(f"operator.joined:{_seat(call, leg)}:{at.isoformat()}")
         facts.append(OperatorJoined(key, call.id, at, brief, extension=who))
     elif edge is _LEFT:
         leg.left_at = at
-        key = FactKey(f"operator.left:{leg.uniqueid}:{at.isoformat()}")
+        key = FactKey(f"operator.left:{_seat(call, leg)}:{at.isoformat()}")
         facts.append(OperatorLeft(key, call.id, at, brief, extension=who))
+
+
+def _seat(call: Call, leg: Leg) -> str:
+    return f"{leg.uniqueid}:{call.id}" if leg.guest else leg.uniqueid
 
 
 def _tell_phase(call: Call, before: Phase, edge: Edge | None, at: datetime, facts: list[AnyFact]) -> None:
@@ -125,8 +137,7 @@ def _tell_phase(call: Call, before: Phase, edge: Edge | None, at: datetime, fact
 
 
 def _tell_end(call: Call, at: datetime, facts: list[AnyFact]) -> None:
-    customer = call.customer
-    left_at = customer.gone_at if customer is not None and call.direction is Direction.INCOMING else None
+    left_at = call.customer_left_at() if call.direction is Direction.INCOMING else None
     call.ended_at = left_at or at
     for leg in call.callees():
         if leg.said in (_RINGING, _UP) and not leg.placed:

@@ -13,8 +13,7 @@ from dataclasses import dataclass
 
 from amibridge.ami.events import ChannelState, Uniqueid
 from amibridge.calls.facts import StopCause
-from amibridge.calls.handovers import ONE_INSTANT
-from amibridge.calls.model import Call, Leg
+from amibridge.calls.model import ONE_INSTANT, Call, Leg
 from amibridge.calls.numbering import Role
 from amibridge.calls.record import Direction, HangupBy, Outcome
 
@@ -160,10 +159,12 @@ def _judge_missed(call: Call) -> Verdict:
         return Verdict(Outcome.MISSED, None, None)
     gave_up = call.hangup_leg == customer.uniqueid
     by = HangupBy.CUSTOMER if gave_up or not customer.cause else HangupBy.SYSTEM
-    if call.queue is not None and (call.queue_abandoned or gave_up):
+    if call.queue is not None and call.queue_left_at is None and gave_up:
         return Verdict(Outcome.MISSED, "abandoned", HangupBy.CUSTOMER)
-    if call.queue_timed_out:
-        return Verdict(Outcome.MISSED, "queue_timeout", by)
+    if call.queue_left_at is not None:
+        at_once = (call.customer_left_at() or call.queue_left_at) - call.queue_left_at < ONE_INSTANT
+        reason = "abandoned" if by is HangupBy.CUSTOMER and at_once else "queue_timeout"
+        return Verdict(Outcome.MISSED, reason, by)
     tried = [leg for leg in call.callees() if leg.dialled or leg.rang_at]
     if tried:
         return _judge_unanswered(call, customer, tried, gave_up)
@@ -234,7 +235,7 @@ def _who_ended_handover(call: Call) -> HangupBy:
     """The customer was on his way to somebody: if all who were tried had refused or rung in vain, he was let go."""
     since = call.handovers[-1].at - ONE_INSTANT
     tried = [leg for leg in call.callees() if leg.dialled_at is not None and leg.dialled_at >= since]
-    if call.queue_abandoned or not tried or any(leg.dial_status in (None, "CANCEL") for leg in tried):
+    if not tried or any(leg.dial_status in (None, "CANCEL") for leg in tried):
         return HangupBy.CUSTOMER
     declined = all(stop_of(call, leg) is StopCause.DECLINED for leg in tried)
     return HangupBy.OPERATOR if declined else HangupBy.SYSTEM

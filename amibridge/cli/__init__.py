@@ -106,6 +106,16 @@ def _replay(args: argparse.Namespace) -> int:
     return replay(args, read_enterprise(args.enterprise) if args.enterprise else None)
 
 
+def _capture(args: argparse.Namespace) -> int:
+    if args.call is not None:
+        from amibridge.cli.cutout import cut_out
+
+        return cut_out(args)
+    from amibridge.cli.capture import capture
+
+    return capture(args)
+
+
 def _enterprise_apply(args: argparse.Namespace) -> int:
     from amibridge.cli.enterprise import apply
 
@@ -142,6 +152,12 @@ def _deliveries(args: argparse.Namespace) -> int:
     return deliveries(args)
 
 
+def _doctor(args: argparse.Namespace) -> int:
+    from amibridge.cli.doctor import doctor
+
+    return doctor(args)
+
+
 def _retailcrm_register(args: argparse.Namespace) -> int:
     from amibridge.cli.retailcrm import register
 
@@ -164,6 +180,7 @@ COMMANDS: dict[str, Command] = {
     "run": _run,
     "demo": _demo,
     "replay": _replay,
+    "capture": _capture,
     "enterprise apply": _enterprise_apply,
     "enterprise list": _enterprise_list,
     "enterprise show": _enterprise_show,
@@ -173,4 +190,5 @@ COMMANDS: dict[str, Command] = {
     "retailcrm users": _retailcrm_users,
     "db upgrade": _db_upgrade,
     "deliveries": _deliveries,
+    "doctor": _doctor,
 }

@@ -77,6 +77,23 @@ def parser(commands: dict[str, Command]) -> argparse.ArgumentParser:
     replay.add_argument("--facts", action="store_true", help="print every fact instead of call records")
     replay.add_argument("--render", action="store_true", help="also print the CRM requests; needs --enterprise")
 
+    capture = command(
+        words,
+        "capture",
+        "write what a PBX says into a trace, or cut one call out of its last hours",
+        "amibridge capture pbx1 -o now.ami.gz --seconds 60\n"
+        "  amibridge capture --call pbx1:1795491044.6 --mask -o odd.ami",
+    )
+    capture.add_argument("host", nargs="?", metavar="HOST", help="as pbx1, or 0123/pbx1 where two have that name")
+    capture.add_argument(
+        "-o", "--output", type=Path, metavar="FILE", help="a new file, packed if .gz (default: stdout)"
+    )
+    capture.add_argument("--force", action="store_true", help="write over a file that is there")
+    capture.add_argument("--call", metavar="ID", help="cut this call out of what is kept of its host")
+    capture.add_argument("--mask", action="store_true", help="other numbers and names in place of the real ones")
+    capture.add_argument("--seconds", type=_seconds, metavar="N", help="end after so long (default: on Ctrl-C)")
+    capture.add_argument("--enterprise", type=Path, metavar="FILE", help="enterprise file with the host; no database")
+
     enterprise = words.add_parser(
         "enterprise",
         help="the enterprises that are served",
@@ -132,6 +149,15 @@ def parser(commands: dict[str, Command]) -> argparse.ArgumentParser:
     deliveries.add_argument("--state", choices=("due", "sent", "dropped", "parked"), help="only those in this state")
     deliveries.add_argument("--call", metavar="ID", help="only those of one call")
     deliveries.add_argument("--resend", nargs="+", type=_row, metavar="ID", help="try these again")
+
+    doctor = command(
+        words,
+        "doctor",
+        "look at everything this installation depends on, and say what to do",
+        "amibridge doctor\n  amibridge doctor 0123",
+    )
+    doctor.add_argument("number", nargs="?", metavar="N", help="an enterprise's number: all about that one")
+    doctor.add_argument("--json", action="store_true", help="print JSON lines")
     return whole
 
 
@@ -145,6 +171,16 @@ def _row(text: str) -> int:
     if not (text.isascii() and text.isdigit() and len(text) <= 18):
         raise argparse.ArgumentTypeError("the id of a delivery is a whole number, as `amibridge deliveries` prints it")
     return int(text)
+
+
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0.0
+    if not 0 < seconds <= 10_000_000:
+        raise argparse.ArgumentTypeError("a time is a number of seconds above 0")
+    return seconds
 
 
 def _speed(text: str) -> float:

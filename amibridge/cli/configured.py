@@ -17,10 +17,13 @@ Result = TypeVar("Result")
 
 def settings_of(args: argparse.Namespace) -> Settings:
     """The settings as ``--config``, credentials and environment have them. Raises ConfigError."""
+    return load(settings_file(args), os.environ)
+
+
+def settings_file(args: argparse.Namespace) -> Path | None:
+    """The one that is named, else the default one where it is there."""
     path: Path | None = args.config
-    if path is None and DEFAULT_FILE.exists():
-        path = DEFAULT_FILE
-    return load(path, os.environ)
+    return DEFAULT_FILE if path is None and DEFAULT_FILE.exists() else path
 
 
 def begin(args: argparse.Namespace) -> Settings:

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import asyncpg
 
@@ -28,8 +28,10 @@ from amibridge.store.modules import tell_module
 NO_SUCH_MODULE = "errors in the input parameters"
 """What RetailCRM says under 400 when it is asked for a module that there is not."""
 
-BUSY_WAITS = (1.0, 3.0)
-"""Seconds before a CRM that is busy is asked again: a running bridge has the same key, and may have used up its turns."""
+PATIENT_TRIES = 3
+
+BUSY_AGAIN, LONGEST_WAIT = timedelta(seconds=1), timedelta(seconds=10)
+"""RetailCRM counts requests by the second; a person who gave a command waits no hour for it."""
 
 MOST_PAGES = 100
 """Of users; ten thousand people work in no account."""
@@ -73,11 +75,12 @@ class CrmAccount:
         return found
 
     async def _ask(self, request: Request[ReplyT]) -> ReplyT:
-        for wait in BUSY_WAITS:
+        """A running bridge asks the same account, and its rate is for both: a busy CRM is asked again in a moment."""
+        for _ in range(PATIENT_TRIES):
             try:
                 return await self.crm.send(self.enterprise.account, request)
-            except CrmBusy:
-                await asyncio.sleep(wait)
+            except CrmBusy as error:
+                await asyncio.sleep(min(error.retry_after or BUSY_AGAIN, LONGEST_WAIT).total_seconds())
         return await self.crm.send(self.enterprise.account, request)
 
     async def keep(self, module: IntegrationModule) -> None:

@@ -6,19 +6,17 @@ Laws: all files are right, or none is applied; what is printed never holds a sec
 from __future__ import annotations
 
 import argparse
-import contextlib
 import sys
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from amibridge.cli.configured import begin, in_loop
 from amibridge.cli.enterprise_file import read_enterprise
-from amibridge.cli.stored import open_store, show, unknown
+from amibridge.cli.stored import open_directory, show, unknown
 from amibridge.config import ConfigError, Settings
 from amibridge.enterprises import Enterprise, EnterpriseId
-from amibridge.secrets import open_keyring
-from amibridge.store.directory import Directory, EnterpriseRefused
+from amibridge.store.directory import EnterpriseRefused
 
 HIDDEN = "******"
 
@@ -63,7 +61,7 @@ def _read_all(files: Sequence[Path]) -> list[Enterprise]:
 
 async def _apply(settings: Settings, enterprises: Sequence[Enterprise]) -> int:
     failed = 0
-    async with _open_directory(settings) as directory:
+    async with open_directory(settings) as directory:
         for enterprise in enterprises:
             try:
                 changes = await directory.apply(enterprise)
@@ -77,7 +75,7 @@ async def _apply(settings: Settings, enterprises: Sequence[Enterprise]) -> int:
 
 
 async def _list(settings: Settings) -> int:
-    async with _open_directory(settings) as directory:
+    async with open_directory(settings) as directory:
         readable = {one.id: one for one in await directory.load()}
         for number in await directory.numbers():
             one = readable.get(number)
@@ -98,7 +96,7 @@ async def _list(settings: Settings) -> int:
 
 
 async def _show(settings: Settings, number: EnterpriseId) -> int:
-    async with _open_directory(settings) as directory:
+    async with open_directory(settings) as directory:
         enterprise = await directory.load_one(number)
         if enterprise is None:
             raise unknown(number, await directory.numbers())
@@ -107,19 +105,12 @@ async def _show(settings: Settings, number: EnterpriseId) -> int:
 
 
 async def _remove(settings: Settings, number: EnterpriseId) -> int:
-    async with _open_directory(settings) as directory:
+    async with open_directory(settings) as directory:
         if not await directory.remove(number):
             raise unknown(number, await directory.numbers())
     show({"enterprise": number, "removed": True})
     print(f"{number}: no longer served; its calls and deliveries stay in the database", file=sys.stderr)
     return 0
-
-
-@contextlib.asynccontextmanager
-async def _open_directory(settings: Settings) -> AsyncIterator[Directory]:
-    """The keyring is opened after the database: one that was made for nothing would be in the way of the right one."""
-    async with open_store(settings) as pool:
-        yield Directory(pool, open_keyring(settings.secrets.key_file, guarded=settings.secrets.guarded))
 
 
 def _described(one: Enterprise) -> Iterator[tuple[str, Any]]:

@@ -22,11 +22,14 @@ from amibridge.calls.facts import AnyFact, CallEnded
 from amibridge.calls.notices import NoticeKind, notices_of
 from amibridge.calls.numbering import Numbering
 from amibridge.calls.reasons import because
+from amibridge.calls.telling import AnomalyKind
 from amibridge.cli.failure import CommandFailed
 from amibridge.enterprises import Enterprise
 from amibridge.log import escape, escape_json
 from amibridge.retailcrm.render import history, popup
 from amibridge.retailcrm.requests import Request
+
+WONDERS = {AnomalyKind.CHANGE: "unknown change", AnomalyKind.DIRECTION: "not decided"}
 
 
 class _NoTrace(Exception):
@@ -79,7 +82,7 @@ def _lines(path: str, args: argparse.Namespace, enterprise: Enterprise | None) -
         for record in board.live_calls():
             yield _dump(record.as_json())
     for anomaly in board.take_anomalies():
-        print(escape(f"{path}: {anomaly.call}: unknown change, {anomaly.text}"), file=sys.stderr)
+        print(escape(f"{path}: {anomaly.call}: {WONDERS[anomaly.kind]}, {anomaly.text}"), file=sys.stderr)
     if session.garbled or session.oversized:
         print(escape(f"{path}: {session.garbled + session.oversized} messages could not be read"), file=sys.stderr)
     if not session.has_heard:
@@ -110,7 +113,7 @@ def _requests(fact: AnyFact, enterprise: Enterprise) -> Iterator[Request[Any]]:
             request = popup([fact], enterprise)
             if request is not None:
                 yield request
-        elif isinstance(fact, CallEnded):
+        elif notice.kind is NoticeKind.HISTORY and isinstance(fact, CallEnded):
             yield history([fact.record], enterprise, zone, lambda record: None)
 
 

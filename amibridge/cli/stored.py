@@ -16,7 +16,9 @@ from amibridge.config import Settings
 from amibridge.config.documents import nearest
 from amibridge.enterprises import EnterpriseId
 from amibridge.log import escape_json
+from amibridge.secrets import open_keyring
 from amibridge.store.db import DatabaseMissing, open_pool
+from amibridge.store.directory import Directory
 from amibridge.store.embedded import EmbeddedUnusable
 from amibridge.store.opening import open_database
 
@@ -41,6 +43,16 @@ async def open_store(settings: Settings) -> AsyncIterator[asyncpg.Pool]:
         raise CommandFailed(str(error)) from error
     except (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, TimeoutError) as error:
         raise CommandFailed(f"the database failed: {str(error) or type(error).__name__}") from error
+
+
+@contextlib.asynccontextmanager
+async def open_directory(settings: Settings) -> AsyncIterator[Directory]:
+    """The enterprises in that database. Raises CommandFailed and what a keyring raises.
+
+    The keyring is opened after the database: one that was made for nothing would be in the way of the right one.
+    """
+    async with open_store(settings) as pool:
+        yield Directory(pool, open_keyring(settings.secrets.key_file, guarded=settings.secrets.guarded))
 
 
 def unknown(number: EnterpriseId, known: Sequence[EnterpriseId]) -> CommandFailed:

@@ -7,7 +7,14 @@ the text of a secret is never repeated.
 from __future__ import annotations
 
 from amibridge.config.documents import ConfigError
-from amibridge.config.settings import DatabaseSettings, LogSettings, SecretsSettings, Settings, WebSettings
+from amibridge.config.settings import (
+    DatabaseSettings,
+    LogSettings,
+    SecretsSettings,
+    Settings,
+    TraceSettings,
+    WebSettings,
+)
 from amibridge.config.sources import DEFAULT_FILE, load
 
 __all__ = [
@@ -17,6 +24,7 @@ __all__ = [
     "LogSettings",
     "SecretsSettings",
     "Settings",
+    "TraceSettings",
     "WebSettings",
     "load",
 ]

@@ -86,6 +86,11 @@ class LogTable(Shape):
     level: LogLevel = "info"
 
 
+class TracesTable(Shape):
+    keep_hours: Annotated[int, Field(ge=0, le=10_000)] = 48
+    max_megabytes: Annotated[int, Field(ge=1, le=1_000_000)] = 64
+
+
 class ProcessDocument(Shape):
     """`amibridge.toml`, and what the other sources say in its terms."""
 
@@ -95,3 +100,4 @@ class ProcessDocument(Shape):
     web: WebTable = WebTable()
     secrets: SecretsTable = SecretsTable()
     log: LogTable = LogTable()
+    traces: TracesTable = TracesTable()

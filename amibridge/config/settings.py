@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import Literal, TypeAlias
 
@@ -44,6 +45,14 @@ class LogSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class TraceSettings:
+    """What hosts said lately, kept on disk. *keep* zero: nothing is kept. *most_bytes*: of one host, packed."""
+
+    keep: timedelta = timedelta(hours=48)
+    most_bytes: int = 64 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """*data_dir*: recordings cache, embedded database, captured traces. *instance*: who speaks in logs and leases."""
 
@@ -53,3 +62,4 @@ class Settings:
     web: WebSettings
     secrets: SecretsSettings
     log: LogSettings
+    traces: TraceSettings = TraceSettings()

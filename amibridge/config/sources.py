@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import socket
 from collections.abc import Callable, Mapping, Sequence
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -27,7 +29,14 @@ from amibridge.config.documents import (
     read_text,
 )
 from amibridge.config.process_document import ProcessDocument, split_listen
-from amibridge.config.settings import DatabaseSettings, LogSettings, SecretsSettings, Settings, WebSettings
+from amibridge.config.settings import (
+    DatabaseSettings,
+    LogSettings,
+    SecretsSettings,
+    Settings,
+    TraceSettings,
+    WebSettings,
+)
 from amibridge.redact import Secret
 
 DEFAULT_FILE = Path("/etc/amibridge/amibridge.toml")
@@ -180,6 +189,7 @@ def _settings(document: ProcessDocument, environ: Mapping[str, str], credentials
         web=WebSettings(host, port, web.public_url or f"http://{web.listen}", tuple(web.trusted_proxies)),
         secrets=_secrets(document.secrets.key_file, data_dir.absolute(), credentials),
         log=LogSettings(document.log.format, document.log.level),
+        traces=TraceSettings(timedelta(hours=document.traces.keep_hours), document.traces.max_megabytes * 1024 * 1024),
     )
 
 
@@ -204,7 +214,9 @@ def _default_data_dir(environ: Mapping[str, str]) -> Path:
 
 
 def _value(key: tuple[str, ...], text: str) -> Any:
-    """What a source that knows only text says: lists are JSON or divided by commas."""
+    """What a source that knows only text says: lists are JSON or divided by commas, numbers are digits."""
+    if key[0] == "traces":
+        return int(text) if re.fullmatch(r"[0-9]{1,9}", text) else text
     if key != ("web", "trusted_proxies"):
         return text
     if text.lstrip().startswith("["):

@@ -15,14 +15,17 @@ from typing import Any, assert_never
 
 import structlog
 
+from amibridge.delivery.customers import Acquaintance
 from amibridge.delivery.judge import Judge
 from amibridge.delivery.plan import DROPS_AT_ONCE, History, Popup
 from amibridge.delivery.rights import KeyRights
+from amibridge.delivery.standing import Mood
 from amibridge.delivery.stock import Stock
 from amibridge.delivery.teller import RecordUrl, Teller
 from amibridge.delivery.zone import AccountZone
 from amibridge.enterprises import CrmStanding, Enterprise
 from amibridge.retailcrm.client import RetailCrm
+from amibridge.store.customers import Customers
 from amibridge.store.outbox import Delivery, Settlement
 
 POPUPS_IN_FLIGHT = 6
@@ -50,6 +53,7 @@ class Lane:
         unwritten: Iterable[int],
         settle: Callable[[Sequence[Settlement]], None],
         record_url: RecordUrl,
+        customers: Customers,
         now: Callable[[], datetime],
         jitter: Callable[[], float],
     ) -> None:
@@ -57,6 +61,7 @@ class Lane:
         self._stock = Stock(read_due, unwritten)
         self._judge = Judge(enterprise, settle=settle, now=now, jitter=jitter, log=self._log)
         self._teller = Teller(self._judge, self._stock.agenda, crm=crm, record_url=record_url, log=self._log)
+        self._acquaintance = Acquaintance(self._judge, self._stock.errands, crm=crm, customers=customers, log=self._log)
         self._zone = AccountZone(enterprise.account, self._log)
         self._rights = KeyRights(self._log)
         self._crm = crm
@@ -67,6 +72,7 @@ class Lane:
         self._unreadable = False
         self._popups: set[asyncio.Task[None]] = set()
         self._history: asyncio.Task[None] | None = None
+        self._errand: asyncio.Task[None] | None = None
         self._asking: asyncio.Task[None] | None = None
         self._asking_rights: asyncio.Task[None] | None = None
 
@@ -147,6 +153,7 @@ class Lane:
             popups_in_flight=len(self._popups),
             popups_max=POPUPS_IN_FLIGHT,
             history_in_flight=_busy(self._history),
+            errand_in_flight=_busy(self._errand),
         )
         zone = self._judge.enterprise.time_zone or self._zone.zone
         ask_at = None
@@ -172,7 +179,14 @@ class Lane:
                     self._history = self._spawn(tasks, "history", self._teller.upload(send, zone))
                 case _ as never:
                     assert_never(never)
-        return min((at for at in (plan.wake_at, standing.wake_at(now), ask_at) if at is not None), default=None)
+        if room.errand and (plan.sends == () or standing.mood is not Mood.PAUSED):
+            errand = self._stock.errands.begin(now)
+            if errand is not None:
+                self._errand = self._spawn(tasks, "errand", self._acquaintance.see_to(errand))
+        errands_at = self._stock.errands.wake_at() if room.errand else None
+        return min(
+            (at for at in (plan.wake_at, standing.wake_at(now), ask_at, errands_at) if at is not None), default=None
+        )
 
     def _sweep(self, now: datetime) -> datetime | None:
         """Nothing may be sent: what grows stale meanwhile is dropped, all else waits."""
@@ -207,7 +221,7 @@ class Lane:
 
     async def _finish(self) -> None:
         asking = [task for task in (self._asking, self._asking_rights) if task is not None]
-        in_flight = {task for task in (*self._popups, self._history, *asking) if task is not None}
+        in_flight = {task for task in (*self._popups, self._history, self._errand, *asking) if task is not None}
         for task in asking:
             task.cancel()
         if in_flight:

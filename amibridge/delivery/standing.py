@@ -33,6 +33,7 @@ class Room:
 
     popups: int
     history: bool
+    errand: bool
 
 
 @dataclass(slots=True)
@@ -53,14 +54,23 @@ class Standing:
             return now
         return first_tried if self._paused_till is None else max(first_tried, self._paused_till)
 
-    def room(self, now: datetime, *, popups_in_flight: int, popups_max: int, history_in_flight: bool) -> Room:
+    def room(
+        self,
+        now: datetime,
+        *,
+        popups_in_flight: int,
+        popups_max: int,
+        history_in_flight: bool,
+        errand_in_flight: bool,
+    ) -> Room:
         if self.held or (self._silent_till is not None and now < self._silent_till):
-            return Room(0, False)
+            return Room(0, False, False)
         if self.mood is Mood.PAUSED:
-            idle = not popups_in_flight and not history_in_flight
-            return Room(1 if idle else 0, idle)
-        history = not history_in_flight and (self._history_from is None or now >= self._history_from)
-        return Room(max(0, popups_max - popups_in_flight), history)
+            idle = not (popups_in_flight or history_in_flight or errand_in_flight)
+            return Room(1 if idle else 0, idle, idle)
+        may_wait_no_more = self._history_from is None or now >= self._history_from
+        popups = max(0, popups_max - popups_in_flight)
+        return Room(popups, may_wait_no_more and not history_in_flight, may_wait_no_more and not errand_in_flight)
 
     def wake_at(self, now: datetime) -> datetime | None:
         """When there will be more room without any answer arriving."""

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable
 from datetime import datetime, timedelta
+from typing import assert_never
 
 from amibridge.calls.notices import NoticeKind
+from amibridge.delivery.errands import Errands
 from amibridge.delivery.plan import Agenda
 from amibridge.store.outbox import Delivery
 
@@ -33,6 +35,7 @@ class Stock:
 
     def __init__(self, read_due: Callable[[int, int], Awaitable[list[Delivery]]], unwritten: Iterable[int]) -> None:
         self.agenda = Agenda()
+        self.errands = Errands()
         self.complete = False
         self.reread_at: datetime | None = None
         self._read_due = read_due
@@ -43,7 +46,7 @@ class Stock:
 
     @property
     def waiting(self) -> int:
-        return self.agenda.popups + self.agenda.history
+        return self.agenda.popups + self.agenda.history + self.errands.waiting
 
     def offer(self, rows: Iterable[Delivery]) -> None:
         """Take rows just committed. Those a reading saw already, before the recorder could tell, are not new."""
@@ -86,9 +89,23 @@ class Stock:
         for row in rows:
             if row.id in self._held:
                 continue
-            waiting = self.agenda.popups if row.kind is NoticeKind.POPUP else self.agenda.history
-            if waiting >= HELD_MAX:
+            if self._crowd(row.kind) >= HELD_MAX:
                 self._more_in_table = True
                 continue
             self._held.add(row.id)
-            self.agenda.add(row)
+            if row.kind is NoticeKind.CUSTOMER:
+                self.errands.add(row)
+            else:
+                self.agenda.add(row)
+
+    def _crowd(self, kind: NoticeKind) -> int:
+        """How many rows of *kind* wait."""
+        match kind:
+            case NoticeKind.POPUP:
+                return self.agenda.popups
+            case NoticeKind.HISTORY:
+                return self.agenda.history
+            case NoticeKind.CUSTOMER:
+                return self.errands.waiting
+            case _ as never:
+                assert_never(never)

@@ -26,7 +26,7 @@ from amibridge.retailcrm import render
 from amibridge.retailcrm.client import RetailCrm
 from amibridge.retailcrm.errors import CrmBroken, CrmError, CrmMissing, CrmRefused, CrmUnreachable
 from amibridge.retailcrm.replies import CallEventReply, CallsUploadReply
-from amibridge.store.outbox import Delivery, DeliveryStatus
+from amibridge.store.outbox import KNOWS_NOT, Delivery, DeliveryStatus
 
 POPUP_PATIENCE = timedelta(seconds=10)
 """An answer to a popup is awaited no longer: its place is worth more to the next call."""
@@ -85,9 +85,10 @@ class Teller:
     def _told(self, rows: Sequence[Delivery], reply: CallEventReply, standing: Standing) -> None:
         self._judge.answered(standing)
         self._agenda.settled(rows, reached=True)
-        self._judge.write(rows, DeliveryStatus.SENT, "accepted")
+        unknown = (*reply.not_exist_codes, *map(str, reply.not_exist_users))
+        self._judge.write(rows, DeliveryStatus.SENT, f"{KNOWS_NOT}{', '.join(unknown)}" if unknown else "accepted")
         self._log.debug("popup_delivered", call=rows[0].call, facts=[row.fact.kind for row in rows])
-        for code in (*reply.not_exist_codes, *map(str, reply.not_exist_users)):
+        for code in unknown:
             if code not in self._unknown:
                 self._unknown.add(code)
                 self._log.warning("crm_knows_no_such_extension", extension=code, call=rows[0].call)

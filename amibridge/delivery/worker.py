@@ -21,6 +21,7 @@ from amibridge.delivery.settlements import Settlements
 from amibridge.delivery.teller import RecordUrl
 from amibridge.enterprises import CrmStanding, Enterprise, EnterpriseId
 from amibridge.retailcrm.client import RetailCrm
+from amibridge.store.customers import Customers
 from amibridge.store.outbox import Delivery, Outbox, Settlement
 
 log = structlog.get_logger()
@@ -50,6 +51,7 @@ class Deliveries:
         self,
         outbox: Outbox,
         crm: RetailCrm,
+        customers: Customers,
         enterprises: Iterable[Enterprise] = (),
         *,
         record_url: RecordUrl = no_record_url,
@@ -58,6 +60,7 @@ class Deliveries:
     ) -> None:
         self._outbox = outbox
         self._crm = crm
+        self._customers = customers
         self._enterprises = {enterprise.id: enterprise for enterprise in enterprises}
         self._record_url = record_url
         self._now = now
@@ -154,6 +157,7 @@ class Deliveries:
             unwritten=self._settlements.unwritten(enterprise.id),
             settle=self._settlements.put,
             record_url=self._record_url,
+            customers=self._customers,
             now=self._now,
             jitter=self._jitter,
         )

@@ -14,7 +14,7 @@ from structlog.typing import FilteringBoundLogger
 from amibridge.delivery.policy import PauseEnterprise, Retry, decide
 from amibridge.enterprises import Account
 from amibridge.retailcrm.client import RetailCrm
-from amibridge.retailcrm.errors import CrmError, CrmForbids, CrmRefused
+from amibridge.retailcrm.errors import CrmError, CrmForbids, CrmMissing, CrmRefused
 from amibridge.retailcrm.requests import settings
 
 REFUSED_AGAIN_AFTER = timedelta(minutes=15)
@@ -53,7 +53,7 @@ class AccountZone:
                     self.ask_at = again
                 case _:
                     self.ask_at = at + REFUSED_AGAIN_AFTER
-            if not isinstance(error, CrmForbids | CrmRefused):
+            if not isinstance(error, CrmForbids | CrmRefused | CrmMissing):
                 failed(error)
             elif not self._said:
                 self._said = True

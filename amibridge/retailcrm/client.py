@@ -7,10 +7,11 @@ a bound; no account is asked more often than its rates allow; nothing is repeate
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from typing import TypeAlias
 
 import aiohttp
 from yarl import URL
@@ -39,10 +40,15 @@ class CrmSettings:
     rates: Mapping[LimitClass, Rate] = field(default_factory=lambda: RATES)
 
 
+Tap: TypeAlias = Callable[[Mapping[str, str]], None]
+"""Hears the headers of every answer, in any letter case."""
+
+
 class RetailCrm:
-    def __init__(self, session: aiohttp.ClientSession, settings: CrmSettings) -> None:
+    def __init__(self, session: aiohttp.ClientSession, settings: CrmSettings, tap: Tap | None = None) -> None:
         self._session = session
         self._settings = settings
+        self._tap = tap
         self._turns: dict[tuple[str, str, LimitClass], _Turns] = {}
 
     async def send(self, account: Account, request: Request[ReplyT]) -> ReplyT:
@@ -80,6 +86,8 @@ class RetailCrm:
                 headers={**headers, "X-API-KEY": str(key)},
                 allow_redirects=False,
             ) as response:
+                if self._tap is not None:
+                    self._tap(response.headers)
                 return response.status, response.headers, await self._body(response)
         except TimeoutError as error:
             raise CrmUnreachable("the CRM did not answer in time") from error
@@ -115,7 +123,7 @@ class _Turns:
 
 
 @asynccontextmanager
-async def open_crm(settings: CrmSettings) -> AsyncIterator[RetailCrm]:
+async def open_crm(settings: CrmSettings, *, tap: Tap | None = None) -> AsyncIterator[RetailCrm]:
     timeout = aiohttp.ClientTimeout(total=settings.total.total_seconds(), connect=settings.connect.total_seconds())
     connector = aiohttp.TCPConnector(
         limit=0,
@@ -129,4 +137,4 @@ async def open_crm(settings: CrmSettings) -> AsyncIterator[RetailCrm]:
         cookie_jar=aiohttp.DummyCookieJar(),
         headers={"User-Agent": f"amibridge/{__version__}", "Accept": "application/json"},
     ) as session:
-        yield RetailCrm(session, settings)
+        yield RetailCrm(session, settings, tap)

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Self
 
 from amibridge.retailcrm.errors import CrmBroken
-from amibridge.retailcrm.fields import Paging, listed_in, page_of, positive, query
+from amibridge.retailcrm.fields import Paging, page_of, positive, query, records_in
 from amibridge.retailcrm.requests import LimitClass, Request
-from amibridge.retailcrm.tolerant import mapping, mappings, number, text
+from amibridge.retailcrm.tolerant import mapping, number, text
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +45,7 @@ class CompaniesReply:
 
     @classmethod
     def of(cls, body: Mapping[str, object]) -> Self:
-        return cls(tuple(map(Company.of, mappings(listed_in(body, "customersCorporate")))), Paging.of(body))
+        return cls(tuple(map(Company.of, records_in(body, "customersCorporate"))), Paging.of(body))
 
 
 def companies(

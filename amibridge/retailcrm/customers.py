@@ -20,11 +20,11 @@ from amibridge.retailcrm.fields import (
     at_most,
     external,
     filled,
-    listed_in,
     local,
     page_of,
     positive,
     query,
+    records_in,
     some,
     which,
 )
@@ -184,8 +184,7 @@ class CustomersReply:
 
     @classmethod
     def of(cls, body: Mapping[str, object]) -> Self:
-        found = mappings(listed_in(body, "customers"))
-        return cls(tuple(map(Customer.of, found)), Paging.of(body))
+        return cls(tuple(map(Customer.of, records_in(body, "customers"))), Paging.of(body))
 
 
 @dataclass(frozen=True, slots=True)

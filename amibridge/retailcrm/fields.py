@@ -12,7 +12,7 @@ from typing import Self
 from urllib.parse import quote
 
 from amibridge.retailcrm.errors import CrmBroken
-from amibridge.retailcrm.tolerant import TIME_FORMAT, mapping, number
+from amibridge.retailcrm.tolerant import TIME_FORMAT, mapping, mappings, number
 
 PAGE_SIZES = (20, 50, 100)
 MOST_LISTED = 100
@@ -49,6 +49,11 @@ def listed_in(body: Mapping[str, object], name: str) -> object:
     if body.get(name) is None:
         raise CrmBroken(f"the CRM's answer names no {name}")
     return body[name]
+
+
+def records_in(body: Mapping[str, object], name: str) -> list[Mapping[str, object]]:
+    """Those of a list that have an id; the others are nobody. Raises CrmBroken without the list."""
+    return [one for one in mappings(listed_in(body, name)) if number(one.get("id")) is not None]
 
 
 def filled(**fields: object) -> dict[str, object]:

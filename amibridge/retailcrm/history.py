@@ -1,7 +1,7 @@
 """What changed in the CRM: customers and orders, one record for each field.
 
-Laws: the cursor is `sinceId` alone, a page beside it is refused since 2023; a record that cannot be read breaks the
-answer, for whoever passes over it loses a change; our own echoes are told apart, not left out.
+Laws: the cursor is `sinceId` alone, a page beside it is refused since 2023; a record that cannot be read is counted and
+passed over, or it would hold up all that came after it; our own echoes are told apart, not left out.
 Source of the walk: RetailCRM's article on its history API.
 """
 
@@ -19,6 +19,9 @@ from amibridge.retailcrm.fields import listed_in, page_size, query
 from amibridge.retailcrm.orders import Order
 from amibridge.retailcrm.requests import LimitClass, Request
 from amibridge.retailcrm.tolerant import AccountTime, as_text, flag, mapping, mappings, number, text, time
+
+LARGEST_ID = 2**63 - 1
+"""A cursor that went further could be asked for by nobody."""
 
 EntityT = TypeVar("EntityT", Customer, Order)
 
@@ -64,30 +67,36 @@ class HistoryRecord(Generic[EntityT]):
 
 @dataclass(frozen=True, slots=True)
 class CustomerHistoryReply:
-    """*last_id*: where to go on, None when there was nothing. *more*: there are records behind these."""
+    """*last_id*: where to go on, None when there was nothing. *more*: there are records behind these.
+
+    *unreadable*: how many more there were that say nothing: without a number, or of nobody.
+    """
 
     records: tuple[HistoryRecord[Customer], ...]
     last_id: int | None
     more: bool
+    unreadable: int
 
     @classmethod
     def of(cls, body: Mapping[str, object]) -> Self:
-        records = _records(body, "customer", Customer.of)
-        return cls(records, *_cursor(body, records))
+        return cls(*_page(body, "customer", Customer.of))
 
 
 @dataclass(frozen=True, slots=True)
 class OrderHistoryReply:
-    """*last_id*: where to go on, None when there was nothing. *more*: there are records behind these."""
+    """*last_id*: where to go on, None when there was nothing. *more*: there are records behind these.
+
+    *unreadable*: how many more there were that say nothing: without a number, or of nobody.
+    """
 
     records: tuple[HistoryRecord[Order], ...]
     last_id: int | None
     more: bool
+    unreadable: int
 
     @classmethod
     def of(cls, body: Mapping[str, object]) -> Self:
-        records = _records(body, "order", Order.of)
-        return cls(records, *_cursor(body, records))
+        return cls(*_page(body, "order", Order.of))
 
 
 def customers_history(
@@ -126,16 +135,27 @@ def _asked(since_id: int | None, start: datetime | None, end: datetime | None, l
     return {"limit": page_size(limit)} | asked
 
 
-def _records(
+def _page(
     body: Mapping[str, object], name: str, entity: Callable[[Mapping[str, object]], EntityT]
-) -> tuple[HistoryRecord[EntityT], ...]:
-    return tuple(_record(said, name, entity) for said in mappings(listed_in(body, "history")))
+) -> tuple[tuple[HistoryRecord[EntityT], ...], int | None, bool, int]:
+    records, unreadable = [], 0
+    last_id: int | None = None
+    for said in mappings(listed_in(body, "history")):
+        found = _number_of(said)
+        if found is not None:
+            last_id = max(found, last_id or 0)
+        try:
+            records.append(_record(said, name, entity))
+        except CrmBroken:
+            unreadable += 1
+    pages = number(mapping(body.get("pagination")).get("totalPageCount")) or 1
+    return tuple(records), last_id, pages > 1 and last_id is not None, unreadable
 
 
 def _record(
     said: Mapping[str, object], name: str, entity: Callable[[Mapping[str, object]], EntityT]
 ) -> HistoryRecord[EntityT]:
-    found = number(said.get("id"))
+    found = _number_of(said)
     if found is None:
         raise CrmBroken("the CRM tells of a change without a number")
     combined_to = number(mapping(said.get("combinedTo")).get("id"))
@@ -163,6 +183,6 @@ def _record(
     )
 
 
-def _cursor(body: Mapping[str, object], records: tuple[HistoryRecord[EntityT], ...]) -> tuple[int | None, bool]:
-    pages = number(mapping(body.get("pagination")).get("totalPageCount")) or 1
-    return max((record.id for record in records), default=None), pages > 1 and bool(records)
+def _number_of(said: Mapping[str, object]) -> int | None:
+    found = number(said.get("id"))
+    return found if found is not None and 0 < found <= LARGEST_ID else None

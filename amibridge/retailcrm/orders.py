@@ -24,6 +24,7 @@ from amibridge.retailcrm.fields import (
     page_of,
     positive,
     query,
+    records_in,
     which,
 )
 from amibridge.retailcrm.requests import LimitClass, Request
@@ -175,7 +176,7 @@ class OrdersReply:
 
     @classmethod
     def of(cls, body: Mapping[str, object]) -> Self:
-        return cls(tuple(map(Order.of, mappings(listed_in(body, "orders")))), Paging.of(body))
+        return cls(tuple(map(Order.of, records_in(body, "orders"))), Paging.of(body))
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,6 +28,8 @@ from amibridge.calls.facts import (
 )
 from amibridge.calls.record import CallId, CallRecord, Direction, Extension, Outcome
 from amibridge.enterprises import Credit, Enterprise, Line
+from amibridge.retailcrm.customers import CustomerFields
+from amibridge.retailcrm.names import name_of
 from amibridge.retailcrm.replies import CallEventReply, CallsUploadReply
 from amibridge.retailcrm.requests import (
     CallResult,
@@ -138,6 +140,19 @@ def history(
 ) -> Request[CallsUploadReply]:
     """Upload of 1 to 50 finished calls, dated in the account's *zone*. Raises ValueError, also for an internal call."""
     return calls_upload([_uploaded(record, enterprise, zone, record_url) for record in records])
+
+
+def customer(record: CallRecord, phone: str, enterprise: Enterprise) -> CustomerFields:
+    """Whoever called from *phone*, or was called there, as a new customer of whom nothing but this call is known.
+
+    Named as the PBX showed him, if that is a name, else by his number; looked after by who is credited with the call.
+    """
+    credited = _credited(record, enterprise)
+    return CustomerFields(
+        first_name=name_of(record.caller_name) or phone,
+        phones=(phone,),
+        manager_id=None if credited is None else _user(credited, enterprise),
+    )
 
 
 def _event(

@@ -22,6 +22,7 @@ from amibridge.redact import Secret
 from amibridge.retailcrm.client import CrmSettings, RetailCrm, open_crm
 from amibridge.retailcrm.customers import Customer, CustomerFields, create_customer, customer, customers
 from amibridge.retailcrm.errors import CrmBroken, CrmForbids, CrmMissing, CrmNotEnabled, CrmRefused
+from amibridge.retailcrm.fields import which
 from amibridge.retailcrm.orders import Order, OrderFields, create_order, order, orders
 from amibridge.retailcrm.phone_lookup import telephony_manager
 from amibridge.retailcrm.phone_match import FoundBy, PhoneForms, having, phone_forms
@@ -85,7 +86,7 @@ class RetailCRMService:
         region: str = "RU",
         connection: CrmSettings | None = None,
     ) -> AsyncIterator[RetailCRMService]:
-        """A service with a connection of its own. *url* like ``https://shop.retailcrm.ru``; *site*: code of the store."""
+        """A service with a connection of its own. *url*: like ``https://shop.retailcrm.ru``; *site*: the store."""
         async with open_crm(connection or CrmSettings()) as crm:
             yield cls(crm, Account(url, Secret(api_key), site), region=region)
 
@@ -120,6 +121,7 @@ class RetailCRMService:
                 raise ValueError("a customer has a phone or an externalId")
             fields = replace(fields, external_id=self.external_id(fields.phones[0]))
         assert fields.external_id is not None
+        which(fields.external_id)
         try:
             created = await self._crm.send(self._account, create_customer(fields, self._account.site))
         except CrmRefused as refusal:
@@ -141,12 +143,17 @@ class RetailCRMService:
 
     async def create_order(self, fields: OrderFields) -> CreatedOrder:
         """Create an order; with an *external_id* once, however often it is asked for. Raises CrmError."""
+        if fields.external_id is not None:
+            which(fields.external_id)
         try:
             written = await self._crm.send(self._account, create_order(fields, self._account.site))
         except CrmRefused as refusal:
             if fields.external_id is None or not names_external_id(refusal):
                 raise
-            found = await self._crm.send(self._account, order(fields.external_id, self._account.site))
+            try:
+                found = await self._crm.send(self._account, order(fields.external_id, self._account.site))
+            except CrmMissing:
+                raise refusal from None  # it was about something else
             return CreatedOrder(found.order, created=False)
         return CreatedOrder(written.order or Order(written.id, external_id=fields.external_id), created=True)
 

@@ -8,7 +8,7 @@ from enum import StrEnum
 from typing import Self
 
 from amibridge.retailcrm.errors import CrmBroken
-from amibridge.retailcrm.fields import Paging, listed_in, page_of, positive, query
+from amibridge.retailcrm.fields import Paging, listed_in, page_of, positive, query, records_in
 from amibridge.retailcrm.requests import LimitClass, Request
 from amibridge.retailcrm.tolerant import flag, mapping, mappings, number, text
 from amibridge.retailcrm.written import Accepted
@@ -74,7 +74,7 @@ class UsersReply:
 
     @classmethod
     def of(cls, body: Mapping[str, object]) -> Self:
-        return cls(tuple(map(User.of, mappings(listed_in(body, "users")))), Paging.of(body))
+        return cls(tuple(map(User.of, records_in(body, "users"))), Paging.of(body))
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,6 +21,7 @@ from amibridge.ami.link import AmiAddress, Link, LinkSettings
 from amibridge.calls.board import Board
 from amibridge.calls.facts import AnyFact
 from amibridge.enterprises import AmiHost, HostStanding, LinkState
+from amibridge.runtime.ring import Ring
 from amibridge.runtime.voice import Voice
 
 LASTED = timedelta(seconds=60)
@@ -56,6 +57,7 @@ class Follower:
         host: AmiHost,
         board: Board,
         voice: Voice,
+        ring: Ring,
         *,
         settings: LinkSettings,
         chance: Callable[[], float] = random.random,
@@ -63,6 +65,7 @@ class Follower:
         self._host = host
         self._board = board
         self._voice = voice
+        self._ring = ring
         self._settings = settings
         self._chance = chance
         self._log = structlog.get_logger(enterprise=host.enterprise, host=host.name)
@@ -99,7 +102,7 @@ class Follower:
         self._ahead = events[-1].at - heard_at
         self._events += len(events)
         facts = [fact for event in events for fact in self._fold(event)]
-        self._voice.wonder(self._board.take_anomalies())
+        self._voice.wonder(self._board.take_anomalies(), heard_at, self._ring.tail)
         self._voice.say(facts, heard_at)
 
     def tick(self) -> None:
@@ -119,6 +122,7 @@ class Follower:
             AmiAddress(self._host.host, self._host.port, self._host.username, self._host.secret),
             self.hear,
             settings=self._settings,
+            tap=self._ring.hear,
         )
         try:
             await link.open()

@@ -18,8 +18,9 @@ import structlog
 
 from amibridge.ami.link import LinkSettings
 from amibridge.calls.board import Board
-from amibridge.enterprises import AmiHost, Enterprise, EnterpriseId, HostName, HostStanding
+from amibridge.enterprises import AmiHost, Enterprise, HostStanding
 from amibridge.runtime.follower import ROOM_AGAIN, Follower
+from amibridge.runtime.ring import HostKey, Traces
 from amibridge.runtime.supervise import spawn
 from amibridge.runtime.voice import Voice
 from amibridge.store.db import DATABASE_FAILURES
@@ -30,11 +31,6 @@ from amibridge.store.recorder import FactQueue
 log = structlog.get_logger()
 
 TICK_EVERY = timedelta(minutes=1)
-
-
-class HostKey(NamedTuple):
-    enterprise: EnterpriseId
-    host: HostName
 
 
 class _Running(NamedTuple):
@@ -51,12 +47,14 @@ class Keeper:
         directory: Directory,
         ledger: Ledger,
         queue: FactQueue,
+        traces: Traces,
         on_enterprises: Callable[[Sequence[Enterprise]], None],
         settings: LinkSettings,
     ) -> None:
         self._directory = directory
         self._ledger = ledger
         self._queue = queue
+        self._traces = traces
         self._on_enterprises = on_enterprises
         self._settings = settings
         self._running: dict[HostKey, _Running] = {}
@@ -125,7 +123,7 @@ class Keeper:
         if facts:
             calls = len({fact.call for fact in facts})
             log.info("live_calls_taken_up", enterprise=host.enterprise, host=host.name, calls=calls)
-        return Follower(host, board, voice, settings=self._settings)
+        return Follower(host, board, voice, self._traces.ring(host.enterprise, host.name), settings=self._settings)
 
     async def _tick(self) -> None:
         while True:

@@ -1,18 +1,22 @@
 """Speaking for one host: facts into the queue, one log line per thing that happened.
 
 Laws: nothing here waits; a fact that the queue has no room for is kept and said first when there is room, so none is
-lost and none overtakes another; that there was no room is said to the caller, who has to let go of the host.
+lost and none overtakes another; that there was no room is said to the caller, who has to let go of the host. A storm
+of anomalies is counted.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Mapping
-from datetime import UTC, datetime
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
 from typing import assert_never
 
 import structlog
 
+from amibridge.ami.cutting import cut_call
+from amibridge.ami.transcript import ended
+from amibridge.ami.wire import END_OF_MESSAGE
 from amibridge.calls.facts import (
     AnyFact,
     CallAnswered,
@@ -25,10 +29,18 @@ from amibridge.calls.facts import (
     OperatorStopped,
     RecordingStarted,
 )
-from amibridge.calls.telling import Anomaly
+from amibridge.calls.telling import Anomaly, AnomalyKind
 from amibridge.enterprises import AmiHost
+from amibridge.store.anomalies import HeardAnomaly
 from amibridge.store.ledger import HeardFact
 from amibridge.store.recorder import FactQueue, QueueFull
+
+MOST_ANOMALIES = 10
+"""Of one host that are told of within `SPELL`; more of them say nothing new."""
+SPELL = timedelta(minutes=1)
+
+LONGEST_TRACE = 64 * 1024
+"""Bytes of its call that are kept with an anomaly."""
 
 
 class Voice:
@@ -38,6 +50,8 @@ class Voice:
         self._host = host
         self._queue = queue
         self._unsaid: deque[HeardFact] = deque()
+        self._wondering_since = datetime.fromtimestamp(0, UTC)
+        self._wondered = self._passed_over = 0
         self._log = structlog.get_logger(enterprise=host.enterprise, host=host.name)
 
     def say(self, facts: Iterable[AnyFact], heard_at: datetime) -> None:
@@ -57,9 +71,30 @@ class Voice:
             return False
         return True
 
-    def wonder(self, anomalies: Iterable[Anomaly]) -> None:
+    def wonder(self, anomalies: Iterable[Anomaly], heard_at: datetime, tail: Callable[[], Sequence[bytes]]) -> None:
+        """Tell of *anomalies*, with what *tail*, the latest messages, has of their calls."""
         for anomaly in anomalies:
-            self._log.warning("call_change_not_understood", call=anomaly.call, change=anomaly.text)
+            if abs(heard_at - self._wondering_since) > SPELL:
+                self._wondering_since, self._wondered = heard_at, 0
+            self._wondered += 1
+            if self._wondered > MOST_ANOMALIES:
+                self._passed_over += 1
+                continue
+            self._write_anomaly(anomaly)
+            trace = _newest(cut_call(tail(), anomaly.call.partition(":")[2].encode()))
+            host = self._host
+            self._queue.wonder(HeardAnomaly(host.enterprise, host.name, anomaly, self._passed_over, trace))
+            self._passed_over = 0
+
+    def _write_anomaly(self, anomaly: Anomaly) -> None:
+        log = self._log.bind(call=anomaly.call, **_given({"passed_over": self._passed_over or None}))
+        match anomaly.kind:
+            case AnomalyKind.CHANGE:
+                log.warning("call_change_not_understood", change=anomaly.text)
+            case AnomalyKind.DIRECTION:
+                log.warning("call_not_decided", question=anomaly.text)
+            case _ as never:
+                assert_never(never)
 
     def _write_log(self, fact: AnyFact) -> None:
         log = self._log.bind(call=fact.call)
@@ -93,3 +128,11 @@ class Voice:
 
 def _given(words: Mapping[str, object]) -> dict[str, object]:
     return {name: value for name, value in words.items() if value is not None}
+
+
+def _newest(messages: Sequence[bytes]) -> bytes:
+    """As many of the last messages as are worth keeping."""
+    size, first = 0, len(messages)
+    while first > 0 and (size := size + len(messages[first - 1]) + len(END_OF_MESSAGE)) <= LONGEST_TRACE:
+        first -= 1
+    return ended(messages[first:])

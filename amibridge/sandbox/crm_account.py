@@ -10,10 +10,13 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 from zoneinfo import ZoneInfo
 
+from amibridge.sandbox.crm_customers import Customers, full_name
 from amibridge.sandbox.crm_forms import DATE_FORMAT, CallEvent, IntegrationModule, UploadedCall
+from amibridge.sandbox.crm_history import History
+from amibridge.sandbox.crm_orders import Orders
 
 REMEMBERED_POPUPS = 200
 """Closed popups kept for the page, which shows them for some seconds."""
@@ -30,7 +33,12 @@ class SandboxUser:
 
 @dataclass(frozen=True, slots=True)
 class SandboxAccount:
-    """*site*: symbolic code of its one store. *customers*: names by phone number, for the popups."""
+    """*site*: symbolic code of its one store. *customers*: names by phone number, of those it knows at first.
+
+    *scopes*: rights of the key, None for all. *needs_module*: no telephony until a module is registered.
+    What of RetailCRM nobody documents: *finds_parts*: a part of a name or number is enough to find a customer.
+    *ignores_unknown*: a filter that a list does not have is passed over, and everything is found.
+    """
 
     site: str
     api_key: str = field(repr=False)
@@ -38,6 +46,10 @@ class SandboxAccount:
     users: Sequence[SandboxUser]
     name: str
     customers: Mapping[str, str] = field(default_factory=dict)
+    scopes: frozenset[str] | None = None
+    needs_module: bool = False
+    finds_parts: bool = True
+    ignores_unknown: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,11 +123,32 @@ class CallStored:
     call: StoredCall
 
 
-AccountChange: TypeAlias = PopupOpened | PopupClosed | CallStored
+@dataclass(frozen=True, slots=True)
+class RecordsChanged:
+    """Customers, orders, tasks, notices or people are not what they were."""
+
+    account: str
+
+
+AccountChange: TypeAlias = PopupOpened | PopupClosed | CallStored | RecordsChanged
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """A notification in the corner of the page. *message*: HTML."""
+
+    at: datetime
+    kind: str
+    message: str
+    users: tuple[int, ...]
+    groups: tuple[str, ...]
 
 
 class CrmAccount:
-    """*popups*: every event heard, in order. *calls*: the history, in order of arrival."""
+    """*popups*: every event heard, in order. *calls*: the history, in order of arrival. *tasks*: by id.
+
+    *statuses*: what people said of themselves last. *codes*: extensions of users by id.
+    """
 
     def __init__(self, account: SandboxAccount) -> None:
         self.account = account
@@ -125,22 +158,36 @@ class CrmAccount:
         self.uploads = 0
         self.duplicates: list[str] = []
         self.users: dict[int, SandboxUser] = {user.id: user for user in account.users}
-        self._codes = {user.code: user for user in account.users if user.code is not None}
+        self.codes = {user.id: user.code for user in account.users if user.code is not None}
+        self.statuses: dict[int, str] = {}
+        self.customers = Customers(
+            account.site,
+            History("customer", account.time_zone),
+            account.customers,
+            substrings=account.finds_parts,
+        )
+        self.orders = Orders(account.site, History("order", account.time_zone), self.customers)
+        self.tasks: dict[int, dict[str, Any]] = {}
+        self.notices: list[Notice] = []
         self._open: dict[tuple[int, str], Popup] = {}
         self._closed: deque[Popup] = deque(maxlen=REMEMBERED_POPUPS)
         self._known: dict[str, StoredCall] = {}
 
     @property
     def telephony_enabled(self) -> bool:
-        """True until a module is registered, then as long as one with telephony is active and not frozen."""
-        return not self.modules or any(
+        """As long as a module with telephony is active and not frozen; also before there is any, if that may be."""
+        return (not self.modules and not self.account.needs_module) or any(
             module.active and not module.freeze and module.integrations.telephony for module in self.modules.values()
         )
 
     def user(self, user_id: int | None, code: str | None) -> SandboxUser | None:
         if user_id is not None:
             return self.users.get(user_id)
-        return None if code is None else self._codes.get(code)
+        return next((self.users[id] for id, known in self.codes.items() if known == code), None)
+
+    def customer_name(self, phone: str) -> str | None:
+        found = self.customers.with_phone(phone)
+        return None if found is None else full_name(found) or None
 
     def open_popups(self, user: int | None = None) -> list[Popup]:
         """What is on the screen of *user* (or of all), oldest first."""
@@ -185,7 +232,7 @@ class CrmAccount:
             call=call,
             kind=heard.kind,
             phone=heard.phone,
-            customer=self.account.customers.get(heard.phone),
+            customer=self.customer_name(heard.phone),
             external_phone=heard.external_phone,
             opened_at=heard.at,
         )

@@ -17,19 +17,29 @@ T = TypeVar("T")
 
 MAX_CALLS = 50
 DATE_FORMAT = "%Y-%m-%d %H:%M:%S"
+FORMAT = "Errors in the entity format"
+EXTRA = "This form should not contain extra fields."
 
 
 class Refused(Exception):
-    """The asker must change the request. *errors*: complaints by field."""
+    """The asker must change the request. *errors*: complaints by field. *more*: what else the answer says."""
 
-    def __init__(self, status: int, text: str, errors: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        status: int,
+        text: str,
+        errors: Mapping[str, str] | None = None,
+        more: Mapping[str, Any] | None = None,
+    ) -> None:
         super().__init__(text)
         self.status = status
         self.text = text
         self.errors = dict(errors or {})
+        self._more = dict(more or {})
 
     def body(self) -> dict[str, Any]:
-        return {"success": False, "errorMsg": self.text} | ({"errors": self.errors} if self.errors else {})
+        errors = {"errors": self.errors} if self.errors else {}
+        return {"success": False, "errorMsg": self.text} | errors | self._more
 
 
 def _given(value: T | None) -> T:
@@ -60,11 +70,11 @@ DateTime: TypeAlias = Annotated[
     Field(pattern=r"^\d{4}-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01]) ([01]\d|2[0-3]):[0-5]\d:[0-5]\d$"),
     AfterValidator(_real_date),
 ]
+Date: TypeAlias = Annotated[str, Field(pattern=r"^\d{4}-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])$")]
 Link: TypeAlias = Annotated[str, Field(max_length=2000, pattern=r"^https?://[!-~]+$")]
 SecureLink: TypeAlias = Annotated[str, Field(pattern=r"^(https://|http://(localhost|127\.0\.0\.1)[:/])[!-~]+$")]
 """A sandbox may be told to ask on this very machine without TLS."""
 Country: TypeAlias = Annotated[str, Field(pattern=r"^[A-Z]{2}$")]
-Flag: TypeAlias = Literal["0", "1"]
 UserStatus: TypeAlias = Literal["free", "busy", "dinner", "break"]
 
 
@@ -196,70 +206,67 @@ class IntegrationModule(Form):
 
 
 class NoQuery(Form):
-    """A method without arguments."""
-
-
-class ManagerQuery(Form):
-    phone: Phone
-    details: Flag = "0"
-    ignore_status: Flag = "0"
-
-
-class UsersQuery(Form):
-    limit: Literal["20", "50", "100"] = "20"
-    page: Annotated[str, Field(pattern=r"^[1-9][0-9]{0,8}$")] = "1"
-    email: Annotated[str | None, Field(alias="filter[email]")] = None
-    status: Annotated[UserStatus | None, Field(alias="filter[status]")] = None
-    online: Annotated[Flag | None, Field(alias="filter[online]")] = None
-    active: Annotated[Flag | None, Field(alias="filter[active]")] = None
-    is_manager: Annotated[Flag | None, Field(alias="filter[isManager]")] = None
-    is_admin: Annotated[Flag | None, Field(alias="filter[isAdmin]")] = None
-    group: Annotated[str | None, Field(alias="filter[groups][]")] = None
-    created_from: Annotated[DateTime | None, Field(alias="filter[createdAtFrom]")] = None
-    created_to: Annotated[DateTime | None, Field(alias="filter[createdAtTo]")] = None
+    """A method without arguments, a form without fields of its own."""
 
 
 FormT = TypeVar("FormT", bound=Form)
+PlainT = TypeVar("PlainT", bound=Form)
 CALLS = TypeAdapter(Annotated[list[UploadedCall], Field(min_length=1, max_length=MAX_CALLS)])
 
 
 def read_event(form: Mapping[str, str]) -> CallEvent:
     """Raises Refused, as do all readers here."""
-    return _checked(_read("event", form, TypeAdapter(CallEvent)))
+    return read_entity("event", form, TypeAdapter(CallEvent), NoQuery)[0]
 
 
 def read_calls(form: Mapping[str, str]) -> list[UploadedCall]:
-    return _read("calls", form, CALLS)
+    return read_json("calls", form, CALLS, NoQuery)[0]
 
 
 def read_module(form: Mapping[str, str]) -> IntegrationModule:
-    return _checked(_read("integrationModule", form, TypeAdapter(IntegrationModule)))
+    return read_entity("integrationModule", form, TypeAdapter(IntegrationModule), NoQuery)[0]
 
 
-def read_query(query: Mapping[str, str], model: type[FormT]) -> FormT:
+def read_query(query: Mapping[str, str | list[str]], model: type[FormT], *, lenient: bool = False) -> FormT:
+    """*lenient*: arguments that the method does not have are passed over."""
+    known = {field.alias or to_camel(name) for name, field in model.model_fields.items()}
+    given = {name: value for name, value in query.items() if name in known or not lenient}
     try:
-        return model.model_validate(dict(query))
+        return model.model_validate(given)
     except ValidationError as error:
         raise Refused(400, "Errors in the input parameters", _complaints(error, "")) from None
 
 
-def _read(name: str, form: Mapping[str, str], adapter: TypeAdapter[T]) -> T:
+def read_json(name: str, form: Mapping[str, str], adapter: TypeAdapter[T], plain: type[PlainT]) -> tuple[T, PlainT]:
+    """The one field of a form that is JSON, and the *plain* ones beside it."""
     if name not in form:
         raise Refused(400, f"Parameter '{name}' is missing")
-    others = {field: "This form should not contain extra fields." for field in form if field != name}
-    if others:
-        raise Refused(400, "Errors in the entity format", others)
+    beside = read_plain({field: value for field, value in form.items() if field != name}, plain)
     try:
-        return adapter.validate_json(form[name])
+        return adapter.validate_json(form[name]), beside
     except ValidationError as error:
-        raise Refused(400, "Errors in the entity format", _complaints(error, name)) from None
+        raise Refused(400, FORMAT, _complaints(error, name)) from None
 
 
-def _checked(form: FormT) -> FormT:
-    complaints = form.complaints()
+def read_entity(
+    name: str, form: Mapping[str, str], adapter: TypeAdapter[FormT], plain: type[PlainT]
+) -> tuple[FormT, PlainT]:
+    """As `read_json`, and what is right in each field must be right as a whole."""
+    entity, beside = read_json(name, form, adapter, plain)
+    complaints = entity.complaints()
     if complaints:
-        raise Refused(400, "Errors in the entity format", complaints)
-    return form
+        raise Refused(400, FORMAT, complaints)
+    return entity, beside
+
+
+def read_plain(form: Mapping[str, str], model: type[PlainT]) -> PlainT:
+    others = {field: EXTRA for field in form if field not in model.model_fields}
+    if others:
+        raise Refused(400, FORMAT, others)
+    try:
+        return model.model_validate(dict(form))
+    except ValidationError as error:
+        raise Refused(400, FORMAT, _complaints(error, "")) from None
 
 
 def _complaints(error: ValidationError, whole: str) -> dict[str, str]:
@@ -267,5 +274,5 @@ def _complaints(error: ValidationError, whole: str) -> dict[str, str]:
 
 
 def _place(location: Sequence[int | str]) -> str:
-    """``0.phone`` for a field of the first call; ``active`` for ``filter[active]``."""
-    return ".".join(str(part).removeprefix("filter[").removesuffix("]") for part in location)
+    """``0.phone`` for a field of the first call; ``active`` for ``filter[active]``, ``ids`` for ``filter[ids][]``."""
+    return ".".join(str(part).removeprefix("filter[").removesuffix("[]").removesuffix("]") for part in location)

@@ -7,7 +7,7 @@ page needs nothing from outside and works without JavaScript, which only keeps i
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from importlib.resources import files
@@ -17,11 +17,14 @@ from typing import Any
 from aiohttp import web
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 
-from amibridge.sandbox.crm_account import CrmAccount, Popup, SandboxUser, StoredCall
+from amibridge.sandbox.crm_account import CrmAccount, Notice, Popup, SandboxUser, StoredCall
+from amibridge.sandbox.crm_customers import full_name
 from amibridge.sandbox.crm_witness import SeenRequest, Witness
 
 SHOWN_CALLS = 50
 SHOWN_REQUESTS = 100
+SHOWN_RECORDS = 10
+"""Customers and notices on the page; all of them are in `/state.json`."""
 REMEMBERED = timedelta(seconds=7)
 """How long a closed popup still tells why; the style sheet fades it for a second more."""
 
@@ -70,7 +73,9 @@ def add_page(app: web.Application, accounts: Sequence[CrmAccount], witness: Witn
 def describe(
     accounts: Sequence[CrmAccount], witness: Witness, now: datetime, newest: int | None = None
 ) -> dict[str, Any]:
-    """Plain data; calls by their date and requests, newest first; of each account the *newest* calls that came in."""
+    """Plain data; calls by their date and requests, newest first; of each account the *newest* calls that came in,
+    and then of customers and notices the newest few, too.
+    """
     return {
         "now": now.isoformat(),
         "accounts": [_account(account, now, newest) for account in accounts],
@@ -151,6 +156,7 @@ def _asset(name: str, kind: str) -> Any:
 
 
 def _account(account: CrmAccount, now: datetime, newest: int | None) -> dict[str, Any]:
+    records = None if newest is None else SHOWN_RECORDS
     shown = [*account.open_popups(), *account.closed_popups(now - REMEMBERED)]
     shown.sort(key=lambda popup: popup.opened_at, reverse=True)
     return {
@@ -159,10 +165,13 @@ def _account(account: CrmAccount, now: datetime, newest: int | None) -> dict[str
         "time_zone": account.account.time_zone.key,
         "stored": len(account.calls),
         "users": [
-            {**_user(user), "popups": [_popup(popup) for popup in shown if popup.user == user.id]}
+            {**_user(account, user), "popups": [_popup(popup) for popup in shown if popup.user == user.id]}
             for user in account.users.values()
         ],
         "calls": [_call(account, call) for call in _latest(account.calls, newest)],
+        "known": len(account.customers.by_id),
+        "customers": [_customer(one) for one in islice(reversed(account.customers.by_id.values()), records)],
+        "notices": [_notice(one) for one in islice(reversed(account.notices), records)],
     }
 
 
@@ -170,8 +179,8 @@ def _latest(calls: Sequence[StoredCall], newest: int | None) -> list[StoredCall]
     return sorted(islice(reversed(calls), newest), key=lambda call: call.date, reverse=True)
 
 
-def _user(user: SandboxUser) -> dict[str, Any]:
-    return {"id": user.id, "name": user.name, "code": user.code}
+def _user(account: CrmAccount, user: SandboxUser) -> dict[str, Any]:
+    return {"id": user.id, "name": user.name, "code": account.codes.get(user.id)}
 
 
 def _popup(popup: Popup) -> dict[str, Any]:
@@ -195,8 +204,8 @@ def _call(account: CrmAccount, call: StoredCall) -> dict[str, Any]:
         "date": call.date.isoformat(),
         "kind": call.kind,
         "phone": call.phone,
-        "customer": account.account.customers.get(call.phone),
-        "user": None if user is None else _user(user),
+        "customer": account.customer_name(call.phone),
+        "user": None if user is None else _user(account, user),
         "code": call.code,
         "user_id": call.user_id,
         "line": call.external_phone,
@@ -206,6 +215,25 @@ def _call(account: CrmAccount, call: StoredCall) -> dict[str, Any]:
         "record_url": call.record_url,
         "site": call.site,
         "received_at": call.received_at.isoformat(),
+    }
+
+
+def _customer(customer: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "id": customer["id"],
+        "external_id": customer.get("externalId"),
+        "name": full_name(customer),
+        "phones": [item["number"] for item in customer["phones"]],
+    }
+
+
+def _notice(notice: Notice) -> dict[str, Any]:
+    return {
+        "at": notice.at.isoformat(),
+        "kind": notice.kind,
+        "message": notice.message,
+        "users": notice.users,
+        "groups": notice.groups,
     }
 
 

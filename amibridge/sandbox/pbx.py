@@ -19,6 +19,7 @@ from typing import Any
 from amibridge.ami.wire import read_message
 from amibridge.sandbox.library import CLICK_TO_CALL
 from amibridge.sandbox.pbx_channels import Channels
+from amibridge.sandbox.pbx_inventory import endpoints_in
 from amibridge.sandbox.pbx_line import Exchange, Headers, Line
 from amibridge.sandbox.pbx_mischief import Mischief
 from amibridge.sandbox.pbx_score import ORIGINATED, Play, Score, read_score
@@ -62,7 +63,8 @@ class SandboxPbx:
         self._overlap = overlap
         self._loop = loop
         self._lost = lost
-        self._exchange = Exchange(username, secret, self._originate, Channels(monitor_dir), speed)
+        endpoints = endpoints_in(self._scores)
+        self._exchange = Exchange(username, secret, self._originate, Channels(monitor_dir), endpoints, speed)
         self._all_played = asyncio.Event()
         self._asked: asyncio.Queue[tuple[Score, Play]] = asyncio.Queue()
         self._used: set[tuple[int, int]] = set()

@@ -12,12 +12,13 @@ import re
 import secrets
 import time
 from collections import deque
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
 from amibridge.ami.wire import read_message
 from amibridge.sandbox.pbx_channels import Channels
+from amibridge.sandbox.pbx_inventory import LISTS, VERSION, commands_without, event, pjsip_endpoints, sip_peers
 from amibridge.sandbox.pbx_mischief import Mischief
 
 Headers = Mapping[str, str]
@@ -31,19 +32,22 @@ SPELLINGS = {
 }  # fmt: skip
 """Asterisk reads the names of headers without regard to case; these are the ones we read."""
 
+STAMP = re.compile(rb"^Timestamp: [^\r]*\r\n", re.MULTILINE)
+
 WRITE_PATIENCE = timedelta(seconds=1)
 """Asterisk drops who does not read; its own patience, `writetimeout`, is a tenth of this."""
 
 
 @dataclass(slots=True)
 class Exchange:
-    """What all connections of one PBX share. *audience* is set while somebody is logged in, *followed* while somebody
-    has been told which channels live: he knows all there is."""
+    """What all connections of one PBX share. *endpoints*: names by technology. *audience* is set while somebody is
+    logged in, *followed* while somebody has been told which channels live: he knows all there is."""
 
     username: str
     secret: str
     originate: Callable[[Headers], bool]
     channels: Channels
+    endpoints: Mapping[str, Sequence[str]]
     speed: float
     mischief: Mischief = field(default_factory=Mischief)
     received: list[Headers] = field(default_factory=list)
@@ -115,6 +119,8 @@ class Line:
             return
         self._told += 1
         mischief = self._exchange.mischief
+        if not mischief.stamps:
+            raw = STAMP.sub(b"", raw)
         if mischief.freeze_at_event == self._told:
             self._exchange.mischief = replace(mischief, freeze_at_event=None)
             self._frozen = True
@@ -213,11 +219,23 @@ class Line:
             case _ if self not in self._exchange.lines or _is_among(name, mischief.refuses):
                 self._reply(action, "Error", Message="Permission denied")
             case "ping":
-                self._reply(action, "Success", Ping="Pong", Timestamp=f"{self._exchange.now():.6f}")
+                now = self._exchange.now() + mischief.ahead.total_seconds()
+                self._reply(action, "Success", Ping="Pong", Timestamp=f"{now:.6f}")
             case "filter":
                 self._filter(action)
             case "coreshowchannels":
-                self._list_channels(action)
+                self._list(action, "CoreShowChannel", self._exchange.channels.shown(self._exchange.now()))
+                self._exchange.followed.set()
+            case "listcommands":
+                self._reply(action, "Success", **commands_without(mischief.refuses))
+            case "coresettings":
+                self._reply(action, "Success", **VERSION)
+            case "pjsipshowendpoints" if names := self._exchange.endpoints["PJSIP"]:
+                self._list(action, "EndpointList", pjsip_endpoints(names))
+            case "pjsipshowendpoints":
+                self._reply(action, "Error", Message="No endpoints found")
+            case "sippeers":
+                self._list(action, "PeerEntry", sip_peers(self._exchange.endpoints["SIP"]))
             case "originate" if self._exchange.originate(action):
                 self._reply(action, "Success", Message="Originate successfully queued")
             case "originate":
@@ -263,15 +281,14 @@ class Line:
         (self._unwanted if text.startswith("!") else self._wanted).append(regex)
         self._reply(action, "Success", Message="Filter added successfully")
 
-    def _list_channels(self, action: Headers) -> None:
+    def _list(self, action: Headers, item: str, items: Iterable[Headers]) -> None:
+        following, ending = LISTS[item]
         asked = {"ActionID": action["ActionID"]} if "ActionID" in action else {}
-        self._reply(action, "Success", EventList="start", Message="Channels will follow")
-        items = list(self._exchange.channels.shown(self._exchange.now()))
-        for item in items:
-            self._say(_event("CoreShowChannel", {**asked, **item}))
-        ending = {**asked, "EventList": "Complete", "ListItems": str(len(items))}
-        self._say(_event("CoreShowChannelsComplete", ending))
-        self._exchange.followed.set()
+        self._reply(action, "Success", EventList="start", Message=following)
+        said = [event(item, {**asked, **one}) for one in items]
+        for raw in said:
+            self._say(raw)
+        self._say(event(ending, {**asked, "EventList": "Complete", "ListItems": str(len(said))}))
 
 
 def _action(raw: bytes) -> Headers:
@@ -281,8 +298,3 @@ def _action(raw: bytes) -> Headers:
 
 def _is_among(action: str, named: Collection[str]) -> bool:
     return action.lower() in map(str.lower, named)
-
-
-def _event(name: str, headers: Headers) -> bytes:
-    lines = {"Event": name, **headers}
-    return "".join(f"{key}: {value}\r\n" for key, value in lines.items()).encode() + b"\r\n"

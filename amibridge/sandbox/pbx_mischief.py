@@ -27,6 +27,12 @@ class Mischief:
     boots: bool = True
     """False: the user lacks the read class `system`, so nobody tells it FullyBooted."""
 
+    stamps: bool = True
+    """False: `timestampevents` is off."""
+
+    ahead: timedelta = timedelta(0)
+    """How far its clock is ahead of the truth, as a Pong tells it."""
+
     answers_after: timedelta = timedelta(0)
     """How long each answer takes."""
 

@@ -7,11 +7,12 @@ shown; what was accepted outlives `serve`, so this CRM can be down for a while a
 from __future__ import annotations
 
 import asyncio
+import re
 from collections import deque
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime
-from typing import assert_never
+from typing import TypeAlias, assert_never
 from urllib.parse import parse_qsl
 
 import structlog
@@ -19,6 +20,7 @@ from aiohttp import web
 
 from amibridge.log import HIDDEN
 from amibridge.sandbox.crm_account import CrmAccount, SandboxAccount, SandboxUser
+from amibridge.sandbox.crm_ask import Ask
 from amibridge.sandbox.crm_faults import (
     BadGateway,
     Busy,
@@ -32,7 +34,7 @@ from amibridge.sandbox.crm_faults import (
 )
 from amibridge.sandbox.crm_forms import Refused
 from amibridge.sandbox.crm_page import add_page
-from amibridge.sandbox.crm_verbs import Ask, find_verb
+from amibridge.sandbox.crm_verbs import carry_out
 from amibridge.sandbox.crm_witness import Change, SeenRequest, Violation, Witness
 
 __all__ = ["SandboxAccount", "SandboxCrm", "SandboxUser"]
@@ -49,6 +51,10 @@ WRONG_KEY = 'Wrong "apiKey" value.'
 
 GRACE = 1.0
 """Seconds that requests under way get when the server closes."""
+
+Query: TypeAlias = Sequence[tuple[str, str]]
+LISTED = re.compile(r"(.+)\[[0-9]*\]")
+"""The name of one of many values."""
 
 BAD_GATEWAY = "<html><head><title>502 Bad Gateway</title></head><body><h1>502 Bad Gateway</h1><hr>nginx</body></html>"
 
@@ -124,8 +130,9 @@ class SandboxCrm:
 
     async def _answer(self, request: web.Request, seen: SeenRequest) -> web.Response | None:
         """None: close the connection instead of an answer."""
-        query, form = dict(request.query.items()), await _form(request)
-        presented = (request.headers.get("X-API-KEY"), form.pop("apiKey", None), query.pop("apiKey", None))
+        form = await _form(request)
+        presented = (request.headers.get("X-API-KEY"), form.pop("apiKey", None), request.query.get("apiKey"))
+        query = [(name, value) for name, value in request.query.items() if name != "apiKey"]
         keys = [key for key in presented if key]
         # A key may also stand where none belongs, in a misspelt field.
         seen.excerpt = self._without_keys("&".join(f"{name}={value}" for name, value in form.items()))[:EXCERPT]
@@ -175,14 +182,25 @@ class SandboxCrm:
             raise Refused(503, "Rate limit exceeded")
         return account
 
-    def _carry_out(
-        self, account: CrmAccount, seen: SeenRequest, query: Mapping[str, str], form: Mapping[str, str]
-    ) -> web.Response:
-        verb, path = find_verb(seen.method, seen.path)
-        answer = verb(account, Ask(datetime.now(UTC), path, query, form))
+    def _carry_out(self, account: CrmAccount, seen: SeenRequest, query: Query, form: Mapping[str, str]) -> web.Response:
+        answer = carry_out(account, seen.method, seen.path, Ask(datetime.now(UTC), {}, _gathered(query), form))
         for change in answer.changes:
             self._witness.tell(change)
         return web.json_response(answer.body, status=answer.status)
+
+
+def _gathered(query: Query) -> dict[str, str | list[str]]:
+    """As PHP reads it: ``ids[]=1&ids[]=2`` and ``ids[0]=1&ids[1]=2`` are a list; of other arguments the last counts."""
+    found: dict[str, str | list[str]] = {}
+    for name, value in query:
+        listed = LISTED.fullmatch(name)
+        if listed is None:
+            found[name] = value
+        else:
+            values = found.setdefault(f"{listed[1]}[]", [])
+            assert isinstance(values, list)
+            values.append(value)
+    return found
 
 
 async def _form(request: web.Request) -> dict[str, str]:

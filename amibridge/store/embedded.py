@@ -120,6 +120,15 @@ async def open_embedded(
             await _stop(process)
 
 
+def is_made(data_dir: Path) -> bool:
+    """Whether a private PostgreSQL was ever made there. Raises OSError for a folder that is closed to us."""
+    try:
+        (data_dir / "postgresql" / "data" / "PG_VERSION").stat()
+    except FileNotFoundError:
+        return False
+    return True
+
+
 def find_binaries() -> Path:
     """The folder of ``initdb`` and ``postgres``: from the wheel, else the newest of the distribution.
 

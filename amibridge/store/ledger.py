@@ -20,6 +20,7 @@ from amibridge.calls.facts import AnyFact, CallEnded, CallMerged, FactKey
 from amibridge.calls.notices import NoticeKind, notices_of
 from amibridge.calls.record import CallId
 from amibridge.enterprises import EnterpriseId, HostName
+from amibridge.store.anomalies import HeardAnomaly, record_anomalies
 from amibridge.store.codec import decode_fact, encode_fact, storable
 from amibridge.store.db import load_queries
 from amibridge.store.outbox import Delivery
@@ -77,6 +78,10 @@ class Ledger:
             except ValueError:
                 log.warning("fact_unreadable", enterprise=enterprise, host=host, call=row["call_id"], kind=row["kind"])
         return facts
+
+    async def record_anomalies(self, heard: Sequence[HeardAnomaly]) -> None:
+        """Write down what was not understood."""
+        await record_anomalies(self._pool, heard)
 
     async def reject(self, heard: HeardFact, error: str) -> None:
         """Set aside a fact that cannot be written."""

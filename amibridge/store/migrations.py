@@ -40,6 +40,11 @@ async def migrate(dsn: str) -> None:
         log.info("schema_upgraded", before=version, now=newest)
 
 
+def newest_version() -> str:
+    """The version of the schema that we know. Raises DatabaseUnusable when our migrations are not there."""
+    return _revisions(_folder())[-1]
+
+
 async def schema_version(pool: asyncpg.Pool) -> str:
     """The version of a schema that is there."""
     return str(await pool.fetchval(VERSION))

@@ -25,6 +25,9 @@ log = structlog.get_logger()
 
 SQL = load_queries(__file__)
 
+KNOWS_NOT = "accepted; the CRM does not know "
+"""Begins the answer to a popup that was taken, before the extensions and users that nobody in the CRM has."""
+
 
 class DeliveryStatus(StrEnum):
     DUE = "due"
@@ -167,26 +170,28 @@ class Outbox:
     ) -> list[DeliveryRow]:
         """The newest rows of *enterprise* that fit."""
         rows = await self._pool.fetch(SQL["list_deliveries"], enterprise, status, call, limit)
-        return [
-            DeliveryRow(
-                enterprise=EnterpriseId(row["enterprise_id"]),
-                id=row["id"],
-                host=HostName(row["host"]),
-                call=CallId(row["call_id"]),
-                fact=row["fact_key"],
-                kind=NoticeKind(row["kind"]),
-                status=DeliveryStatus(row["status"]),
-                attempts=row["attempts"],
-                due_at=row["due_at"],
-                fresh_until=row["fresh_until"],
-                answer=row["last_answer"],
-                created_at=row["created_at"],
-                settled_at=row["settled_at"],
-            )
-            for row in rows
-        ]
+        return [delivery_row(row) for row in rows]
 
     async def resend(self, enterprise: EnterpriseId, ids: Sequence[int]) -> list[int]:
-        """Make parked or dropped history due again; the ids for which that was possible."""
+        """Make parked or dropped history and errands due again; the ids for which that was possible."""
         rows = await self._pool.fetch(SQL["resend"], enterprise, list(ids), datetime.now(UTC))
         return [row["id"] for row in rows]
+
+
+def delivery_row(row: asyncpg.Record) -> DeliveryRow:
+    """A row of `list_deliveries`, or with the same columns."""
+    return DeliveryRow(
+        enterprise=EnterpriseId(row["enterprise_id"]),
+        id=row["id"],
+        host=HostName(row["host"]),
+        call=CallId(row["call_id"]),
+        fact=row["fact_key"],
+        kind=NoticeKind(row["kind"]),
+        status=DeliveryStatus(row["status"]),
+        attempts=row["attempts"],
+        due_at=row["due_at"],
+        fresh_until=row["fresh_until"],
+        answer=row["last_answer"],
+        created_at=row["created_at"],
+        settled_at=row["settled_at"],
+    )

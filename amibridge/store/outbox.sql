@@ -43,8 +43,8 @@ SELECT enterprise_id, id, host, call_id, fact_key, kind::text, status::text, att
  LIMIT $4
 
 -- resend --
--- Parked or dropped history to be told once more, because somebody mended the reason.
+-- Parked or dropped history, or errands, to be done once more, because somebody mended the reason.
 UPDATE deliveries
    SET status = 'due', due_at = $3, attempts = 0, first_tried_at = NULL, created_at = $3, settled_at = NULL
- WHERE enterprise_id = $1 AND id = ANY ($2::bigint[]) AND kind = 'history' AND status IN ('parked', 'dropped')
+ WHERE enterprise_id = $1 AND id = ANY ($2::bigint[]) AND kind <> 'popup' AND status IN ('parked', 'dropped')
 RETURNING enterprise_id, id

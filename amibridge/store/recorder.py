@@ -1,7 +1,7 @@
 """From the queue into the ledger: whatever gathered while the last commit ran is the next batch.
 
 Laws: a fact leaves the queue only when it is written or set aside; a database that is away is waited for, a full disk
-is cried about and then stops us; one fact that PostgreSQL will not take holds up no other.
+is cried about and then stops us; one fact that PostgreSQL will not take holds up no other. Anomalies come after facts.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from typing import TypeVar
 import asyncpg
 import structlog
 
+from amibridge.store.anomalies import HeardAnomaly
 from amibridge.store.ledger import HeardFact, Ledger
 from amibridge.store.outbox import Delivery
 
@@ -24,6 +25,9 @@ Result = TypeVar("Result")
 
 QUEUE_SIZE = 50_000
 """Facts: about 10,000 calls, an hour of a busy enterprise while its database is away."""
+
+MOST_ANOMALIES = 100
+"""That wait; the oldest go first, for one anomaly in the database is as telling as many."""
 
 BATCH = 500
 PAUSE_FIRST, PAUSE_CAP = 0.1, 5.0
@@ -64,11 +68,12 @@ class StoreHopeless(Exception):
 
 
 class FactQueue:
-    """Facts on their way to the database, in the order they were heard."""
+    """Facts on their way to the database, in the order they were heard; and anomalies, which may get lost."""
 
     def __init__(self, size: int = QUEUE_SIZE) -> None:
         self._size = size
         self._facts: deque[HeardFact] = deque()
+        self._anomalies: deque[HeardAnomaly] = deque(maxlen=MOST_ANOMALIES)
         self._stirred, self._lightened = asyncio.Event(), asyncio.Event()
         self._put = self._safe = 0
         self.closed = False
@@ -84,14 +89,19 @@ class FactQueue:
         self._put += 1
         self._stirred.set()
 
+    def wonder(self, heard: HeardAnomaly) -> None:
+        """Never waits, never refuses."""
+        self._anomalies.append(heard)
+        self._stirred.set()
+
     def close(self) -> None:
         """Nothing more will be put: the recorder ends when all is written."""
         self.closed = True
         self._stirred.set()
 
     async def some(self) -> bool:
-        """Wait until there are facts; False once the queue is closed and empty."""
-        while not self._facts:
+        """Wait until there is something; False once the queue is closed and empty."""
+        while not self._facts and not self._anomalies:
             if self.closed:
                 return False
             self._stirred.clear()
@@ -101,6 +111,12 @@ class FactQueue:
     def first(self, count: int) -> list[HeardFact]:
         """The oldest facts, left where they are."""
         return [self._facts[at] for at in range(min(count, len(self._facts)))]
+
+    def take_anomalies(self) -> list[HeardAnomaly]:
+        """All that wait; they are the caller's now."""
+        taken = list(self._anomalies)
+        self._anomalies.clear()
+        return taken
 
     def remove(self, count: int) -> None:
         """The oldest *count* facts are safe."""
@@ -125,7 +141,10 @@ async def record(
     Raises StoreHopeless when the disk of the database stays full for *patience*.
     """
     while await queue.some():
-        await _record_batch(queue, ledger, queue.first(BATCH), deliver, patience)
+        if batch := queue.first(BATCH):
+            await _record_batch(queue, ledger, batch, deliver, patience)
+        if heard := queue.take_anomalies():
+            await _record_anomalies(queue, ledger, heard, patience)
 
 
 async def _record_batch(
@@ -148,6 +167,15 @@ async def _record_batch(
         return
     queue.remove(len(batch))
     deliver(deliveries)
+
+
+async def _record_anomalies(
+    queue: FactQueue, ledger: Ledger, heard: Sequence[HeardAnomaly], patience: timedelta
+) -> None:
+    try:
+        await _in_the_end(lambda _: ledger.record_anomalies(heard), queue, patience)
+    except (asyncpg.PostgresError, ValueError) as error:
+        log.warning("anomalies_not_recorded", anomalies=len(heard), reason=str(error))
 
 
 async def _write(queue: FactQueue, ledger: Ledger, batch: Sequence[HeardFact], patience: timedelta) -> list[Delivery]:

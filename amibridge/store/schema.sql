@@ -1,7 +1,7 @@
 -- The database as it is after all migrations, to be read. A test holds it against what the migrations make.
 -- Laws: enterprise_id is the first column of every key; what was said of an enterprise outlives its removal.
 
-CREATE TYPE delivery_kind AS ENUM ('popup', 'history');
+CREATE TYPE delivery_kind AS ENUM ('popup', 'history', 'customer');
 CREATE TYPE delivery_status AS ENUM ('due', 'sent', 'dropped', 'parked');
 
 -- Whom we work for. Secrets are sealed with the keyring.
@@ -175,6 +175,22 @@ CREATE UNIQUE INDEX deliveries_once ON deliveries (enterprise_id, host, fact_key
 CREATE INDEX deliveries_unfinished ON deliveries (enterprise_id, status, id) WHERE status IN ('due', 'parked');
 CREATE INDEX deliveries_by_call ON deliveries (enterprise_id, call_id);
 
+-- Changes of a call that the core did not understand, the newest of each host. passed_over: how many before it were only
+-- counted. trace: the raw AMI that was heard of the call lately.
+CREATE TABLE anomalies (
+    enterprise_id text        NOT NULL,
+    id            bigint      GENERATED ALWAYS AS IDENTITY,
+    host          text        NOT NULL,
+    call_id       text        NOT NULL,
+    at            timestamptz NOT NULL,
+    text          text        NOT NULL,
+    passed_over   integer     NOT NULL,
+    trace         bytea       NOT NULL,
+    recorded_at   timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (enterprise_id, id)
+);
+CREATE INDEX anomalies_by_host ON anomalies (enterprise_id, host, id);
+
 -- Which customer in the CRM has which phone (E.164).
 -- enterprise_number: the same as enterprise_id, for software that knows this table by that name.
 CREATE TABLE retailcrm_customers (
@@ -187,3 +203,71 @@ CREATE TABLE retailcrm_customers (
     PRIMARY KEY (enterprise_id, phone)
 );
 CREATE INDEX retailcrm_customers_by_customer ON retailcrm_customers (enterprise_id, retailcrm_customer_id);
+
+-- Customers as the CRM tells of them. name: empty when nobody wrote one. merged_into: who remained of two.
+-- deleted_at: since when we know that the CRM has the row no more. seen_at: when it was asked last.
+CREATE TABLE crm_customers (
+    enterprise_id text        NOT NULL,
+    customer_id   bigint      NOT NULL,
+    external_id   text,
+    name          text        NOT NULL,
+    site          text,
+    manager_id    bigint,
+    is_contact    boolean     NOT NULL,
+    vip           boolean     NOT NULL,
+    created_at    timestamptz,
+    deleted_at    timestamptz,
+    merged_into   bigint,
+    seen_at       timestamptz NOT NULL,
+    PRIMARY KEY (enterprise_id, customer_id)
+);
+
+-- Their phones (E.164), those that can be one. Several customers may have the same.
+CREATE TABLE crm_phones (
+    enterprise_id text   NOT NULL,
+    phone         text   NOT NULL,
+    customer_id   bigint NOT NULL,
+    PRIMARY KEY (enterprise_id, phone, customer_id)
+);
+CREATE INDEX crm_phones_by_customer ON crm_phones (enterprise_id, customer_id);
+
+-- Orders as the CRM tells of them. customer_id: the person, of a company its contact; company_id: that company.
+-- manager_id: the CRM's user who looks after it. total: what is to be paid, in currency. phone: E.164.
+CREATE TABLE crm_orders (
+    enterprise_id     text        NOT NULL,
+    order_id          bigint      NOT NULL,
+    number            text,
+    external_id       text,
+    site              text,
+    customer_id       bigint,
+    company_id        bigint,
+    phone             text,
+    manager_id        bigint,
+    status            text,
+    status_group      text,
+    total             numeric,
+    currency          text,
+    order_method      text,
+    created_at        timestamptz,
+    status_changed_at timestamptz,
+    paid_at           timestamptz,
+    deleted_at        timestamptz,
+    seen_at           timestamptz NOT NULL,
+    PRIMARY KEY (enterprise_id, order_id)
+);
+CREATE INDEX crm_orders_by_customer ON crm_orders (enterprise_id, customer_id, created_at);
+CREATE INDEX crm_orders_by_manager ON crm_orders (enterprise_id, manager_id, created_at);
+CREATE INDEX crm_orders_by_phone ON crm_orders (enterprise_id, phone, created_at) WHERE phone IS NOT NULL;
+
+-- How far each history of an account is read. since_id NULL: no change was seen since started_at.
+-- backfilled_from: orders created on this day or later are known, those older than started_at too.
+CREATE TABLE crm_cursors (
+    enterprise_id   text        NOT NULL,
+    history         text        NOT NULL CHECK (history IN ('customers', 'orders')),
+    account         text        NOT NULL,
+    started_at      timestamptz NOT NULL,
+    since_id        bigint,
+    backfilled_from date,
+    moved_at        timestamptz NOT NULL,
+    PRIMARY KEY (enterprise_id, history)
+);

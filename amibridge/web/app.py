@@ -17,6 +17,7 @@ from aiohttp import web
 
 from amibridge.config import WebSettings
 from amibridge.enterprises import CrmStanding, EnterpriseId, HostStanding
+from amibridge.retailcrm.triggers import Hint
 from amibridge.secrets import Keyring
 from amibridge.store.outbox import Outbox
 from amibridge.store.recorder import FactQueue
@@ -26,6 +27,7 @@ from amibridge.web.health import live, readiness
 from amibridge.web.module import ModuleRoutes
 from amibridge.web.recordings import serve_recordings
 from amibridge.web.tenants import Tenants
+from amibridge.web.webhook import take_hints
 
 log = structlog.get_logger()
 
@@ -53,6 +55,7 @@ class WebServices:
     keyring: Keyring
     tenants: Tenants
     zone_changed: Callable[[EnterpriseId], None]
+    hint: Callable[[EnterpriseId, Hint], None]
 
 
 def make_app(services: WebServices) -> web.Application:
@@ -64,6 +67,10 @@ def make_app(services: WebServices) -> web.Application:
     )
     app.router.add_get("/recordings/{token}", serve_recordings(services.pool, services.keyring))
     ModuleRoutes(services.pool, services.tenants, services.zone_changed).add_to(app.router)
+    webhook = take_hints(services.tenants, services.hint)
+    for path in ("/retailcrm/webhook", "/retailcrm/webhook/{secret}"):
+        app.router.add_post(path, webhook)
+        app.router.add_get(path, webhook, allow_head=False)  # some triggers can do no more
     return app
 
 

@@ -11,6 +11,7 @@ from amibridge.ami.events import AmiEvent, Connected, Disconnected, Tick
 from amibridge.calls.board import Board, replay
 from amibridge.calls.facts import AnyFact, CallEnded, CallMerged, OperatorJoined, OperatorRang, OperatorStopped
 from amibridge.calls.record import Outcome
+from amibridge.calls.telling import AnomalyKind
 from tests.calls.truth import events_of
 from tests.calls.world import snapshot_after
 from tests.corpus import TRACES, Trace
@@ -23,12 +24,15 @@ def verdicts(facts: Sequence[AnyFact]) -> list[tuple[str, str | None, str]]:
     return [(f.call, f.record.external_number, str(f.record.direction)) for f in facts if isinstance(f, CallEnded)]
 
 
+def assert_no_riddle(board: Board) -> None:
+    assert board.take_anomalies() == []
+
+
 def assert_sound(board: Board, facts: Sequence[AnyFact]) -> None:
     """What holds whatever was seen: one verdict per call, every popup that opened can close, nothing left open."""
     ended = [fact for fact in facts if isinstance(fact, CallEnded)]
     assert len({fact.call for fact in ended}) == len(ended)
     assert board.live_calls() == []
-    assert board.take_anomalies() == []
     merged = {fact.call: fact.into for fact in facts if isinstance(fact, CallMerged)}
     for fact in facts:
         if isinstance(fact, OperatorRang):
@@ -51,6 +55,7 @@ def test_connected_anew_after_any_event(trace: Trace) -> None:
         seen = [*events[:k], Disconnected(at), Connected(at, "11.0.0"), snapshot_after(events[:k], at), *events[k:]]
         facts = replay(board, seen)
         assert_sound(board, facts)
+        assert_no_riddle(board)
         records = [fact.record for fact in facts if isinstance(fact, CallEnded)]
         assert [(r.call_id, r.direction, r.external_number, r.operators) for r in records] == [
             (r.call_id, r.direction, r.external_number, r.operators) for r in whole
@@ -66,6 +71,7 @@ def test_all_lost_after_any_event(trace: Trace) -> None:
         at, later = events[k - 1].at, events[-1].at
         facts = replay(board, [*events[:k], Disconnected(at), Connected(later, "11.0.0"), snapshot_after([], later)])
         assert_sound(board, facts)
+        assert_no_riddle(board)
         for fact in facts:
             if isinstance(fact, CallEnded) and fact.record.ended_at == at:
                 assert fact.record.complete or fact.record.notes == ()
@@ -81,6 +87,9 @@ def test_began_to_look_after_any_event(trace: Trace) -> None:
             board, [Connected(events[k].at, "11.0.0"), snapshot_after(events[:k], events[k].at), *events[k:]]
         )
         assert_sound(board, facts)
+        riddles = board.take_anomalies()
+        assert {one.kind for one in riddles} <= {AnomalyKind.DIRECTION}
+        assert len({one.call for one in riddles} - {fact.call for fact in facts}) == len(riddles)
 
 
 @pytest.mark.parametrize("trace", CUT, ids=str)
@@ -100,6 +109,8 @@ def test_restarted_after_any_event(trace: Trace) -> None:
         facts = replay(board, [Connected(at, "11.0.0"), snapshot_after(events[:k], at), *events[k:]])
         recorded = list({fact.key: fact for fact in reversed([*said, *facts])}.values())[::-1]
         assert_sound(board, recorded)
+        told = {fact.call for fact in recorded}
+        assert not {one.call for one in board.take_anomalies()} & told, "what was told was no riddle"
         records = [fact.record for fact in recorded if isinstance(fact, CallEnded)]
         for record in records:
             twin = next((other for other in whole if other.call_id == record.call_id), None)

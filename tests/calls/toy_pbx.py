@@ -67,6 +67,7 @@ class Truth:
     parked: bool = False
     operators: list[str] = field(default_factory=list)
     transfers: list[tuple[str, str, bool]] = field(default_factory=list)
+    settled: int = 0
     over: bool = False
     overheard: bool = True
 
@@ -231,9 +232,10 @@ class ToyPbx:
         call.talking = operator
         if call.operators[-1:] != [operator.extension]:
             call.operators.append(operator.extension)
-        if call.transfers:
-            from_, to, _ = call.transfers[-1]
-            call.transfers[-1] = (from_, to, call.transfers[-1][2] or to == "701" or operator.extension != from_)
+        for number in range(call.settled, len(call.transfers)):
+            from_, to, answered = call.transfers[number]
+            call.transfers[number] = (from_, to, answered or to == "701" or operator.extension != from_)
+        call.settled = len(call.transfers)
 
     def _part(self, call: Truth) -> None:
         assert call.talking is not None

@@ -38,13 +38,13 @@ def ids(answers: Sequence[dict[str, Any]]) -> list[int]:
 
 class TestList:
     async def test_the_newest_first_with_all_that_is_known(self, amibridge: Amibridge, pool: asyncpg.Pool) -> None:
-        [popup, closing, history] = await said(pool, rang("pbx1:1.1", "101"), ended(record("pbx1:1.1")))
+        [popup, closing, history, errand] = await said(pool, rang("pbx1:1.1", "101"), ended(record("pbx1:1.1")))
         await said(pool, rang("pbx1:1.1", "101"), number=OTHER)
         await settled(pool, [popup], DeliveryStatus.SENT, "200")
         done = await amibridge.beside("deliveries", ONE)
         assert (done.code, done.sentences) == (0, [])
-        assert ids(done.answers) == [history, closing, popup]
-        first, _, last = done.answers
+        assert ids(done.answers) == [errand, history, closing, popup]
+        _, first, _, last = done.answers
         assert {name: last[name] for name in ("call", "host", "kind", "status", "attempts", "answer")} == {
             "call": "pbx1:1.1",
             "host": "pbx1",
@@ -108,7 +108,7 @@ class TestList:
 
 class TestResend:
     async def test_history_that_was_given_up_is_tried_again(self, amibridge: Amibridge, pool: asyncpg.Pool) -> None:
-        [_, one, _, two] = await said(pool, ended(record("pbx1:1.1")), ended(record("pbx1:2.2")))
+        [_, one, _, _, two, _] = await said(pool, ended(record("pbx1:1.1")), ended(record("pbx1:2.2")))
         await settled(pool, [one], DeliveryStatus.PARKED, "400")
         await settled(pool, [two], DeliveryStatus.DROPPED, "no such account")
         done = await amibridge.beside("deliveries", ONE, "--resend", str(one), str(two))

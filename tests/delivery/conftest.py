@@ -8,7 +8,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
+    import asyncpg
+
     from amibridge.retailcrm.client import RetailCrm
+    from tests.delivery.bench import Bench
     from tests.delivery.scripted_crm import ScriptedCrm
 
 
@@ -31,3 +34,11 @@ def scripted() -> ScriptedCrm:
 async def crm_url(scripted: ScriptedCrm) -> AsyncIterator[str]:
     async with scripted.serve() as url:
         yield url
+
+
+@pytest.fixture
+async def bench(pool: asyncpg.Pool[asyncpg.Record], crm: RetailCrm, crm_url: str, scripted: ScriptedCrm) -> Bench:
+    from tests.delivery.bench import KEYS, Bench
+
+    scripted.keys = set(KEYS.values())
+    return Bench(pool, crm, crm_url)

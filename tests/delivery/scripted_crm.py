@@ -18,6 +18,9 @@ from amibridge.retailcrm.replies import REQUIRED_SCOPES
 EVENT = "/api/v5/telephony/call/event"
 UPLOAD = "/api/v5/telephony/calls/upload"
 SETTINGS = "/api/v5/settings"
+MANAGER = "/api/v5/telephony/manager"
+CUSTOMERS = "/api/v5/customers"
+CREATE = "/api/v5/customers/create"
 CREDENTIALS = "/api/credentials"
 
 Answer = Callable[[], Awaitable[web.StreamResponse]]
@@ -56,6 +59,7 @@ class ScriptedCrm:
     heard: list[Heard] = field(default_factory=list)
     calls: defaultdict[str, dict[str, dict[str, Any]]] = field(default_factory=lambda: defaultdict(dict))
     duplicates: int = 0
+    customers: defaultdict[str, list[dict[str, Any]]] = field(default_factory=lambda: defaultdict(list))
     scopes: Sequence[str] = (*REQUIRED_SCOPES, "order_write")
     asked_rights: list[str] = field(default_factory=list)
 
@@ -89,7 +93,7 @@ class ScriptedCrm:
         key, path = request.headers["X-API-KEY"], request.path
         if path == CREDENTIALS:
             return await self._rights(key)
-        said: Any = next((json.loads(str(form[name])) for name in ("event", "calls") if name in form), None)
+        said: Any = next((json.loads(str(form[name])) for name in ("event", "calls", "customer") if name in form), None)
         self.heard.append(Heard(at, key, path, said))
         if self.delay:
             await asyncio.sleep(self.delay)
@@ -107,7 +111,27 @@ class ScriptedCrm:
             return web.json_response({"success": True, "notExistCodes": unknown, "notExistUsers": []})
         if path == UPLOAD:
             return self._upload(key, said)
+        if path == MANAGER:
+            found = self._having(key, request.query["phone"])
+            return web.json_response({"success": True, **({"customer": found[0]} if found else {})})
+        if path == CUSTOMERS:
+            found = self._having(key, request.query["filter[name]"])
+            return web.json_response({"success": True, "pagination": {"totalPageCount": 1}, "customers": found})
+        if path == CREATE:
+            return self._create(key, said)
+        if path.startswith(f"{CUSTOMERS}/"):
+            known = [one for one in self.customers[key] if one["externalId"] == path.rpartition("/")[2]]
+            return web.json_response({"success": True, "customer": known[0]}) if known else refusal(404, "Not found")
         return refusal(404, "API method not found")
+
+    def _having(self, key: str, phone: str) -> list[dict[str, Any]]:
+        return [one for one in self.customers[key] if any(phone[-10:] in has["number"] for has in one["phones"])]
+
+    def _create(self, key: str, customer: dict[str, Any]) -> web.Response:
+        if any(one["externalId"] == customer["externalId"] for one in self.customers[key]):
+            return refusal(400, "Customer with externalId exists")
+        self.customers[key].append({"id": len(self.customers[key]) + 1, **customer})
+        return web.json_response({"success": True, "id": len(self.customers[key])}, status=201)
 
     async def _rights(self, key: str) -> web.StreamResponse:
         self.asked_rights.append(key)

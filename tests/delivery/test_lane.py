@@ -7,6 +7,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
+import asyncpg
 import pytest
 from aiohttp import web
 from structlog.testing import capture_logs
@@ -20,6 +21,7 @@ from amibridge.redact import Secret
 from amibridge.retailcrm import render
 from amibridge.retailcrm.client import RetailCrm
 from amibridge.retailcrm.requests import ReplyT, Request
+from amibridge.store.customers import Customers
 from amibridge.store.outbox import Delivery, DeliveryStatus, Settlement
 from tests.delivery.rows import dialled, ended, history, popup, rang, record, stopped
 from tests.delivery.scripted_crm import (
@@ -113,6 +115,7 @@ async def running(
         unwritten=(),
         settle=table.settle,
         record_url=record_url,
+        customers=Customers(asyncpg.create_pool(min_size=0)),
         now=now or Clock(),
         jitter=lambda: jitter,
     )
@@ -450,6 +453,7 @@ async def test_an_unknown_extension_is_said_once(enterprise: Enterprise, crm: Re
             await until(lambda: table.all(DeliveryStatus.SENT, [1, 2, 3]))
     said = [line for line in logs if line["event"] == "crm_knows_no_such_extension"]
     assert [line["extension"] for line in said] == ["101"]
+    assert {verdict.answer for verdict in table.verdicts.values()} == {"accepted; the CRM does not know 101"}
 
 
 async def test_an_upload_repeated_after_a_lost_answer_is_no_second_call(

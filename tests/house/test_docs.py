@@ -16,6 +16,7 @@ from tests.house.source import ROOT, modules
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
 OPERATIONS = (ROOT / "docs" / "operations.md").read_text("utf-8")
 LINK = re.compile(r"\]\((?!https?://)([^)#]+)(?:#[^)]*)?\)")
+CODE = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
 LEVELS = {"debug", "info", "warning", "error", "critical"}
 BUILT = {
     "f'call_{brief.direction}'": {f"call_{direction}" for direction in Direction},
@@ -59,7 +60,8 @@ def explained() -> Iterator[tuple[str, str]]:
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
 def test_links_lead_somewhere(document: object) -> None:
     path = ROOT / str(document)
-    dead = [target for target in LINK.findall(path.read_text("utf-8")) if not (path.parent / target).exists()]
+    prose = CODE.sub("", path.read_text("utf-8"))
+    dead = [target for target in LINK.findall(prose) if not (path.parent / target).exists()]
     assert dead == []
 
 

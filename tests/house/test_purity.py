@@ -11,7 +11,7 @@ import pytest
 from tests.house.source import Module, imported, modules, parse
 
 PURE = re.compile(
-    r"calls(\..+)?|enterprises|ami\.(wire|events|actions|session)"
+    r"calls(\..+)?|enterprises|ami\.(wire|events|actions|session|transcript|cutting)"
     r"|retailcrm\.(?!(client|service)$).+|delivery\.policy"
 )
 IMPURE_IMPORTS = {

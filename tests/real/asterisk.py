@@ -23,20 +23,27 @@ NEVER_THERE = "109"
 """An extension that exists and whose phone is not plugged in."""
 
 TRUNK = "trunk"
+GATEWAY = "901"
+"""A line that somebody set up as if it were an extension."""
+
+OTHERS = {"anna": (110, "Анна <111>"), "vera": (111, None), "200101": (112, "200101"), GATEWAY: (113, None)}
+"""Phones whose names are no short extension, and the gateway: the last number of their address, and the caller ID that
+they are configured with. All stand where phones stand."""
 
 WITHOUT_DIALPLAN = (
     "FullyBooted", "Shutdown", "Newchannel", "Newstate", "NewCallerid", "NewConnectedLine", "DialBegin", "DialEnd",
     "BridgeEnter", "BridgeLeave", "Hangup", "QueueCallerJoin", "QueueCallerLeave", "QueueCallerAbandon",
     "BlindTransfer", "AttendedTransfer", "Pickup", "ParkedCall", "UnParkedCall", "OriginateResponse",
 )  # fmt: skip
-"""A whitelist as short as an administrator in a hurry makes it: no VarSet, no HangupRequest."""
+"""A whitelist as short as an administrator in a hurry makes it: no VarSet, no HangupRequest. Each ends in a
+non-letter, for ``Event: Hangup`` alone lets HangupRequest through."""
 
 ACCOUNTS = {
     "amibridge": "read=system,call,agent,dialplan\nwrite=system,call,originate,reporting\n",
     "all": "read=all\nwrite=call,reporting\n",
     "classes": "read=system,call,agent,user,cdr\nwrite=call,reporting\n",
     "minimal": "read=system,call,agent\nwrite=call,reporting\n"
-    + "".join(f"eventfilter=Event: {name}\n" for name in WITHOUT_DIALPLAN),
+    + "".join(f"eventfilter=Event: {name}[^A-Za-z]\n" for name in WITHOUT_DIALPLAN),
 }
 """What each account may hear and do, as in manager.conf. Only the first may set our filter."""
 
@@ -94,7 +101,8 @@ class Asterisk:
         return self.address, 5038
 
     def phone_address(self, name: str) -> tuple[str, int]:
-        return f"127.0.{self.network}.{200 if name == TRUNK else name}", 5060
+        last = 200 if name == TRUNK else OTHERS[name][0] if name in OTHERS else name
+        return f"127.0.{self.network}.{last}", 5060
 
     async def start(self) -> None:
         """Until it has fully booted."""
@@ -170,16 +178,17 @@ class Asterisk:
             writer.close()
 
     def _configure(self) -> None:
-        folders = ("etc", "var", "keys", "agi", "spool/monitor", "spool/voicemail", "run", "log")
+        folders = ("etc", "var", "keys", "agi", "spool/monitor", "spool/voicemail/default/101/INBOX", "run", "log")
         for folder in folders:
             (self.home / folder).mkdir(parents=True, exist_ok=True)
         for file in ETC.iterdir():
             self._write(file.name, file.read_text("utf-8").replace("@PHONE@", self.driver))
         self._write("asterisk.conf", self._asterisk_conf())
         self._write("manager.conf", self._manager_conf())
-        before, after = ("PJSIP/", f"@{TRUNK}") if self.driver is Driver.PJSIP else (f"SIP/{TRUNK}/", "")
-        plan = (ETC / "extensions.conf").read_text("utf-8")
-        plan += f"\n[globals]\nPHONE={self.driver}\nLINE={before}\nLINE_END={after}\n"
+        plan = (ETC / "extensions.conf").read_text("utf-8") + f"\n[globals]\nPHONE={self.driver}\n"
+        for variable, name in (("LINE", TRUNK), ("GATEWAY", GATEWAY)):
+            before, after = ("PJSIP/", f"@{name}") if self.driver is Driver.PJSIP else (f"SIP/{name}/", "")
+            plan += f"{variable}={before}\n{variable}_END={after}\n"
         self._write("extensions.conf", plan)
         if self.driver is Driver.PJSIP:
             self._write("pjsip.conf", self._pjsip_conf())
@@ -215,11 +224,13 @@ class Asterisk:
             "[endpoint](!)\ntype=endpoint\ndisallow=all\nallow=ulaw\ndirect_media=no\ndtmf_mode=info\n"
             "trust_id_inbound=yes\nsend_pai=no\n"
         )
-        for name in (*PEOPLE, TRUNK):
+        for name in (*PEOPLE, *OTHERS, TRUNK):
             address = ":".join(map(str, self.phone_address(name)))
             context = "from-trunk" if name == TRUNK else "from-internal"
             text += f"[{name}](endpoint)\ncontext={context}\naors={name}\n"
-            if name != TRUNK:
+            if (caller_id := OTHERS.get(name, (0, None))[1]) is not None:
+                text += f"callerid={caller_id}\n"
+            if name in PEOPLE:
                 text += f'callerid="{PEOPLE[name]}" <{name}>\ncall_group=1\npickup_group=1\n'
             text += f"[{name}]\ntype=aor\ncontact=sip:{name}@{address}\n"
             text += f"[{name}]\ntype=identify\nendpoint={name}\nmatch={address.partition(':')[0]}\n"
@@ -236,10 +247,12 @@ class Asterisk:
             "[phone](!)\ntype=peer\ninsecure=port,invite\ndisallow=all\nallow=ulaw\ndirectmedia=no\ndtmfmode=info\n"
             "qualify=no\ntransport=udp\n"
         )
-        for name in (*PEOPLE, TRUNK):
+        for name in (*PEOPLE, *OTHERS, TRUNK):
             context = "from-trunk" if name == TRUNK else "from-internal"
             text += f"[{name}](phone)\ncontext={context}\nhost={self.phone_address(name)[0]}\nport=5060\n"
-            if name != TRUNK:
+            if (caller_id := OTHERS.get(name, (0, None))[1]) is not None:
+                text += f"callerid={caller_id}\n"
+            if name in PEOPLE:
                 text += f'callerid="{PEOPLE[name]}" <{name}>\ncallgroup=1\npickupgroup=1\n'
         return text + f"[{NEVER_THERE}](phone)\ncontext=from-internal\nhost=dynamic\n"
 

@@ -51,6 +51,11 @@ class Talk:
         self._invite: Sip | None = None
         self._last: dict[tuple[int, str], bytes] = {}
 
+    @property
+    def called(self) -> str:
+        """Whom an incoming call is for, as the INVITE names him: what was dialled, where a line carries many."""
+        return user_of(f"<{self._offer().target}>")
+
     # -- what a person does
 
     def ring(self) -> None:

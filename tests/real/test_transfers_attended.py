@@ -159,11 +159,26 @@ async def test_while_it_still_rings_and_she_is_called_back(office: Office) -> No
     customer, anna = await office.talking()
     boris, _ = await blond(office, anna, "code")
     await boris.is_over()
-    again = await office.takes("101")
+    again = await called_back(office)
+    again.answer()
+    await moment()
     await hangs_up(again, customer)
     await office.incoming(
         customer, anna, rang=["101", "102"], hangup_by="operator", transfers=[("attended", "101", "102", False)]
     )
+
+
+async def test_while_it_still_rings_and_she_is_called_back_in_vain(office: Office) -> None:
+    """Her phone is rung by Asterisk itself, by nobody's channel: that is no call of its own."""
+    customer, anna = await office.talking()
+    boris, left_at = await blond(office, anna, "code")
+    await boris.is_over()
+    again = await called_back(office)
+    await hangs_up(customer, again)
+    await office.incoming(
+        customer, anna, rang=["101", "102"], hangup_by="customer", transfers=[("attended", "101", "102", False)],
+        talked_until=left_at,
+    )  # fmt: skip
 
 
 @pytest.mark.parametrize("status", [486, 603], ids=["busy", "declines"])
@@ -237,3 +252,12 @@ async def blond(office: Office, anna: Talk, way: str) -> tuple[Talk, datetime]:
     await consult.is_over()
     await hangs_up(anna)
     return boris, left_at
+
+
+async def called_back(office: Office) -> Talk:
+    """Anna's phone rings. Asterisk 16 at times gives that up at once, and tries Boris before it tries her again."""
+    while True:
+        talk = await office.called("101")
+        await moment()
+        if not talk.ended.is_set():
+            return talk

@@ -72,6 +72,17 @@ async def test_a_yes_is_a_reply(scripted: aioresponses) -> None:
         assert await crm.send(ACCOUNT, credentials()) == CredentialsReply(frozenset({"order_read"}))
 
 
+async def test_whoever_listens_hears_the_headers_of_every_answer(scripted: aioresponses) -> None:
+    scripted.get(f"{URL}/api/credentials", payload={"success": True}, headers={"Date": "today"})
+    scripted.get(f"{URL}/api/credentials", status=502, headers={"Date": "tomorrow"})
+    heard: list[str] = []
+    async with open_crm(CrmSettings(), tap=lambda headers: heard.append(headers["date"])) as crm:
+        await crm.send(ACCOUNT, credentials())
+        with pytest.raises(CrmBroken):
+            await crm.send(ACCOUNT, credentials())
+    assert heard == ["today", "tomorrow"]
+
+
 @pytest.mark.parametrize(
     ("status", "body", "meaning"),
     [

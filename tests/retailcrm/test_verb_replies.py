@@ -14,7 +14,9 @@ from hypothesis import strategies as st
 
 from amibridge.retailcrm.customers import Customer, CustomerFields, customer, customers, upload_customers
 from amibridge.retailcrm.errors import CrmBroken, CrmError, CrmMissing, CrmRefused
+from amibridge.retailcrm.fields import Paging
 from amibridge.retailcrm.history import Happened, customers_history, orders_history
+from amibridge.retailcrm.installation import VersionsReply, api_versions
 from amibridge.retailcrm.modules import SitePhone, UserCode, edit_integration_module, integration_module
 from amibridge.retailcrm.orders import create_order, order, order_statuses
 from amibridge.retailcrm.phone_lookup import Links, ManagerReply, telephony_manager
@@ -22,7 +24,7 @@ from amibridge.retailcrm.reference import sites, status_groups, statuses
 from amibridge.retailcrm.requests import EventType, Request, call_event
 from amibridge.retailcrm.responses import read
 from amibridge.retailcrm.tolerant import amount, moment, number, text, time
-from amibridge.retailcrm.users import user, users
+from amibridge.retailcrm.users import User, UsersReply, user, users
 from amibridge.retailcrm.written import Uploaded
 from tests.retailcrm.test_verbs import ANNA, BUILT, MODULE, ORDER
 
@@ -177,6 +179,27 @@ def test_an_answer_without_the_list_is_broken_and_an_empty_list_is_not(request_:
     with pytest.raises(CrmBroken):
         answer(request_)
     assert answer(request_, **{name: []}) == answer(request_, **{name: {}})
+
+
+@pytest.mark.parametrize(
+    ("said", "known"),
+    [
+        ([], ()),
+        ({"2": {"id": "31", "firstName": "Пётр", "lastName": "Сидоренко"}}, (User(31, "Пётр", "Сидоренко"),)),
+        ([{"id": True}, {"id": None}, 7, "x", {"firstName": 1}], ()),
+        ([{"id": 1, "active": False, "firstName": ["a"], "status": "gone"}], (User(1, active=False),)),
+        ("nobody", ()),
+    ],
+)
+def test_those_of_a_list_who_are_nobody_are_passed_over(said: object, known: tuple[User, ...]) -> None:
+    assert answer(users(), users=said, pagination=[]) == UsersReply(known, Paging(1, 1, None))
+
+
+@pytest.mark.parametrize(
+    ("said", "known"), [(["5.0", 5], ("5.0", "5")), ({"0": "5.0"}, ("5.0",)), (None, ()), ("5.0", ())]
+)
+def test_versions_may_be_written_in_any_way(said: object, known: tuple[str, ...]) -> None:
+    assert answer(api_versions(), versions=said) == VersionsReply(known)
 
 
 @pytest.mark.parametrize("nothing", [None, [], {}, {"id": None}])

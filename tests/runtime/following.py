@@ -14,6 +14,7 @@ from amibridge.calls.facts import AnyFact
 from amibridge.enterprises import AmiHost, EnterpriseId, HostName
 from amibridge.redact import Secret
 from amibridge.runtime.follower import Backoff, Follower
+from amibridge.runtime.ring import Ring
 from amibridge.runtime.voice import Voice
 from amibridge.sandbox.pbx import SandboxPbx
 from amibridge.store.ledger import HeardFact
@@ -54,7 +55,8 @@ class AttentiveFollower(Follower):
         chance: Callable[[], float] = lambda: 0.0,
     ) -> None:
         self.heard: list[AmiEvent] = []
-        super().__init__(host, board or Board(host.name), Voice(host, queue), settings=settings, chance=chance)
+        voice = Voice(host, queue)
+        super().__init__(host, board or Board(host.name), voice, Ring(), settings=settings, chance=chance)
 
     def hear(self, events: Sequence[AmiEvent]) -> None:
         self.heard += events

@@ -7,14 +7,18 @@ import contextlib
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import asyncpg
 
 from amibridge.ami.link import LinkSettings
 from amibridge.calls.record import CallId
+from amibridge.config import TraceSettings
 from amibridge.enterprises import AmiHost, Enterprise, LinkState
 from amibridge.runtime.keeper import Keeper
+from amibridge.runtime.ring import Traces
 from amibridge.sandbox.pbx import SandboxPbx
 from amibridge.secrets import Key, Keyring
 from amibridge.store.directory import Directory
@@ -48,6 +52,11 @@ class Kept:
         return self.states() == dict.fromkeys(names, LinkState.UP)
 
 
+def untraced() -> Traces:
+    """No bytes are kept on disk."""
+    return Traces(Path("/nowhere"), TraceSettings(keep=timedelta(0)))
+
+
 @contextlib.asynccontextmanager
 async def keeping(
     pool: asyncpg.Pool,
@@ -61,7 +70,7 @@ async def keeping(
     queue = FactQueue() if queue is None else queue
     told: list[Sequence[Enterprise]] = []
     ledger = Ledger(pool)
-    keeper = Keeper(directory or Directory(pool, KEYRING), ledger, queue, told.append, settings)
+    keeper = Keeper(directory or Directory(pool, KEYRING), ledger, queue, untraced(), told.append, settings)
     kept = Kept(keeper, queue, told=told)
     async with asyncio.TaskGroup() as tasks:
         work = tasks.create_task(keeper.keep(kept.stop), name="keeper under test")

@@ -15,11 +15,14 @@ import pytest
 from structlog.testing import capture_logs
 
 from amibridge.ami.events import AmiEvent, ChannelEvent, Hangup
+from amibridge.ami.session import Reply, Session
 from amibridge.calls.board import Board, replay
 from amibridge.calls.facts import AnyFact, CallEnded, CallMerged, CallStarted
+from amibridge.calls.telling import Anomaly
 from amibridge.enterprises import LinkState
 from amibridge.runtime import follower as module
 from amibridge.runtime.follower import AWAY, REFUSED, Backoff
+from amibridge.store.anomalies import HeardAnomaly
 from amibridge.store.ledger import HeardFact
 from amibridge.store.recorder import FactQueue, QueueFull
 from tests.ami.linking import HASTY, hangup
@@ -263,6 +266,35 @@ class TestFacts:
         [line] = [line for line in lines if line["event"] == "event_not_folded"]
         assert (line["event_type"], line["host"], line["log_level"]) == ("Hangup", "pbx", "error")
         assert isinstance(line["exc_info"], KeyError)
+
+    async def test_what_is_not_understood_is_recorded_with_the_bytes_that_caused_it(self) -> None:
+        class Wondering(Board):
+            def apply(self, event: AmiEvent) -> list[AnyFact]:
+                facts = super().apply(event)
+                self._anomalies += [
+                    Anomaly(event.at, fact.call, "call from over to talking")
+                    for fact in facts
+                    if isinstance(fact, CallEnded)
+                ]
+                return facts
+
+        pbx, queue = pbx_of(INCOMING, lost=False), FactQueue()
+        async with pbx.serve() as address:
+            follower = AttentiveFollower(host_at(address), queue, board=Wondering("pbx"))
+            async with following(follower):
+                heard: list[HeardAnomaly] = []
+
+                def is_there() -> bool:
+                    heard.extend(queue.take_anomalies())
+                    return bool(heard)
+
+                await until(is_there)
+        [one] = heard
+        facts = [heard.fact for heard in taken_from(queue)]
+        received = [event for event in Session().receive_data(one.trace) if not isinstance(event, Reply)]
+        assert keys(replay(Board("pbx"), received)) == keys(facts)
+        assert one.anomaly.call == facts[0].call
+        assert b"amibridge" not in one.trace
 
 
 class TestFullQueue:

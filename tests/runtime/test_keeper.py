@@ -31,7 +31,19 @@ from tests.ami.scripted_pbx import Visit, polite, scripted
 from tests.calls.truth import events_of, read_bytes, truths
 from tests.delivery.waiting import until
 from tests.runtime.following import SOON, host_at, keys, pbx_of, taken_from, trace
-from tests.runtime.keeping import KEYRING, count, counts, ended, enterprise, facts_of, goodbyes, keeping, logins, rows
+from tests.runtime.keeping import (
+    KEYRING,
+    count,
+    counts,
+    ended,
+    enterprise,
+    facts_of,
+    goodbyes,
+    keeping,
+    logins,
+    rows,
+    untraced,
+)
 from tests.store.enterprises import romashka
 
 
@@ -126,7 +138,7 @@ class TestFollowing:
         pbx, stop = pbx_of(trace("a"), lost=False, speed=0.01), asyncio.Event()
         async with pbx.serve() as address:
             await directory.apply(enterprise(host_at(address)))
-            keeper = Keeper(directory, Ledger(pool), FactQueue(), lambda _: None, PATIENT)
+            keeper = Keeper(directory, Ledger(pool), FactQueue(), untraced(), lambda _: None, PATIENT)
             for _ in range(2):
                 async with asyncio.TaskGroup() as tasks:
                     work = tasks.create_task(keeper.keep(stop), name="keeper under test")

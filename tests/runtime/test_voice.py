@@ -9,20 +9,23 @@ from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import cache
-from typing import Any
+from typing import Any, TypeGuard
 
 import pytest
 import structlog
 from structlog.testing import capture_logs
 
 from amibridge import log
+from amibridge.ami.events import AmiEvent
+from amibridge.ami.session import Reply, Session
+from amibridge.ami.wire import Framer
 from amibridge.calls.board import Board, replay
 from amibridge.calls.facts import AnyFact, CallEnded, CallMerged, CallStarted, FactKey, RecordingStarted
 from amibridge.calls.record import CallId, Direction
-from amibridge.calls.telling import Anomaly
-from amibridge.runtime.voice import Voice
+from amibridge.calls.telling import Anomaly, AnomalyKind
+from amibridge.runtime.voice import LONGEST_TRACE, MOST_ANOMALIES, SPELL, Voice
 from amibridge.store.recorder import FactQueue, QueueFull
-from tests.calls.truth import events_of, truths
+from tests.calls.truth import events_of, read_bytes, truths
 from tests.corpus import TRACES
 from tests.runtime.following import host_at, keys, taken_from, trace
 
@@ -103,9 +106,19 @@ class TestLines:
 
     def test_what_was_not_understood_is_a_warning_with_its_call(self) -> None:
         with capture_logs() as lines:
-            Voice(HOST, FactQueue()).wonder([Anomaly(NOW, CallId("pbx1:1.1"), "call from over to talking")])
+            Voice(HOST, FactQueue()).wonder([Anomaly(NOW, CallId("pbx1:1.1"), "call from over to talking")], NOW, list)
         assert [(line["event"], line["log_level"], line["call"], line["change"]) for line in lines] == [
             ("call_change_not_understood", "warning", "pbx1:1.1", "call from over to talking")
+        ]
+
+    def test_a_call_that_cannot_be_decided_is_asked_about(self) -> None:
+        question = "SIP/901 calls as 79161234567: is it a line, or a phone?"
+        with capture_logs() as lines:
+            Voice(HOST, FactQueue()).wonder(
+                [Anomaly(NOW, CallId("pbx1:1.1"), question, AnomalyKind.DIRECTION)], NOW, list
+            )
+        assert [(line["event"], line["log_level"], line["call"], line["question"]) for line in lines] == [
+            ("call_not_decided", "warning", "pbx1:1.1", question)
         ]
 
 
@@ -141,6 +154,62 @@ class TestQueue:
         Voice(HOST, queue).say(facts_of("a")[:1], NOW)
         [one] = taken_from(queue)
         assert (one.enterprise, one.host, one.heard_at) == ("0123", "pbx1", NOW)
+
+
+def anomaly(number: int, call: str = "pbx1:1.1") -> Anomaly:
+    return Anomaly(NOW, CallId(call), f"call from over to talking, {number}")
+
+
+class TestAnomalies:
+    def test_each_is_recorded_with_what_was_heard_of_its_call(self) -> None:
+        queue, raw = FactQueue(), read_bytes(trace("v").path)
+        messages = Framer().feed(raw)
+        calls = list({fact.call: None for fact in facts_of("v")})
+        Voice(HOST, queue).wonder([anomaly(1, calls[0]), anomaly(2, calls[1])], NOW, lambda: messages)
+        heard = queue.take_anomalies()
+        assert [(one.enterprise, one.host, one.anomaly.call) for one in heard] == [
+            ("0123", "pbx1", calls[0]), ("0123", "pbx1", calls[1]),
+        ]  # fmt: skip
+        for one, call in zip(heard, calls, strict=True):
+            told = replay(Board("pbx1"), [event for event in Session().receive_data(one.trace) if is_event(event)])
+            assert {fact.call for fact in told} == {call}
+            assert [fact for fact in facts_of("v") if fact.call == call] == told
+
+    def test_of_a_long_call_the_last_is_kept_in_whole_messages(self) -> None:
+        queue = FactQueue()
+        messages = [b"Event: VarSet\r\nUniqueid: 1.1\r\nValue: %d" % number for number in range(5000)]
+        Voice(HOST, queue).wonder([anomaly(1)], NOW, lambda: messages)
+        [one] = queue.take_anomalies()
+        assert LONGEST_TRACE - 100 < len(one.trace) <= LONGEST_TRACE
+        assert one.trace.endswith(b"Value: 4999\r\n\r\n")
+        assert one.trace.startswith(b"Event: ")
+
+    def test_of_a_call_that_nothing_was_heard_of_there_are_no_bytes(self) -> None:
+        queue = FactQueue()
+        Voice(HOST, queue).wonder([anomaly(1), anomaly(2, "pbx1:"), anomaly(3, "")], NOW, lambda: [b"\xff", b""])
+        assert [one.trace for one in queue.take_anomalies()] == [b"", b"", b""]
+
+    def test_of_a_storm_some_are_told_and_the_others_counted(self) -> None:
+        queue = FactQueue()
+        voice = Voice(HOST, queue)
+        with capture_logs() as lines:
+            for number in range(1000):
+                voice.wonder([anomaly(number)], NOW + timedelta(milliseconds=number), list)
+            voice.wonder([anomaly(1000)], NOW + SPELL + timedelta(seconds=1), list)
+        heard = queue.take_anomalies()
+        assert len(lines) == len(heard) == MOST_ANOMALIES + 1
+        assert [one.passed_over for one in heard] == [0] * MOST_ANOMALIES + [1000 - MOST_ANOMALIES]
+        assert lines[-1]["passed_over"] == 1000 - MOST_ANOMALIES
+        assert all("passed_over" not in line for line in lines[:-1])
+
+    def test_a_queue_that_is_full_of_facts_takes_them(self) -> None:
+        queue = FactQueue(0)
+        Voice(HOST, queue).wonder([anomaly(1)], NOW, list)
+        assert len(queue.take_anomalies()) == 1
+
+
+def is_event(received: AmiEvent | Reply) -> TypeGuard[AmiEvent]:
+    return not isinstance(received, Reply)
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 import aiohttp
 
 from amibridge.sandbox.retailcrm import SandboxAccount, SandboxCrm, SandboxUser
-from tests.sandbox.contract import assert_agreed
+from tests.retailcrm.contract import assert_agreed
 
 KEY = "key-of-romashka"
 OTHER_KEY = "key-of-vasilek"

@@ -8,7 +8,7 @@ import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import aiohttp
@@ -16,7 +16,7 @@ import pytest
 
 from amibridge.sandbox.crm_page import RESULTS, WHY
 from amibridge.sandbox.retailcrm import SandboxCrm, SandboxUser
-from tests.sandbox.contract import CONTRACT
+from tests.retailcrm.contract import CONTRACT
 from tests.sandbox.crm_asker import (
     EVENT,
     KEY,
@@ -216,6 +216,23 @@ async def test_hostile_names_are_text_and_nothing_else() -> None:
     assert page.one(".name").text == " ".join(HOSTILE.split())
     assert len([one for one in page.all() if one.inside == [HOSTILE]]) >= 3
     assert "49" not in page.one("h2").text
+
+
+async def test_customers_and_notices_are_seen_and_their_html_is_not(asker: Asker) -> None:
+    for number in range(12):
+        customer = {"firstName": f"Анна {number}", "phones": [{"number": f"8 916 {number}"}]}
+        asker.crm.accounts[0].customers.create(customer, datetime.now(UTC))
+    notice = {"type": "api.info", "message": f"<p>missed</p> {HOSTILE}", "userIds": [27], "userGroups": ["manager"]}
+    await asker.post("/api/v5/notifications/send", notification=notice)
+    page = read_page(await asker.text("/"))
+    notices, customers = page.all(".records")  # the other account has neither
+    assert "missed" in notices.text
+    assert "27, manager" in notices.text
+    shown = customers.all("li")
+    assert (len(shown), shown[0].one("span").text, shown[0].one("small").text) == (10, "Анна 11", "8 916 11")
+    assert "13, the newest 10 shown" in " ".join(customers.text.split())
+    assert page.all("img") == []
+    assert len((await state_of(asker))["accounts"][0]["customers"]) == 13
 
 
 async def test_everything_the_page_needs_comes_from_it_and_nothing_is_kept(asker: Asker) -> None:

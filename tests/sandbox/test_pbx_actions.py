@@ -6,6 +6,7 @@ import hashlib
 import re
 import time
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 
@@ -14,6 +15,7 @@ from tests.sandbox.ami_client import (
     ABANDONED,
     ANSWERED,
     BUSY,
+    OUTGOING,
     AmiClient,
     Headers,
     connected,
@@ -177,6 +179,38 @@ async def test_a_ping_is_answered_with_the_time_of_day(client: AmiClient) -> Non
     answer = await client.ask("Ping")
     assert (answer["Response"], answer["Ping"]) == ("Success", "Pong")
     assert abs(float(answer["Timestamp"]) - time.time()) < 5
+
+
+class TestWhatItTellsOfItself:
+    async def test_each_account_is_told_what_it_may_do(self) -> None:
+        pbx = pbx_of(BUSY)
+        pbx.misbehave(refuses=frozenset({"filter"}))
+        async with dialled(pbx) as client:
+            await client.login()
+            may = await client.ask("ListCommands")
+            assert "Filter" not in may
+            assert may["CoreShowChannels"].endswith("(Priv: system,reporting,all)")
+
+    async def test_its_version(self, client: AmiClient) -> None:
+        await client.login()
+        assert (await client.ask("CoreSettings"))["AsteriskVersion"] == "22.10.1"
+
+    @pytest.mark.parametrize(
+        ("trace", "pjsip", "sip"), [(ANSWERED, {"101", "trunk"}, set()), (OUTGOING, set(), {"101", "trunk"})]
+    )
+    async def test_the_endpoints_that_its_traces_show(self, trace: Path, pjsip: set[str], sip: set[str]) -> None:
+        pbx = pbx_of(trace)
+        async with dialled(pbx) as client:
+            await client.login()
+            if pjsip:
+                await client.ask("PJSIPShowEndpoints")
+                await client.hears("Event: EndpointListComplete", f"ListItems: {len(pjsip)}")
+            else:
+                assert (await client.ask("PJSIPShowEndpoints"))["Message"] == "No endpoints found"
+            await client.ask("SIPpeers")
+            await client.hears("Event: PeerlistComplete", f"ListItems: {len(sip)}")
+            assert set(values(named(client.heard, "EndpointList"), "ObjectName")) == pjsip
+            assert set(values(named(client.heard, "PeerEntry"), "ObjectName")) == sip
 
 
 async def test_an_unknown_action_is_named(client: AmiClient) -> None:

@@ -22,6 +22,7 @@ from tests.sandbox.ami_client import (
     BUSY,
     connected,
     dialled,
+    messages,
     named,
     pbx_of,
 )
@@ -93,6 +94,25 @@ async def test_boots_tells_nobody_without_the_right_to_know() -> None:
         await client.hears_all(pbx)
         assert named(client.heard, "Hangup")
         assert b"FullyBooted" not in client.heard
+
+
+async def test_stamps_leaves_the_time_out_of_events_and_of_nothing_else() -> None:
+    pbx = bad(stamps=False)
+    async with dialled(pbx) as client:
+        await client.login()
+        events = messages(await client.hears_all(pbx))
+        assert len(events) > 10
+        assert not any("Timestamp" in event for event in events)
+        assert float((await client.ask("Ping"))["Timestamp"]) > 0
+
+
+async def test_ahead_moves_the_clock_that_a_pong_tells() -> None:
+    async with dialled(bad(ahead=timedelta(hours=1))) as client:
+        await client.login()
+        moved = float((await client.ask("Ping"))["Timestamp"])
+    async with dialled(bad()) as client:
+        await client.login()
+        assert moved - float((await client.ask("Ping"))["Timestamp"]) == pytest.approx(3600, abs=60)
 
 
 async def test_answers_after_makes_each_answer_late_and_no_event() -> None:

@@ -5,15 +5,21 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Mapping
 from copy import deepcopy
-from pathlib import Path
 from typing import Any
 
 import pytest
 from jsonschema import Draft202012Validator
 
-from amibridge.sandbox.crm_forms import Refused, read_calls, read_event, read_module
-
-CONTRACT = json.loads(Path(__file__).with_name("contract.json").read_text("utf-8"))
+from amibridge.sandbox.crm_forms import NoQuery, Refused, read_calls, read_entity, read_event, read_module
+from amibridge.sandbox.crm_records import (
+    CUSTOMER,
+    NEW_TASK,
+    NOTIFICATION,
+    ORDER,
+    TASK,
+    AtSite,
+)
+from tests.retailcrm.contract import CONTRACT, validator
 
 EVENT = {
     "phone": "+79161234567",
@@ -76,6 +82,71 @@ MODULE = {
     },
 }
 
+SOURCE = {"source": "s", "medium": "m", "campaign": "c", "keyword": "k", "content": "c"}
+CUSTOMER_WRITE = {
+    "externalId": "amibridge-1",
+    "firstName": "Анна",
+    "lastName": "К",
+    "patronymic": "П",
+    "email": "anna@example.com",
+    "phones": [{"number": "8 (916) 123-45-67"}],
+    "managerId": 27,
+    "isContact": False,
+    "createdAt": "2026-11-24 09:15:00",
+    "vip": False,
+    "bad": False,
+    "sex": "female",
+    "birthday": "1980-01-01",
+    "address": {
+        "index": "1", "countryIso": "RU", "region": "r", "city": "c", "cityType": "t", "street": "s", "streetType": "t",
+        "building": "b", "flat": "f", "block": "b", "house": "h", "housing": "h", "metro": "m", "notes": "n",
+        "text": "t",
+    },
+    "source": SOURCE,
+    "customFields": {"code": "x"},
+    "addTags": ["a"],
+    "removeTags": ["b"],
+    "personalDiscount": 1.5,
+    "discountCardNumber": "1",
+    "browserId": "b",
+}  # fmt: skip
+ORDER_WRITE = {
+    "number": "1A",
+    "externalId": "amibridge-1",
+    "orderType": "eshop-individual",
+    "orderMethod": "phone",
+    "countryIso": "RU",
+    "createdAt": "2026-11-24 09:15:00",
+    "lastName": "К",
+    "firstName": "Анна",
+    "patronymic": "П",
+    "phone": "+79161234567",
+    "additionalPhone": "101",
+    "email": "anna@example.com",
+    "call": True,
+    "customerComment": "soon",
+    "managerComment": "call back",
+    "managerId": 27,
+    "customer": {"id": 1, "site": "romashka"},
+    "status": "new",
+    "statusComment": "by phone",
+    "source": SOURCE,
+    "items": [{"quantity": 1}],
+    "customFields": {"code": "x"},
+    "shipmentStore": "main",
+}
+NOTICE = {"type": "api.info", "message": "<p>missed</p>", "userIds": [27], "userGroups": ["manager"]}
+TODO = {
+    "text": "call back",
+    "commentary": "soon",
+    "datetime": "2026-11-24 09:15",
+    "complete": False,
+    "performerId": 27,
+    "customer": {"id": 1, "externalId": "x", "site": "romashka"},
+    "phone": "+79161234567",
+    "phoneSite": "romashka",
+}
+
 MISFITS: tuple[object, ...] = (
     None, "", " ", "x", "+", "no answer", "no answered", "answered", "cancel", "unknown", "in", "hangup", "a" * 256,
     "1" * 65, "1" * 2001, "101", "+7 (916) 123-45-67", "anonymous", "код", "2026-11-24 09:15:00", "2026-11-24T09:15:00",
@@ -89,11 +160,20 @@ FORMS: Mapping[str, tuple[dict[str, Any], Reader]] = {
     "CallEvent": (EVENT, lambda value: read_event({"event": json.dumps(value)})),
     "Call": (CALL, lambda value: read_calls({"calls": json.dumps([value])})),
     "IntegrationModule": (MODULE, lambda value: read_module({"integrationModule": json.dumps(value)})),
+    "CustomerWrite": (
+        CUSTOMER_WRITE,
+        lambda value: read_entity("customer", {"customer": json.dumps(value)}, CUSTOMER, AtSite),
+    ),
+    "OrderWrite": (ORDER_WRITE, lambda value: read_entity("order", {"order": json.dumps(value)}, ORDER, AtSite)),
+    "Notification": (
+        NOTICE,
+        lambda value: read_entity("notification", {"notification": json.dumps(value)}, NOTIFICATION, NoQuery),
+    ),
+    "Task": (TODO, lambda value: read_entity("task", {"task": json.dumps(value)}, TASK, AtSite)),
+    "TaskCreate": (TODO, lambda value: read_entity("task", {"task": json.dumps(value)}, NEW_TASK, AtSite)),
 }
 
 STRICTER: Mapping[str, frozenset[str]] = {
-    "CallEvent": frozenset(),
-    "Call": frozenset(),
     "IntegrationModule": frozenset({"accountUrl.''"}).union(
         # The contract says in words that the code begins with the integrationCode.
         f"{name}.{misfit!r}"[: 41 + len(name)]
@@ -106,7 +186,7 @@ STRICTER: Mapping[str, frozenset[str]] = {
 
 
 def schema_of(name: str) -> Draft202012Validator:
-    return Draft202012Validator({"$ref": f"#/components/schemas/{name}", "components": CONTRACT["components"]})
+    return validator({"$ref": f"#/components/schemas/{name}"})
 
 
 def accepted(read: Reader, value: object) -> bool:
@@ -147,7 +227,7 @@ def test_model_and_contract_agree_on_every_small_change(name: str) -> None:
     verdicts = [(text, contract.is_valid(changed), accepted(read, changed)) for text, changed in variants(value)]
     assert {valid for _, valid, _ in verdicts} == {True, False}
     differing = [(text, valid) for text, valid, ours in verdicts if valid is not ours]
-    assert [(text, valid) for text, valid in differing if not (valid and text in STRICTER[name])] == []
+    assert [(text, valid) for text, valid in differing if not (valid and text in STRICTER.get(name, ()))] == []
 
 
 @pytest.mark.parametrize(
@@ -181,6 +261,8 @@ def test_a_trap_is_refused_with_the_name_of_its_field(form: str, field: str, val
 
 def test_the_fields_of_a_model_are_those_of_the_contract() -> None:
     for name, (value, _) in FORMS.items():
+        if name == "TaskCreate":
+            continue  # the fields of a Task
         assert set(value) == set(CONTRACT["components"]["schemas"][name]["properties"])
 
 

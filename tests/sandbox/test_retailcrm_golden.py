@@ -28,6 +28,10 @@ SAME = (
     "11-integration-module-edit-empty-code-404",
     "12-integration-module-get-400",
     "15-api-versions",
+    "30-customers-edit-404",
+    "32-customers-get-404",
+    "55-users-status-404",
+    "63-notifications-send",
 )
 """Answered with the recorded words, and perhaps more of them."""
 
@@ -101,6 +105,60 @@ async def test_a_module_is_read_back_with_the_recorded_fields(asker: Asker) -> N
     status, body = await replayed(asker, pair)
     assert status == pair["status"]
     assert body["integrationModule"].keys() == pair["response"]["integrationModule"].keys() | {"clientId"}
+
+
+UNKNOWN_HERE = {
+    "25-customers-create": {"type", "contragent", "tags"},
+    "26-customers-create-201": {"tags"},
+    "34-customers-upload": {"0.type", "0.contragent", "0.tags"},
+    "36-customers-history": {"page"},
+    "39-customers-corporate-list": {"nickName", "contragentInn"},
+    "42-orders-create": {"weight", "shipmentDate", "shipped", "delivery", "payments"},
+    "43-orders-create-201": {"contact"},
+    "50-orders-history": {"page"},
+}
+"""Recorded requests with what the contract does not take, by the names of it."""
+
+
+@pytest.mark.parametrize("name", UNKNOWN_HERE)
+async def test_what_the_contract_does_not_take_is_refused_by_name(asker: Asker, name: str) -> None:
+    status, body = await replayed(asker, PAIRS[name])
+    assert (status, body["errors"].keys()) == (400, UNKNOWN_HERE[name])
+
+
+DICTIONARIES = (
+    "58-reference-sites",
+    "59-reference-statuses",
+    "60-reference-status-groups",
+    "61-reference-order-methods",
+)
+
+
+@pytest.mark.parametrize("name", DICTIONARIES)
+async def test_dictionaries_have_the_recorded_form(asker: Asker, name: str) -> None:
+    pair = PAIRS[name]
+    status, body = await replayed(asker, pair)
+    [(field, words)] = [(field, value) for field, value in pair["response"].items() if field != "success"]
+    assert status == pair["status"]
+    recorded = [set(word) for word in words.values()]
+    for code, word in body[field].items():
+        assert word["code"] == code
+        assert any(word.keys() <= parts for parts in recorded)
+
+
+@pytest.mark.parametrize("name", ["37-customers-history-400", "51-orders-history-400"])
+async def test_a_date_that_there_is_not_is_refused(asker: Asker, name: str) -> None:
+    pair = PAIRS[name]
+    status, body = await replayed(asker, pair)
+    assert (status, body["errorMsg"]) == (pair["status"], pair["response"]["errorMsg"])
+    assert [f"children[{field}]" for field in body["errors"]] == list(pair["response"]["ErrorsList"])
+
+
+async def test_an_order_that_there_is_not_is_not_found(asker: Asker) -> None:
+    pair = PAIRS["46-orders-edit-404"]
+    status, body = await replayed(asker, pair)
+    assert status == pair["status"]
+    assert pair["response"]["errorMsg"].startswith(body["errorMsg"])
 
 
 async def test_a_clients_misspelt_query_is_refused(asker: Asker) -> None:

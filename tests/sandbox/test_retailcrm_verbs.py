@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 import re
+from copy import deepcopy
 from typing import Any
 
 import pytest
 
-from amibridge.sandbox.crm_verbs import VERBS as TABLE
+from amibridge.sandbox.crm_account import CrmAccount
+from amibridge.sandbox.crm_verbs import METHODS
 from amibridge.sandbox.crm_witness import LIMITS, LimitClass
-from tests.sandbox.contract import CONTRACT, VERBS, Verb, validator
+from tests.retailcrm.contract import CONTRACT, VERBS, Verb, meant, validator
 from tests.sandbox.crm_asker import EVENT, KEY, OTHER_KEY, UPLOAD, Asker, finished, ringing
 from tests.sandbox.test_retailcrm_forms import MODULE
 
@@ -18,18 +20,33 @@ MODULE_PATH = f"/api/v5/integration-modules/{MODULE['code']}"
 MANAGER = "/api/v5/telephony/manager"
 USERS = "/api/v5/users"
 
+BY_ID = {"by": "id"}
 GOOD: dict[str, tuple[dict[str, str], dict[str, object]]] = {
-    "GET /api/api-versions": ({}, {}),
-    "GET /api/credentials": ({}, {}),
-    "GET /api/v5/settings": ({}, {}),
-    "GET /api/v5/users": ({}, {}),
+    **{str(verb): ({}, {}) for verb in VERBS if verb.method == "GET"},
     "GET /api/v5/telephony/manager": ({"phone": "+79161234567"}, {}),
-    "GET /api/v5/integration-modules/{code}": ({}, {}),
+    "GET /api/v5/customers/{externalId}": (BY_ID, {}),
+    "GET /api/v5/orders/{externalId}": (BY_ID, {}),
     "POST /api/v5/integration-modules/{code}/edit": ({}, {"integrationModule": MODULE}),
     "POST /api/v5/telephony/call/event": ({}, {"event": ringing()}),
     "POST /api/v5/telephony/calls/upload": ({}, {"calls": [finished()]}),
+    "POST /api/v5/customers/create": ({}, {"customer": {"firstName": "Анна"}}),
+    "POST /api/v5/customers/{externalId}/edit": ({}, {"customer": {"firstName": "Анна"}, "by": "id"}),
+    "POST /api/v5/customers/upload": ({}, {"customers": [{"firstName": "Анна"}]}),
+    "POST /api/v5/customers/fix-external-ids": ({}, {"customers": [{"id": 1, "externalId": "x"}]}),
+    "POST /api/v5/orders/create": ({}, {"order": {"orderMethod": "phone"}}),
+    "POST /api/v5/orders/{externalId}/edit": ({}, {"order": {"status": "complete"}, "by": "id"}),
+    "POST /api/v5/users/{id}/status": ({}, {"status": "busy"}),
+    "POST /api/v5/notifications/send": (
+        {},
+        {"notification": {"type": "api.info", "message": "<p>x</p>", "userIds": [27]}},
+    ),
+    "POST /api/v5/tasks/create": ({}, {"task": {"text": "call", "performerId": 27}}),
+    "POST /api/v5/tasks/{id}/edit": ({}, {"task": {"complete": True}}),
 }
 """A request that every verb takes: query and form."""
+
+PLAIN = {"by", "site", "status"}
+"""Fields of forms that are not JSON."""
 
 TEXTS = (
     "", " ", "x", "0", "1", "2", "20", "21", "50", "100", "0x14", "1.0", "-1", "+7 (916) 123-45-67", "8" * 65,
@@ -39,46 +56,61 @@ TEXTS = (
 
 
 def address(verb: Verb) -> str:
-    return verb.path.replace("{code}", str(MODULE["code"]))
+    """There is one customer, one order, one task, each with the id 1, and a user 27."""
+    id = "27" if "/users/" in verb.path else "1"
+    return verb.path.replace("{code}", str(MODULE["code"])).replace("{externalId}", "1").replace("{id}", id)
+
+
+@pytest.fixture
+async def furnished(asker: Asker) -> Asker:
+    """The account has a module, an order and a task, too."""
+    await asker.post(f"{MODULE_PATH}/edit", integrationModule=MODULE)
+    await asker.post("/api/v5/orders/create", order={"firstName": "Анна"})
+    await asker.post("/api/v5/tasks/create", task={"text": "call", "performerId": 27})
+    return asker
 
 
 async def asked(
     asker: Asker, verb: Verb, query: dict[str, str] | None = None, form: dict[str, object] | None = None
 ) -> tuple[int, Any]:
-    fields = {name: json.dumps(value) for name, value in (form or {}).items()}
+    fields = {name: str(value) if name in PLAIN else json.dumps(value) for name, value in (form or {}).items()}
     return await asker.ask(verb.method, address(verb), query=query, form=fields or None)
 
 
-def test_the_sandbox_has_the_verbs_of_the_contract_and_no_other() -> None:
+def nameless(path: str) -> str:
+    """A path of the contract or of the table, with ``{}`` for each name in it."""
+    return re.sub(r"\{\w+\}|\(.*?\)(?=/|$)", "{}", path)
+
+
+def test_the_sandbox_has_the_verbs_of_the_contract_and_no_other_and_each_wants_its_right() -> None:
     assert GOOD.keys() == {str(verb) for verb in VERBS}
-    assert sorted((method, re.sub(r"\(.*?\)(?=/|$)", "{code}", path.pattern)) for method, path, _ in TABLE) == sorted(
-        (verb.method, verb.path) for verb in VERBS
-    )
+    ours = {(one.verb, nameless(one.path)): one.scope for one in METHODS}
+    assert ours == {(verb.method, nameless(verb.path)): verb.scope for verb in VERBS}
+    assert len(METHODS) == len(VERBS)
 
 
 @pytest.mark.parametrize("verb", VERBS, ids=str)
-async def test_a_good_request_is_taken(asker: Asker, verb: Verb) -> None:
-    await asker.post(f"{MODULE_PATH}/edit", integrationModule=MODULE)
-    status, body = await asked(asker, verb, *GOOD[str(verb)])
-    assert (status, body["success"]) == (200, True)
+async def test_a_good_request_is_taken(furnished: Asker, verb: Verb) -> None:
+    status, body = await asked(furnished, verb, *GOOD[str(verb)])
+    created = verb.path.endswith(("/create", "customers/upload"))
+    assert (status, body["success"]) == (201 if created else 200, True)
 
 
 @pytest.mark.parametrize("verb", VERBS, ids=str)
-async def test_an_argument_without_a_name_in_the_contract_is_refused(asker: Asker, verb: Verb) -> None:
-    await asker.post(f"{MODULE_PATH}/edit", integrationModule=MODULE)
+async def test_an_argument_without_a_name_in_the_contract_is_refused(furnished: Asker, verb: Verb) -> None:
     query, form = GOOD[str(verb)]
-    status, body = await asked(asker, verb, query | {"surprise": "1"}, form)
+    status, body = await asked(furnished, verb, query | {"surprise": "1"}, form)
     assert (status, body["errorMsg"], list(body["errors"])) == (400, "Errors in the input parameters", ["surprise"])
     if form:
-        status, body = await asked(asker, verb, query, form | {"surprise": "1"})
+        status, body = await asked(furnished, verb, query, form | {"surprise": "1"})
         assert (status, body["errorMsg"], list(body["errors"])) == (400, "Errors in the entity format", ["surprise"])
 
 
 @pytest.mark.parametrize("verb", VERBS, ids=str)
 @pytest.mark.parametrize("method", ["GET", "POST", "PUT", "DELETE", "PATCH"])
-async def test_a_path_is_asked_by_its_own_method_only(asker: Asker, verb: Verb, method: str) -> None:
+async def test_a_path_is_asked_by_its_own_method_only(furnished: Asker, verb: Verb, method: str) -> None:
     if method != verb.method:
-        assert await asker.ask(method, address(verb)) == (405, {"success": False, "errorMsg": "Method Not Allowed"})
+        assert await furnished.ask(method, address(verb)) == (405, {"success": False, "errorMsg": "Method Not Allowed"})
 
 
 @pytest.mark.parametrize(
@@ -86,20 +118,17 @@ async def test_a_path_is_asked_by_its_own_method_only(asker: Asker, verb: Verb, 
     [
         "/api/",
         "/api/v5/",
-        "/api/v5/orders",
+        "/api/v5/nowhere",
+        "/api/v5/customers/",
+        "/api/v5/users/anna",
         "/api/v5/telephony/call/event/",
         "/api/v4/telephony/call/event",
         "/api/v5/integration-modules//edit",
         "/api/v5/integration-modules/%D0%BA%D0%BE%D0%B4",
     ],
 )
-async def test_a_path_that_is_not_in_the_contract_does_not_exist(asker: Asker, path: str) -> None:
-    assert await asker.get(path) == (404, {"success": False, "errorMsg": "API method not found"})
-
-
-def meant(text: str, schema: dict[str, Any]) -> object:
-    """A query is text; a number in the contract is one that is written as one, and that any server could count to."""
-    return int(text) if schema.get("type") == "integer" and re.fullmatch(r"0|[1-9]\d{0,8}", text) else text
+async def test_a_path_that_is_not_in_the_contract_does_not_exist(furnished: Asker, path: str) -> None:
+    assert await furnished.get(path) == (404, {"success": False, "errorMsg": "API method not found"})
 
 
 QUERIED = [(verb, name) for verb in VERBS for name in verb.query]
@@ -107,35 +136,44 @@ QUERIED = [(verb, name) for verb in VERBS for name in verb.query]
 
 @pytest.mark.parametrize(("verb", "name"), QUERIED, ids=lambda one: str(one))
 async def test_the_query_is_read_as_the_contract_says(
-    asker: Asker, verb: Verb, name: str, monkeypatch: pytest.MonkeyPatch
+    furnished: Asker, verb: Verb, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(LIMITS, LimitClass.ORDINARY, 1000)
     schema = verb.query[name]["schema"]
-    contract = validator(schema)
+    contract, many = validator(schema), schema.get("type") == "array"
     for text in TEXTS:
-        status, body = await asked(asker, verb, GOOD[str(verb)][0] | {name: text})
-        allowed = contract.is_valid(meant(text, dict(schema))) or contract.is_valid([text])
+        status, body = await asked(furnished, verb, GOOD[str(verb)][0] | {name: text})
+        allowed = contract.is_valid(meant([text] if many else text, schema))
         assert (status == 200) is allowed, (name, text, body)
 
 
 @pytest.mark.parametrize(("verb", "name"), [(verb, name) for verb, name in QUERIED if verb.query[name].get("required")])
-async def test_what_the_contract_wants_in_the_query_must_be_there(asker: Asker, verb: Verb, name: str) -> None:
+async def test_what_the_contract_wants_in_the_query_must_be_there(furnished: Asker, verb: Verb, name: str) -> None:
     query = {other: value for other, value in GOOD[str(verb)][0].items() if other != name}
-    status, body = await asked(asker, verb, query)
+    status, body = await asked(furnished, verb, query)
     assert (status, list(body["errors"])) == (400, [name])
 
 
 @pytest.mark.parametrize("verb", [verb for verb in VERBS if verb.method == "POST"], ids=str)
 @pytest.mark.parametrize("value", [None, "x", 1, {}, [], [{}], [1], {"x": 1}], ids=repr)
 async def test_a_form_that_means_nothing_is_refused_and_changes_nothing(
-    asker: Asker, verb: Verb, value: object
+    furnished: Asker, verb: Verb, value: object
 ) -> None:
-    [field] = GOOD[str(verb)][1]
-    status, body = await asked(asker, verb, form={field: value})
+    [account, _] = furnished.crm.accounts
+    before = deepcopy(kept(account))
+    [field] = GOOD[str(verb)][1].keys() - {"by"}
+    status, body = await asked(furnished, verb, form={field: value})
     assert (status, body["errorMsg"]) == (400, "Errors in the entity format")
     assert body["errors"]
-    [account, _] = asker.crm.accounts
-    assert (account.popups, account.calls, account.modules, account.uploads) == ([], [], {}, 0)
+    assert kept(account) == before
+
+
+def kept(account: CrmAccount) -> list[object]:
+    return [
+        account.popups, account.calls, account.modules, account.uploads, account.tasks, account.notices,
+        account.statuses, account.customers.by_id, account.customers.history.records, account.orders.by_id,
+        account.orders.history.records,
+    ]  # fmt: skip
 
 
 async def test_one_bad_call_of_many_refuses_them_all(asker: Asker) -> None:
@@ -291,4 +329,4 @@ class TestModule:
 def test_the_contract_and_this_file_know_the_same_parameters() -> None:
     named = {name for verb in VERBS for name in verb.query}
     assert {"phone", "details", "ignoreStatus", "limit", "page", "filter[active]"} <= named
-    assert CONTRACT["components"]["parameters"].keys() == {"limit", "page"}
+    assert CONTRACT["components"]["parameters"].keys() == {"limit", "page", "by", "site"}

@@ -95,6 +95,7 @@ async def test_a_call_is_written_with_all_that_hangs_on_it(ledger: Ledger, pool:
         ("popup", facts[4], HEARD_AT + STOP_NEWS),
         ("popup", verdict, HEARD_AT + STOP_NEWS),
         ("history", verdict, None),
+        ("customer", verdict, None),
     ]
     assert await Outbox(pool).load_due(ONE) == deliveries
 
@@ -177,9 +178,9 @@ async def test_a_batch_of_old_and_new_facts_tells_the_new_ones_only(ledger: Ledg
 
 async def test_of_two_facts_with_one_key_the_first_is_kept_and_told(ledger: Ledger, pool: asyncpg.Pool) -> None:
     first, later = ended(record("pbx:1", operators=["101"])), ended(record("pbx:1", operators=["102"]))
-    [popup, history] = await ledger.record(heard(first, first, later))
-    assert (popup.fact, history.fact) == (first, first)
-    assert [one.fact for one in await Outbox(pool).load_due(ONE)] == [first, first]
+    [popup, history, errand] = await ledger.record(heard(first, first, later))
+    assert (popup.fact, history.fact, errand.fact) == (first, first, first)
+    assert [one.fact for one in await Outbox(pool).load_due(ONE)] == [first, first, first]
     assert (await written_record(pool, ONE, "pbx:1"))["operators"] == ["101"]
     assert await ledger.record(heard(later)) == []
     assert (await written_record(pool, ONE, "pbx:1"))["operators"] == ["101"]
@@ -216,7 +217,7 @@ async def test_equal_uniqueids_of_two_enterprises_and_of_two_hosts_stay_apart(
     ]
     made = await ledger.record([one for three in zip(here, there, [*twin, twin[0]], strict=True) for one in three])
     counted = Counter((one.enterprise, one.host) for one in made)
-    assert counted == {("0123", "pbx"): 5, ("0456", "pbx"): 5, ("0123", "pbx2"): 3}
+    assert counted == {("0123", "pbx"): 6, ("0456", "pbx"): 6, ("0123", "pbx2"): 3}
     assert await pool.fetchval("SELECT count(*) FROM facts") == 7 + 7 + 6
     calls = await pool.fetch("SELECT enterprise_id, call_id FROM calls ORDER BY 1")
     assert [tuple(row) for row in calls] == [("0123", "pbx:1700.1"), ("0456", "pbx:1700.1")]

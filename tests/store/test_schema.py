@@ -24,6 +24,9 @@ QUERIES = {
     for name, sql in load_queries(str(path.with_suffix(".py"))).items()
 }
 
+OF_THE_SERVER = {name for name in QUERIES if name.startswith("server/")}
+"""Questions about the server, its clock and our rights there: no enterprise's row is read."""
+
 ACROSS_ENTERPRISES = {
     # A RetailCRM account shows us nothing but its client id when it knocks: that alone must find the enterprise.
     "enterprises_client_id_key",
@@ -114,21 +117,29 @@ async def test_every_foreign_key_begins_with_the_enterprise(made: asyncpg.Connec
 
 def test_every_query_names_the_enterprise() -> None:
     assert len(QUERIES) >= 20
-    silent = {name for name, sql in QUERIES.items() if "enterprise_id" not in statement(sql)}
+    silent = {name for name, sql in QUERIES.items() if "enterprise_id" not in statement(sql)} - OF_THE_SERVER
     assert silent == {"directory/tell_change"}, "its payload is the enterprise's number"
 
 
 def test_no_query_about_deliveries_asks_for_the_databases_time() -> None:
     asking = {name for name, sql in QUERIES.items() if re.search(r"\bnow\(|\bcurrent_|_timestamp\(", statement(sql))}
-    assert asking == {"directory/put_enterprise"}, "its `updated_at` is compared with nothing"
+    compared_with_nothing = {"directory/put_enterprise", "customers/link_customer", "customers/merge_customers"}
+    assert asking - OF_THE_SERVER == compared_with_nothing, "their `updated_at`"
 
 
 def test_tables_are_joined_within_an_enterprise() -> None:
-    for name, sql in QUERIES.items():
+    for name, sql in QUERIES.items() - {(name, QUERIES[name]) for name in OF_THE_SERVER}:
         text = statement(sql)
         joins = len(re.findall(r"\bJOIN\b|\bUSING\b|\bUPDATE\b.*\bFROM\s+unnest", text, re.DOTALL))
         alike = len(re.findall(r"(\w+)\.enterprise_id = (?!\1\b)\w+\.enterprise_id", text))
         assert alike >= joins, name
+
+
+def test_what_is_asked_of_the_server_reads_its_catalogs_and_no_row_of_ours() -> None:
+    assert len(OF_THE_SERVER) == 3
+    for name in OF_THE_SERVER:
+        read = re.findall(r"\b(?:FROM|JOIN)\s+(\w+)", statement(QUERIES[name]))
+        assert [table for table in read if not table.startswith("pg_") and table != "unnest"] == [], name
 
 
 async def test_every_query_is_one_that_postgresql_takes(made: asyncpg.Connection) -> None:

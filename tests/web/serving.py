@@ -17,6 +17,7 @@ from yarl import URL
 
 from amibridge.config import WebSettings
 from amibridge.enterprises import CrmStanding, EnterpriseId, HostStanding
+from amibridge.retailcrm.triggers import Hint
 from amibridge.secrets import Key, Keyring
 from amibridge.store.outbox import Outbox
 from amibridge.store.recorder import FactQueue
@@ -37,7 +38,8 @@ class Answer:
 
 @dataclass
 class Site:
-    """*standings*, *crms*, *queue*, *stall*: what the health check tells. *zones_changed*: whose was said to be."""
+    """*standings*, *crms*, *queue*, *stall*: what the health check tells. *zones_changed*: whose was said to be;
+    *hints*: what came by webhook."""
 
     host: str
     port: int
@@ -48,6 +50,7 @@ class Site:
     crms: list[CrmStanding] = field(default_factory=list)
     stall: timedelta = timedelta(0)
     zones_changed: list[EnterpriseId] = field(default_factory=list)
+    hints: list[tuple[EnterpriseId, Hint]] = field(default_factory=list)
 
     async def ask(self, path: str, method: str = "GET", **more: Any) -> Answer:
         """*path* is sent as it is."""
@@ -82,6 +85,7 @@ async def serving(pool: asyncpg.Pool, app: web.Application | None = None) -> Asy
             KEYRING,
             site.tenants,
             site.zones_changed.append,
+            lambda enterprise, hint: site.hints.append((enterprise, hint)),
         )
         settings = WebSettings("127.0.0.1", 0, "https://bridge.example")
         with capture_logs() as lines:

@@ -67,7 +67,7 @@ async def test_ready_tells_each_thing_we_depend_on(site: Site, pool: asyncpg.Poo
         "longest_stall_ms": 12.3,
     }
     assert rest == []
-    assert (due["enterprise"], due["status"], due["rows"]) == ("0123", "due", 2)
+    assert (due["enterprise"], due["status"], due["rows"]) == ("0123", "due", 3)
     assert datetime.fromisoformat(due["oldest"]) == NOW.replace(microsecond=0)
 
 

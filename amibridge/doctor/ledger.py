@@ -1,0 +1,96 @@
+"""What the ledger knows of one enterprise: how its CRM hears us, and which calls do not end."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from datetime import UTC, datetime, timedelta
+
+from amibridge.doctor.clocks import ago
+from amibridge.doctor.database import some
+from amibridge.doctor.findings import Finding, fail, ok, warn
+from amibridge.enterprises import EnterpriseId
+from amibridge.store.outbox import Backlog, DeliveryStatus, Outbox
+from amibridge.store.server import WITHIN
+from amibridge.store.survey import Survey
+
+LATE = timedelta(minutes=10)
+"""What waits longer is not simply on its way: history is tried again within ten minutes."""
+
+LONG = timedelta(days=1)
+"""Nobody talks for a day."""
+
+LATELY = timedelta(days=3)
+"""What was before it was mended, or nobody minds."""
+
+FEW = 0.02
+"""Of the calls: as many as a restart now and then costs."""
+
+
+async def deliveries(number: EnterpriseId, outbox: Outbox, survey: Survey) -> AsyncGenerator[Finding]:
+    about, now = "deliveries", datetime.now(UTC)
+    backlogs = {one.status: one for one in await outbox.backlogs(WITHIN) if one.enterprise == number}
+    newest = await survey.newest_deliveries(number)
+    answers = {status: row.answer for status, row in newest.items()}
+    sent = newest.get(DeliveryStatus.SENT)
+    last = "nothing was told yet" if sent is None else f"the newest was told {ago(sent.settled_at or now, now)}"
+    parked, due = backlogs.get(DeliveryStatus.PARKED), backlogs.get(DeliveryStatus.DUE)
+    if parked is not None:
+        found = f"{parked.rows} parked, the newest for: {answers.get(DeliveryStatus.PARKED) or 'no reason known'}"
+        advice = f"amibridge deliveries {number} --state parked; mend the reason, then --resend their ids"
+        yield warn(about, found, advice)
+    if due is not None and now - due.oldest > LATE:
+        said = f"; of the newest the CRM said: {answers[DeliveryStatus.DUE]}" if answers.get(DeliveryStatus.DUE) else ""
+        advice = "see how the bridge and the CRM stand, here and in the log (crm_paused, crm_in_trouble)"
+        yield fail(about, f"{_waiting(due, now)}; {last}{said}", advice)
+    elif parked is None:
+        yield ok(about, last if due is None else f"{_waiting(due, now)}; {last}")
+
+
+def _waiting(due: Backlog, now: datetime) -> str:
+    return f"{due.rows} due, the oldest made {ago(due.oldest, now)}"
+
+
+async def unknown_to_crm(number: EnterpriseId, survey: Survey) -> AsyncGenerator[Finding]:
+    about = "CRM extensions"
+    unknown = await survey.unknown_to_crm(number, since=datetime.now(UTC) - LATELY)
+    if unknown:
+        advice = "enter each as the code of a user in the CRM, or give that user's id in [operators]"
+        yield warn(about, f"nobody in the CRM has {some(unknown)}: popups that nobody sees", advice)
+    else:
+        yield ok(about, "of none that rang lately the CRM said that it does not know it")
+
+
+async def calls(number: EnterpriseId, survey: Survey) -> AsyncGenerator[Finding]:
+    about, days = "calls", f"{LATELY.days} days"
+    found = await survey.seen_whole(number, since=datetime.now(UTC) - LATELY)
+    if found.incomplete > found.calls * FEW:
+        said = f"{found.incomplete} of {found.calls} in {days} were not seen whole; of the newest: {found.note}"
+        advice = "look in the log for host_lost and database_lost, and for starts of the bridge or the PBX at that time"
+        yield warn(about, said, advice)
+    else:
+        partly = f", {found.incomplete} of them not whole" if found.incomplete else ""
+        yield ok(about, f"{found.calls} in {days}{partly}")
+
+
+async def riddles(number: EnterpriseId, survey: Survey) -> AsyncGenerator[Finding]:
+    about, days = "odd calls", f"{LATELY.days} days"
+    found = await survey.riddles(number, since=datetime.now(UTC) - LATELY)
+    if found is None:
+        yield ok(about, f"none in {days}")
+        return
+    said = f"{found.many} not understood in {days}, the newest of {found.call}: {found.text}"
+    advice = (
+        f"if it asks who is a line: set `trunks`, see docs/pbx.md; else amibridge capture --call {found.call} --mask"
+    )
+    yield warn(about, said, advice)
+
+
+async def long_calls(number: EnterpriseId, survey: Survey) -> AsyncGenerator[Finding]:
+    about, now = "live calls", datetime.now(UTC)
+    found = await survey.long_calls(number, unheard_since=now - LONG)
+    for one in found:
+        said = f"{one.calls} on {one.host} are not over, and nothing was heard of them since {ago(one.since, now)}"
+        advice = f"they end once the bridge reaches {one.host}; where it does, send us the log of one"
+        yield warn(about, said, advice)
+    if not found:
+        yield ok(about, "none goes on for more than a day")

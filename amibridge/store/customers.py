@@ -1,0 +1,41 @@
+"""Which customer of the CRM has which phone, as we have found or made them.
+
+Law: one phone of an enterprise leads to one customer; what the CRM merged or deleted is followed.
+"""
+
+from __future__ import annotations
+
+from typing import NewType
+
+import asyncpg
+
+from amibridge.enterprises import EnterpriseId
+from amibridge.store.db import load_queries
+
+SQL = load_queries(__file__)
+
+CustomerId = NewType("CustomerId", int)
+"""RetailCRM's own id of a customer, within one account."""
+
+
+class Customers:
+    """*phone* is E.164 everywhere."""
+
+    def __init__(self, pool: asyncpg.Pool) -> None:
+        self._pool = pool
+
+    async def of_phone(self, enterprise: EnterpriseId, phone: str) -> CustomerId | None:
+        found = await self._pool.fetchval(SQL["customer_of_phone"], enterprise, phone)
+        return None if found is None else CustomerId(found)
+
+    async def link(self, enterprise: EnterpriseId, phone: str, customer: CustomerId) -> None:
+        """*phone* is *customer*'s from now on, whoever had it before."""
+        await self._pool.execute(SQL["link_customer"], enterprise, phone, customer)
+
+    async def merged(self, enterprise: EnterpriseId, gone: CustomerId, into: CustomerId) -> None:
+        """The CRM made one customer of two: whatever led to *gone* leads to *into*."""
+        await self._pool.execute(SQL["merge_customers"], enterprise, gone, into)
+
+    async def deleted(self, enterprise: EnterpriseId, gone: CustomerId) -> None:
+        """The CRM knows *gone* no more: the next call of that phone is a stranger's."""
+        await self._pool.execute(SQL["forget_customer"], enterprise, gone)

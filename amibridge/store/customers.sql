@@ -1,0 +1,24 @@
+-- customer_of_phone --
+-- Whose phone that is in the CRM, as far as we have asked.
+SELECT retailcrm_customer_id
+  FROM retailcrm_customers
+ WHERE enterprise_id = $1 AND phone = $2
+
+-- link_customer --
+-- Remember whose phone that is; nothing is written when we knew.
+INSERT INTO retailcrm_customers (enterprise_id, phone, retailcrm_customer_id)
+VALUES ($1, $2, $3)
+    ON CONFLICT (enterprise_id, phone) DO UPDATE
+   SET retailcrm_customer_id = excluded.retailcrm_customer_id, updated_at = now()
+ WHERE retailcrm_customers.retailcrm_customer_id <> excluded.retailcrm_customer_id
+
+-- merge_customers --
+-- All phones of one customer are another's from now on.
+UPDATE retailcrm_customers
+   SET retailcrm_customer_id = $3, updated_at = now()
+ WHERE enterprise_id = $1 AND retailcrm_customer_id = $2
+
+-- forget_customer --
+-- A customer whom the CRM does not know any more.
+DELETE FROM retailcrm_customers
+ WHERE enterprise_id = $1 AND retailcrm_customer_id = $2

@@ -1,0 +1,45 @@
+"""What pages and reports ask of the CRM's customers and orders, without asking the CRM.
+
+Law: what is deleted in the CRM is not told. As fresh as `sync` keeps it: seconds with triggers, minutes without.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+import asyncpg
+
+from amibridge.enterprises import EnterpriseId
+from amibridge.store.customers import CustomerId
+from amibridge.store.db import load_queries
+from amibridge.store.mirror import MirroredOrder
+
+SQL = load_queries(__file__)
+
+
+@dataclass(frozen=True, slots=True)
+class KnownCustomer:
+    """*name*: empty when nobody wrote one. *manager_id*: the CRM's user who looks after him."""
+
+    id: CustomerId
+    name: str
+    site: str | None
+    manager_id: int | None
+    vip: bool
+
+
+async def customer_of_phone(pool: asyncpg.Pool, enterprise: EnterpriseId, phone: str) -> KnownCustomer | None:
+    """*phone*: E.164. Of several customers with that phone the one whom calls were told of, or who ordered last."""
+    row = await pool.fetchrow(SQL["customer_of_phone"], enterprise, phone)
+    if row is None:
+        return None
+    return KnownCustomer(CustomerId(row["customer_id"]), row["name"], row["site"], row["manager_id"], row["vip"])
+
+
+async def orders_of_customer(
+    pool: asyncpg.Pool, enterprise: EnterpriseId, customer: CustomerId, since: datetime, until: datetime
+) -> list[MirroredOrder]:
+    """What *customer* ordered from *since* to before *until*, in order."""
+    rows = await pool.fetch(SQL["orders_of_customer"], enterprise, customer, since, until)
+    return [MirroredOrder(*row.values()) for row in rows]
