@@ -53,6 +53,7 @@ async def test_a_wrong_key_pauses_its_enterprise_only_and_the_right_one_ends_the
         assert_history(crm.account("key-of-the-neighbour"), wanted)
         await until(lambda: bridge.log("crm_paused", enterprise="0001"), 30)
         assert bridge.log("crm_paused", enterprise="0002") == []
+        await until(lambda: bridge.log("crm_not_followed", enterprise="0001"), 30)
         await asyncio.sleep(0.5)  # what was under way at the pause has been answered
         asked = sum(seen.status == 403 for seen in crm.requests)
         await asyncio.sleep(2)
