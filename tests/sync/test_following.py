@@ -8,11 +8,12 @@ from datetime import UTC, datetime, timedelta
 import asyncpg
 import pytest
 
+from amibridge.enterprises import EnterpriseId, ModuleStanding
 from amibridge.retailcrm.triggers import Subject
 from amibridge.sandbox.crm_history import OUR_KEY
 from amibridge.store.customers import CustomerId, Customers
 from amibridge.store.known import customer_of_phone, orders_of_customer
-from tests.sync.following import BOSS, NUMBER, Office
+from tests.sync.following import BOSS, NUMBER, Office, enterprise
 
 pytestmark = pytest.mark.postgres
 
@@ -181,6 +182,31 @@ async def test_ten_thousand_changes_are_drained_page_by_page_within_the_pace(off
     assert 100 < office.asked("/api/v5/orders/history") < 200
 
 
+@pytest.mark.parametrize("module", [ModuleStanding(active=False), ModuleStanding(frozen=True)])
+async def test_an_account_whose_module_is_off_is_not_asked_and_nothing_is_missed(
+    office: Office, module: ModuleStanding
+) -> None:
+    off, other = enterprise(office.url, module=module), enterprise(office.url, id=EnterpriseId("0124"))
+    theirs, ours = "SELECT FROM crm_customers WHERE enterprise_id = '0124'", "SELECT FROM crm_customers"
+    async with office.followed(off, other) as watchers:
+        await office.begun()
+        office.new_customer("Ольга", PHONE)
+        office.hint()
+        await office.until_rows(theirs, 1)
+        assert len(await office.fetch("SELECT FROM crm_cursors WHERE enterprise_id = $1", NUMBER)) == 0
+        watchers.enterprises([enterprise(office.url), other])
+        await office.until_rows("SELECT FROM crm_cursors", 4)
+        office.new_customer("Вера", PHONE)
+        await office.until_rows(theirs, 2)
+        await office.until_rows(f"{ours} WHERE enterprise_id = '0123' AND name = 'Вера'", 1)
+        # Off again, it stands where it was, and goes on from there.
+        watchers.enterprises([off, other])
+        office.new_customer("Мария", PHONE)
+        await office.until_rows(theirs, 3)
+        watchers.enterprises([enterprise(office.url), other])
+        await office.until_rows(f"{ours} WHERE enterprise_id = '0123' AND name = 'Мария'", 1)
+
+
 async def test_enterprises_come_and_go(office: Office) -> None:
     async with office.followed() as watchers:
         await office.begun()
@@ -188,8 +214,6 @@ async def test_enterprises_come_and_go(office: Office) -> None:
         before = office.asked("/api/")
         await asyncio.sleep(0)
         office.new_customer("Ольга")
-        from tests.sync.following import enterprise
-
         watchers.enterprises([enterprise(office.url)])
         await office.until_alike()
         assert office.asked("/api/") > before
