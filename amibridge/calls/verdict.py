@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 
 from amibridge.ami.events import ChannelState, Uniqueid
 from amibridge.calls.facts import StopCause
@@ -163,6 +164,8 @@ def _judge_missed(call: Call) -> Verdict:
         return Verdict(Outcome.MISSED, "abandoned", HangupBy.CUSTOMER)
     if call.queue_left_at is not None:
         at_once = (call.customer_left_at() or call.queue_left_at) - call.queue_left_at < ONE_INSTANT
+        if at_once and _gave_up_while_it_rang(call, call.queue_left_at):
+            by = HangupBy.CUSTOMER
         reason = "abandoned" if by is HangupBy.CUSTOMER and at_once else "queue_timeout"
         return Verdict(Outcome.MISSED, reason, by)
     tried = [leg for leg in call.callees() if leg.dialled or leg.rang_at]
@@ -177,6 +180,15 @@ def _judge_missed(call: Call) -> Verdict:
         # A phone that is not plugged in gets no channel and no event: only the caller's cause tells of the try.
         return Verdict(Outcome.MISSED, MISSED_REASONS[stop], HangupBy.SYSTEM)
     return Verdict(Outcome.FAILED, DIALLED_OUTCOMES[stop][1], HangupBy.SYSTEM)
+
+
+def _gave_up_while_it_rang(call: Call, at: datetime) -> bool:
+    """Whether a member's phone was cancelled *at* that moment, where nobody says who hung up: when the queue's time is
+    over, its first word is NOANSWER."""
+    if call.knows_who_hung_up:
+        return False
+    ends = [(leg.dial_ended_at, leg.dial_status) for leg in call.callees()]
+    return any(status == "CANCEL" and ended is not None and at - ended < ONE_INSTANT for ended, status in ends)
 
 
 def _judge_unanswered(call: Call, customer: Leg, tried: list[Leg], gave_up: bool) -> Verdict:

@@ -7,45 +7,21 @@ secret.
 from __future__ import annotations
 
 import argparse
-import asyncio
 import sys
-from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from collections.abc import Iterator, Sequence
 from typing import Any
 
-import asyncpg
-
 from amibridge.cli.configured import begin, in_loop
+from amibridge.cli.crm_account import open_account
 from amibridge.cli.failure import CommandFailed
 from amibridge.cli.operators_table import operators_table
-from amibridge.cli.stored import open_store, show, unknown
+from amibridge.cli.stored import show
 from amibridge.config import Settings
 from amibridge.enterprises import Enterprise, EnterpriseId
-from amibridge.retailcrm.client import CrmSettings, RetailCrm, open_crm
-from amibridge.retailcrm.errors import CrmBusy, CrmError, CrmMissing, CrmRefused
 from amibridge.retailcrm.module_wish import Difference, check_reachable, differences, module_code, wished
-from amibridge.retailcrm.modules import IntegrationModule, ModuleEdited, edit_integration_module, integration_module
-from amibridge.retailcrm.requests import ReplyT, Request
+from amibridge.retailcrm.modules import IntegrationModule, ModuleEdited
 from amibridge.retailcrm.text import excerpt
-from amibridge.retailcrm.users import User
-from amibridge.retailcrm.users import users as list_users
 from amibridge.retailcrm.who_is_who import Match, who_is_who
-from amibridge.secrets import open_keyring
-from amibridge.store.directory import Directory
-from amibridge.store.modules import tell_module
-
-NO_SUCH_MODULE = "errors in the input parameters"
-"""What RetailCRM says under 400 when it is asked for a module that there is not."""
-
-MOST_PAGES = 100
-"""Of users; ten thousand people work in no account."""
-
-PATIENT_TRIES = 3
-
-BUSY_AGAIN = timedelta(seconds=1)
-"""RetailCRM counts requests by the second."""
 
 
 def register(args: argparse.Namespace) -> int:
@@ -61,79 +37,6 @@ def users(args: argparse.Namespace) -> int:
     return in_loop(_users(begin(args), EnterpriseId(args.number)))
 
 
-@dataclass(frozen=True, slots=True)
-class _Account:
-    """One enterprise, and the way to its CRM. Methods raise CrmError."""
-
-    enterprise: Enterprise
-    crm: RetailCrm
-    pool: asyncpg.Pool
-
-    async def module(self) -> IntegrationModule | None:
-        """Our module as it stands in the account, None if it does not."""
-        request = integration_module(module_code(self.enterprise))
-        try:
-            return (await self._ask(request)).module
-        except CrmMissing:
-            return None
-        except CrmRefused as error:
-            # Any other refusal is no proof that there is none: registering it anew would wipe what people entered.
-            if error.message.lower().startswith(NO_SUCH_MODULE):
-                return None
-            raise
-
-    async def write(self, module: IntegrationModule) -> ModuleEdited:
-        try:
-            request = edit_integration_module(module)
-        except ValueError as error:
-            raise CommandFailed(f"{self.enterprise.id}: {error}") from error
-        return await self._ask(request)
-
-    async def users(self) -> list[User]:
-        found: list[User] = []
-        for page in range(1, MOST_PAGES + 1):
-            reply = await self._ask(list_users(page=page))
-            found += reply.users
-            if page >= reply.paging.pages or not reply.users:
-                break
-        return found
-
-    async def _ask(self, request: Request[ReplyT]) -> ReplyT:
-        """A running bridge asks the same account, and its rate is for both: a busy CRM is asked again in a moment."""
-        for _ in range(PATIENT_TRIES):
-            try:
-                return await self.crm.send(self.enterprise.account, request)
-            except CrmBusy as error:
-                await asyncio.sleep((error.retry_after or BUSY_AGAIN).total_seconds())
-        return await self.crm.send(self.enterprise.account, request)
-
-    async def keep(self, module: IntegrationModule) -> None:
-        """How the module stands is known now: a running bridge goes by it at once."""
-        await tell_module(
-            self.pool,
-            self.enterprise.id,
-            active=module.active,
-            frozen=module.frozen or False,
-            at=datetime.now(UTC),
-            unheeded="",
-        )
-
-
-@asynccontextmanager
-async def _account(settings: Settings, number: EnterpriseId) -> AsyncIterator[_Account]:
-    """Raises CommandFailed, also for what the CRM refuses meanwhile."""
-    async with open_store(settings) as pool:
-        directory = Directory(pool, open_keyring(settings.secrets.key_file, guarded=settings.secrets.guarded))
-        enterprise = await directory.load_one(number)
-        if enterprise is None:
-            raise unknown(number, await directory.numbers())
-        async with open_crm(CrmSettings()) as crm:
-            try:
-                yield _Account(enterprise, crm, pool)
-            except CrmError as error:
-                raise CommandFailed(f"{number}: the CRM says: {error}") from error
-
-
 def _reachable(settings: Settings, enterprise: Enterprise) -> str:
     """The address by which the CRM asks us."""
     try:
@@ -144,7 +47,7 @@ def _reachable(settings: Settings, enterprise: Enterprise) -> str:
 
 
 async def _register(settings: Settings, number: EnterpriseId) -> int:
-    async with _account(settings, number) as account:
+    async with open_account(settings, number) as account:
         public_url = _reachable(settings, account.enterprise)
         known = await account.module()
         wish = wished(account.enterprise, public_url, known)
@@ -187,7 +90,7 @@ def _registered(
 
 
 async def _deactivate(settings: Settings, number: EnterpriseId) -> int:
-    async with _account(settings, number) as account:
+    async with open_account(settings, number) as account:
         public_url = _reachable(settings, account.enterprise)
         code, known = module_code(account.enterprise), await account.module()
         written = known is not None and known.active
@@ -208,7 +111,7 @@ async def _deactivate(settings: Settings, number: EnterpriseId) -> int:
 
 
 async def _status(settings: Settings, number: EnterpriseId) -> int:
-    async with _account(settings, number) as account:
+    async with open_account(settings, number) as account:
         enterprise = account.enterprise
         public_url = _reachable(settings, enterprise)
         known = await account.module()
@@ -242,7 +145,7 @@ def _of_standing(enterprise: Enterprise, known: IntegrationModule | None) -> Ite
 
 
 async def _users(settings: Settings, number: EnterpriseId) -> int:
-    async with _account(settings, number) as account:
+    async with open_account(settings, number) as account:
         module, people = await account.module(), await account.users()
     telephony = module.telephony if module else None
     operators = account.enterprise.operators

@@ -1,7 +1,7 @@
 """All CRMs that are followed by this process: one task for each enterprise, which come, change and go with it.
 
-Laws: one that fails is started anew and hurts no other; where our module is switched off nobody is asked; at the stop
-all leave at once, for whatever was not written is read again.
+Laws: one that fails is started anew and hurts no other; at the stop all leave at once, for whatever was not written is
+read again. Where the CRM has switched our module off, or frozen it, nothing is asked until it says otherwise.
 """
 
 from __future__ import annotations
@@ -54,11 +54,11 @@ class Watchers:
         self._watchers: dict[EnterpriseId, Watcher] = {}
         self._keepers: dict[EnterpriseId, asyncio.Task[None]] = {}
         self._tasks: asyncio.TaskGroup | None = None
-        self._known = _asked(enterprises)
+        self._known = _followed(enterprises)
 
     def enterprises(self, known: Iterable[Enterprise]) -> None:
         """These are all enterprises from now on."""
-        self._known = _asked(known)
+        self._known = _followed(known)
         for number, keeper in self._keepers.items():
             if number in self._known:
                 self._watchers[number].reconfigure(self._known[number])
@@ -112,7 +112,7 @@ class Watchers:
         self._open()  # an enterprise that was removed may be back by now
 
 
-def _asked(enterprises: Iterable[Enterprise]) -> dict[EnterpriseId, Enterprise]:
+def _followed(enterprises: Iterable[Enterprise]) -> dict[EnterpriseId, Enterprise]:
     return {enterprise.id: enterprise for enterprise in enterprises if enterprise.module.works}
 
 

@@ -18,6 +18,9 @@ from amibridge.ami.events import (
     Linkedid,
     Newchannel,
     Newstate,
+    QueueCallerAbandon,
+    QueueCallerJoin,
+    QueueCallerLeave,
     Uniqueid,
 )
 from amibridge.calls.board import Board, replay
@@ -97,6 +100,18 @@ class Tape:
         self.passes()
         for channel in channels:
             self.events.append(Hangup(self.now, *self._channels[channel], cause))
+
+    def joins_queue(self, channel: Uniqueid, queue: str) -> None:
+        self.events.append(QueueCallerJoin(self.passes(), *self._channels[channel], queue))
+
+    def leaves_queue(self, channel: Uniqueid, queue: str, rung: Uniqueid, status: str) -> None:
+        """In the instant before whatever comes next; a queue's second word about a member's phone is always CANCEL."""
+        self.dial_ends(channel, rung, status)
+        full, _, linkedid = self._channels[rung]
+        self.events.append(DialEnd(self.now, channel, full, rung, linkedid, "CANCEL", None))
+        self.events.append(QueueCallerAbandon(self.now, *self._channels[channel], queue))
+        self.events.append(QueueCallerLeave(self.now, *self._channels[channel], queue))
+        self.now -= STEP
 
     def transfers(self, first: Uniqueid, second: Uniqueid, consulted: str | None = None) -> None:
         self.events.append(AttendedTransfer(self.passes(), first, second, consulted))

@@ -139,17 +139,36 @@ def test_the_dialplan_goes_on_when_the_customer_has_hung_up() -> None:
 def test_an_operator_in_a_room_talks_with_the_customers_of_several_calls() -> None:
     tape = Tape()
     anna = tape.channel("PJSIP/101", RING, exten="800")
-    first, second, third = tape.customer(), tape.customer(), tape.customer()
+    first, second, third, short = (tape.customer() for _ in range(4))
     tape.meet(anna, first, room="room", kind="base")
     tape.hangs_up(first)
-    tape.meet(second, third, room="room", kind="base")
+    tape.meet(second, short, third, room="room", kind="base")
+    tape.hangs_up(short)
     tape.wants_to_hang_up(anna)
     tape.leaves(anna, room="room")
     left_at = tape.now
     tape.hangs_up(anna)
     tape.hangs_up(second)
     tape.hangs_up(third)
-    one, two, three = tape.records()
-    assert [record.operators for record in (one, two, three)] == [("101",)] * 3
+    one, two, three, four = tape.records()
+    assert [record.operators for record in (one, two, three, four)] == [("101",)] * 4
+    assert four.ended_at is not None
+    assert four.ended_at < left_at
     assert [record.hangup_by for record in (two, three)] == ["operator"] * 2
     assert all(record.answered_at and record.answered_at + record.talked == left_at for record in (two, three))
+
+
+@pytest.mark.parametrize(
+    ("status", "reason", "by"), [("CANCEL", "abandoned", "customer"), ("NOANSWER", "queue_timeout", "system")]
+)
+def test_who_leaves_a_queue_where_nobody_says_who_hung_up(status: str, reason: str, by: str) -> None:
+    tape = Tape()
+    customer = tape.customer()
+    tape.state(customer, UP)
+    tape.joins_queue(customer, "support")
+    anna = tape.dials(customer, "PJSIP/101", "101")
+    tape.passes()
+    tape.leaves_queue(customer, "support", anna, status)
+    tape.hangs_up(anna, customer)
+    [record] = tape.records()
+    assert (record.outcome, record.reason, record.hangup_by, record.queue) == ("missed", reason, by, "support")

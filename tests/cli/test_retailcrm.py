@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -12,6 +12,7 @@ from zoneinfo import ZoneInfo
 import asyncpg
 import pytest
 
+from amibridge.cli import crm_account
 from amibridge.cli.enterprise_file import read_enterprise
 from amibridge.enterprises import Enterprise, EnterpriseId
 from amibridge.sandbox.crm_account import CrmAccount
@@ -207,7 +208,8 @@ class TestRegister:
         assert not (await stage.stored()).module.works
         again = await stage("register", "0123", "--deactivate")
         assert (again.code, again.answers[0]["written"]) == (0, False)
-        assert (await stage("register", "0123")).answers[0]["changes"][0]["what"] == "active"
+        on = await stage("register", "0123")
+        assert on.answers[0]["changes"][0]["what"] == "active"
         assert stage.is_active()
         assert (await stage.stored()).module.works
 
@@ -216,7 +218,6 @@ class TestRegister:
         ("fault", "says"),
         [
             (BadGateway(), "not an API answer"),
-            (Busy(), "the CRM is busy"),
             (Nonsense(), "not an API answer"),
             (Nonsense('{"success": true}'), "the CRM tells of a module without a code"),
             (Cut(), "the CRM cannot be reached"),
@@ -236,6 +237,17 @@ class TestRegister:
         assert done.sentences[0].startswith(f"amibridge: 0123: the CRM says: {says}")
         assert stage.writes == writes
         assert stage.codes == {50: "150"}
+
+    @pytest.mark.parametrize(("times", "code"), [(3, 0), (4, 1)])
+    async def test_a_crm_that_is_busy_is_asked_again_for_a_while(
+        self, stage: Stage, monkeypatch: pytest.MonkeyPatch, times: int, code: int
+    ) -> None:
+        monkeypatch.setattr(crm_account, "LONGEST_WAIT", timedelta())
+        stage.crm.faults.give(Busy(retry_after=3600), times=times)
+        done = await stage("register", "0123")
+        assert done.code == code
+        assert bool(stage.account.modules) is (code == 0)
+        assert code == 0 or "the CRM is busy" in done.sentences[0]
 
     async def test_a_wrong_key_is_a_sentence(self, stage: Stage) -> None:
         await stage.apply(EXAMPLE.replace("hush-key", "hush-wrong"))

@@ -15,7 +15,7 @@ from amibridge.doctor.pbx import pbx
 from amibridge.redact import Secret
 from amibridge.store.survey import Survey
 from tests.doctor.looking import all_of, by_about, unwell
-from tests.real.asterisk import ACCOUNTS, NEVER_THERE, PEOPLE, TRUNK, Asterisk, Driver
+from tests.real.asterisk import ACCOUNTS, GATEWAY, NEVER_THERE, OTHERS, PEOPLE, TRUNK, Asterisk, Driver
 from tests.real.office import MOMENT, Office
 from tests.store.enterprises import host, romashka
 
@@ -50,10 +50,10 @@ async def test_while_a_phone_rings_all_is_well_for_the_account_of_the_manual(
     told = {one.about: one.found for one in found}
     assert told["pbx1 login"].startswith(f"Asterisk {asterisk.package.version}.")
     technology = "PJSIP" if asterisk.driver is Driver.PJSIP else "SIP"
-    operators = ", ".join([*PEOPLE, NEVER_THERE])
-    lines = f"lines: {technology}/{TRUNK}"
-    assert told["pbx1 endpoints"] == f"operators: {operators}; {lines}; not signed in: {NEVER_THERE}"
-    assert told["pbx1 operators"] == "not in [operators], so addressed by extension: 103, 104, 109"
+    operators = ", ".join([*PEOPLE, NEVER_THERE, GATEWAY])
+    lines = ", ".join(f"{technology}/{name}" for name in sorted({TRUNK, *OTHERS} - {GATEWAY}))
+    assert told["pbx1 endpoints"] == f"operators: {operators}; lines: {lines}; not signed in: {NEVER_THERE}"
+    assert told["pbx1 operators"] == f"not in [operators], so addressed by extension: 103, 104, 109, {GATEWAY}"
     assert "call" in told["pbx1 events"]
 
 

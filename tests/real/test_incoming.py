@@ -126,6 +126,7 @@ async def test_the_greeting_is_no_answer(office: Office) -> None:
 
 
 async def test_left_in_the_menu(office: Office) -> None:
+    office.disregard("minimal")  # Asterisk 16 gives either end of it the same cause
     customer = office.customer(MENU)
     await customer.is_answered()
     await moment()
