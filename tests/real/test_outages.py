@@ -75,6 +75,7 @@ async def test_it_is_missed_while_the_link_is_away(office: Office) -> None:
     await office.goes_deaf()
     away_since = office.outside.now()
     await hangs_up(customer, anna)
+    await moment()  # until no snapshot shows it
     await office.hears_again()
     await told(office, customer, anna, outcome="missed", reason="abandoned", hangup_by="customer", ended_at=away_since)
 
