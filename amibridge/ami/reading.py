@@ -85,23 +85,20 @@ def reader_of(raw: bytes) -> Reader | None:
     return read
 
 
-def read_event(raw: bytes, read: Reader, received_at: datetime) -> Parsed:
-    """The event in *raw*, whose reader is *read*. Raises `MalformedMessage`."""
-    headers = Headers(raw)
-    try:
-        return read(headers, time_of(headers.get("Timestamp")) or received_at)
-    except (KeyError, ValueError) as error:
-        name = raw[7:].partition(b"\r")[0].decode("ascii", "replace")
-        raise MalformedMessage(f"{name}: {error!r}") from error
-
-
 def parse_event(raw: bytes, received_at: datetime) -> Parsed:
     """The event in *raw*, a whole message that begins with ``Event: ``; None if nobody folds it.
 
     Raises `MalformedMessage`.
     """
     read = reader_of(raw)
-    return None if read is None else read_event(raw, read, received_at)
+    if read is None:
+        return None
+    headers = Headers(raw)
+    try:
+        return read(headers, time_of(headers.get("Timestamp")) or received_at)
+    except (KeyError, ValueError) as error:
+        name = raw[7:].partition(b"\r")[0].decode("ascii", "replace")
+        raise MalformedMessage(f"{name}: {error!r}") from error
 
 
 def time_of(stamp: str | None) -> datetime | None:

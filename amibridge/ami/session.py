@@ -20,7 +20,7 @@ from amibridge.ami.events import (
     CoreShowChannelsComplete,
     FullyBooted,
 )
-from amibridge.ami.reading import MalformedMessage, Reader, read_event, reader_of, sift, time_of
+from amibridge.ami.reading import MalformedMessage, parse_event, sift, time_of
 from amibridge.ami.wire import Framer, Message, read_message, split
 
 MOST_CHANNELS = 20_000
@@ -86,19 +86,19 @@ class Session:
             if may_greet and (greeting := GREETING.search(raw)) is not None:
                 received.append(self._greet(greeting, arrived))
                 raw = raw[greeting.end() :]
-            if not raw.startswith(b"Event: "):
+            if raw.startswith(b"Event: "):
+                self._read_event(raw, arrived, received)
+            else:
                 self._read_other(raw, arrived, received)
-            elif (read := reader_of(raw)) is not None:
-                self._read_event(raw, read, arrived, received)
         return received
 
     def pbx_time(self, ours: datetime) -> datetime:
         """What the clock of the PBX shows when ours shows *ours*."""
         return ours + self._ahead
 
-    def _read_event(self, raw: bytes, read: Reader, arrived: datetime, received: list[Received]) -> None:
+    def _read_event(self, raw: bytes, arrived: datetime, received: list[Received]) -> None:
         try:
-            event = read_event(raw, read, arrived)
+            event = parse_event(raw, arrived)
         except MalformedMessage:
             self.garbled += 1
             return

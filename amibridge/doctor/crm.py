@@ -20,6 +20,7 @@ from amibridge.retailcrm.errors import CrmError, CrmForbids, CrmLockedOut, CrmUn
 from amibridge.retailcrm.installation import api_versions
 from amibridge.retailcrm.replies import CredentialsReply
 from amibridge.retailcrm.requests import credentials, settings
+from amibridge.retailcrm.rights import missing
 from amibridge.retailcrm.users import User, users
 
 VERSION = "5."
@@ -55,7 +56,7 @@ async def crm(enterprise: Enterprise) -> AsyncGenerator[Finding]:
             return
         else:
             yield ok("CRM key", f"{account.url} accepts it")
-            yield _rights(granted)
+            yield _rights(granted, enterprise)
             for finding in _sites(granted, enterprise):
                 yield finding
         if (told := _date(dates)) is not None:
@@ -78,11 +79,14 @@ def _shut_out(error: CrmError, url: str) -> Finding:
             return fail("CRM", f"{url}: {error}", advice)
 
 
-def _rights(granted: CredentialsReply) -> Finding:
-    if NEEDED not in granted.scopes:
-        advice = f"give the key {NEEDED} in the CRM's settings of API keys"
-        return fail("CRM rights", f"{NEEDED} is missing: neither popups nor calls are taken", advice)
-    return ok("CRM rights", f"{NEEDED} is there")
+def _rights(granted: CredentialsReply, enterprise: Enterprise) -> Finding:
+    about, lacking = "CRM rights", missing(enterprise, granted)
+    advice = f"give the key {some(lacking)} in the CRM's settings of API keys"
+    if NEEDED in lacking:
+        return fail(about, f"{NEEDED} is missing: neither popups nor calls are taken", advice)
+    if lacking:
+        return warn(about, f"{some(lacking)} missing: calls are told, and not all else is done", advice)
+    return ok(about, "all that is needed")
 
 
 def _sites(granted: CredentialsReply, enterprise: Enterprise) -> Iterator[Finding]:

@@ -100,10 +100,6 @@ class CredentialsReply:
         )
 
 
-def missing_scopes(reply: CredentialsReply) -> tuple[str, ...]:
-    return tuple(scope for scope in REQUIRED_SCOPES if scope not in reply.scopes)
-
-
 def _setting(settings: Mapping[str, object], name: str) -> str | None:
     value = mapping(settings.get(name)).get("value")
     return value if isinstance(value, str) and value else None

@@ -5,12 +5,15 @@ Law: one phone of an enterprise leads to one customer; what the CRM merged or de
 
 from __future__ import annotations
 
-from typing import NewType
+from typing import TYPE_CHECKING, NewType
 
 import asyncpg
 
 from amibridge.enterprises import EnterpriseId
 from amibridge.store.db import load_queries
+
+if TYPE_CHECKING:
+    from asyncpg.pool import PoolConnectionProxy
 
 SQL = load_queries(__file__)
 
@@ -32,10 +35,12 @@ class Customers:
         """*phone* is *customer*'s from now on, whoever had it before."""
         await self._pool.execute(SQL["link_customer"], enterprise, phone, customer)
 
-    async def merged(self, enterprise: EnterpriseId, gone: CustomerId, into: CustomerId) -> None:
-        """The CRM made one customer of two: whatever led to *gone* leads to *into*."""
-        await self._pool.execute(SQL["merge_customers"], enterprise, gone, into)
 
-    async def deleted(self, enterprise: EnterpriseId, gone: CustomerId) -> None:
-        """The CRM knows *gone* no more: the next call of that phone is a stranger's."""
-        await self._pool.execute(SQL["forget_customer"], enterprise, gone)
+async def follow_merge(connection: PoolConnectionProxy, enterprise: EnterpriseId, gone: int, into: int) -> None:
+    """The CRM made one customer of two: whatever led to *gone* leads to *into*."""
+    await connection.execute(SQL["merge_customers"], enterprise, gone, into)
+
+
+async def forget(connection: PoolConnectionProxy, enterprise: EnterpriseId, gone: int) -> None:
+    """The CRM knows *gone* no more: the next call of that phone is a stranger's."""
+    await connection.execute(SQL["forget_customer"], enterprise, gone)

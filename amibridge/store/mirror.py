@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 import asyncpg
 
 from amibridge.enterprises import EnterpriseId
-from amibridge.store.customers import SQL as LINKS
+from amibridge.store.customers import follow_merge, forget
 from amibridge.store.db import load_queries
 
 if TYPE_CHECKING:
@@ -155,10 +155,10 @@ class Mirror:
             for lost, into in merged:
                 await connection.execute(SQL["merge_customer"], enterprise, at, lost, into)
                 await connection.execute(SQL["give_orders"], enterprise, lost, into)
-                await connection.execute(LINKS["merge_customers"], enterprise, lost, into)
+                await follow_merge(connection, enterprise, lost, into)
             await connection.execute(SQL["delete_customers"], enterprise, at, list(deleted))
             for lost in deleted:
-                await connection.execute(LINKS["forget_customer"], enterprise, lost)
+                await forget(connection, enterprise, lost)
             await connection.execute(
                 SQL["put_customers"],
                 enterprise,

@@ -29,6 +29,9 @@ class Changes:
     senseless: int = 0
 
 
+NO_CHANGES = Changes()
+
+
 def fold(records: Sequence[HistoryRecord[Customer] | HistoryRecord[Order]]) -> Changes:
     """What *records* say together, by the order of their numbers."""
     touched: dict[int, bool] = {}  # whether it was only we

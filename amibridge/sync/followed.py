@@ -19,7 +19,7 @@ from amibridge.retailcrm.orders import Order, orders
 from amibridge.store.mirror import NO_STEP, History, Mirror, Place, Step
 from amibridge.sync.asker import AT_ONCE, Asker
 from amibridge.sync.backfill import Backfill
-from amibridge.sync.changes import Changes, fold
+from amibridge.sync.changes import NO_CHANGES, Changes, fold
 from amibridge.sync.rows import customer_row, order_row
 from amibridge.sync.statuses import Statuses
 
@@ -71,14 +71,14 @@ class FollowedCustomers:
         reply = await self._context.asker.ask(customers_history(since_id=since, start=start, limit=size))
         return _page(reply)
 
-    async def fetch(self, ids: Sequence[int], changes: Changes = Changes(), step: Step = NO_STEP) -> None:  # noqa: B008
+    async def fetch(self, ids: Sequence[int], changes: Changes = NO_CHANGES, step: Step = NO_STEP) -> None:
         await self._write(ids, changes, step, unknown=False)
 
     async def look_around(self) -> bool:
         """Customers of whom orders and calls speak get their names."""
         ids = await self._context.mirror.strangers(self.place.enterprise, AT_ONCE)
         if ids:
-            await self._write(ids, Changes(), NO_STEP, unknown=True)
+            await self._write(ids, NO_CHANGES, NO_STEP, unknown=True)
         return len(ids) == AT_ONCE
 
     async def _write(self, ids: Sequence[int], changes: Changes, step: Step, *, unknown: bool) -> None:
@@ -104,7 +104,7 @@ class FollowedOrders:
         reply = await self._context.asker.ask(orders_history(since_id=since, start=start, limit=size))
         return _page(reply)
 
-    async def fetch(self, ids: Sequence[int], changes: Changes = Changes(), step: Step = NO_STEP) -> None:  # noqa: B008
+    async def fetch(self, ids: Sequence[int], changes: Changes = NO_CHANGES, step: Step = NO_STEP) -> None:
         at, wanted = self._context.now(), set(ids)
         found = await self._context.asker.whole(
             "order", ids, lambda part: orders(ids=part, limit=AT_ONCE), lambda reply: reply.orders
@@ -117,7 +117,7 @@ class FollowedOrders:
         turn = await self._backfill.page(await mirror.begin(self.place, at))
         if turn is None:
             return False
-        await self._write(at, turn.orders, Changes(), turn.step)
+        await self._write(at, turn.orders, NO_CHANGES, turn.step)
         self._backfill.written()
         return True
 

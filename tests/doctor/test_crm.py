@@ -22,6 +22,7 @@ from amibridge.doctor.crm import crm
 from amibridge.doctor.findings import Finding, Level
 from amibridge.enterprises import Account, Enterprise, Line, Operator
 from amibridge.redact import Secret
+from amibridge.retailcrm.rights import needed
 from amibridge.sandbox.crm_faults import BadGateway, Nonsense
 from amibridge.sandbox.retailcrm import SandboxCrm, SandboxUser
 from tests.doctor.looking import Told, all_of, by_about, unwell
@@ -35,7 +36,7 @@ ALL_WELL: Mapping[str, tuple[int, Any]] = {
         200,
         {
             "success": True,
-            "scopes": ["telephony_write"],
+            "scopes": [*needed(enterprise())],
             "siteAccess": "access_selective",
             "sitesAvailable": ["romashka"],
         },
@@ -130,6 +131,16 @@ class TestTheKey:
         assert (level, about) == (Level.FAIL, "CRM rights")
         assert found.startswith("telephony_write is missing")
 
+    async def test_other_rights_are_missing(self) -> None:
+        body = {
+            "success": True,
+            "scopes": sorted({*needed(enterprise())} - {"customer_read"}),
+            "sitesAvailable": ["romashka"],
+        }
+        [(level, about, found)] = unwell(await found_at({CREDENTIALS: (200, body)}))
+        assert (level, about) == (Level.WARN, "CRM rights")
+        assert found.startswith("customer_read missing")
+
     async def test_a_key_that_may_not_ask_for_its_rights_is_asked_for_the_rest(self) -> None:
         found = await found_at({CREDENTIALS: (403, {"success": False, "errorMsg": "Access denied."})})
         assert by_about(found)["CRM rights"] is Level.WARN
@@ -152,7 +163,7 @@ class TestStores:
     async def test_what_the_key_reaches_beside_what_the_file_names(
         self, reached: list[str], access: str, site: str | None, line: str | None, level: Level
     ) -> None:
-        body = {"success": True, "scopes": ["telephony_write"], "siteAccess": access, "sitesAvailable": reached}
+        body = {"success": True, "scopes": [*needed(enterprise())], "siteAccess": access, "sitesAvailable": reached}
         lines = {"74951110001": Line("74951110001", line)}
         found = await found_at({CREDENTIALS: (200, body)}, site=site, lines=lines)
         assert by_about(found)["CRM stores"] is level

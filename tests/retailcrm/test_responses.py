@@ -19,12 +19,10 @@ from amibridge.retailcrm.errors import (
     CrmRefused,
 )
 from amibridge.retailcrm.replies import (
-    REQUIRED_SCOPES,
     CallEventReply,
     CallsUploadReply,
     CredentialsReply,
     SettingsReply,
-    missing_scopes,
 )
 from amibridge.retailcrm.requests import (
     CallResult,
@@ -111,12 +109,10 @@ def test_settings_without_a_usable_time_zone_are_broken(settings_said: object) -
     assert caught.value.status == 200
 
 
-def test_missing_scopes_are_named_in_order() -> None:
+def test_what_a_key_may_do_is_read() -> None:
     reply = answer(credentials(), scopes=["telephony_write", "telephony_read"], siteAccess="access_selective",
                    sitesAvailable=["a", "b"])  # fmt: skip
     assert reply == CredentialsReply(frozenset({"telephony_read", "telephony_write"}), "access_selective", ("a", "b"))
-    assert missing_scopes(reply) == tuple(s for s in REQUIRED_SCOPES if not s.startswith("telephony"))
-    assert missing_scopes(CredentialsReply(frozenset(REQUIRED_SCOPES))) == ()
     assert answer(credentials(), scopes=[], siteAccess=1) == CredentialsReply(frozenset())
 
 
