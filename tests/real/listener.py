@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 
 from amibridge.ami.actions import Action
-from amibridge.ami.events import AmiEvent
+from amibridge.ami.events import AmiEvent, ChannelSnapshot
 from amibridge.ami.link import AmiAddress, Link, LinkSettings
 from amibridge.ami.session import Reply
 from amibridge.calls.board import Board
@@ -13,6 +14,8 @@ from amibridge.calls.facts import AnyFact, CallEnded
 from amibridge.calls.record import CallRecord
 from amibridge.redact import Secret
 from tests.real.asterisk import Asterisk
+
+SNAPSHOT_WITHIN = 10.0  # seconds
 
 
 class Listener:
@@ -23,14 +26,19 @@ class Listener:
         self.board = Board("pbx")
         self.facts: list[AnyFact] = []
         self.bytes = bytearray()
+        self._knows_channels = asyncio.Event()
         self._asterisk = asterisk
         self.link = self._new_link()
 
     async def connect(self) -> None:
-        """Once more, after the last link was closed or lost."""
+        """Once more, after the last link was closed or lost. Until it has heard which channels live: a call that began
+        before that would be one that was under way."""
         if self.bytes:
             self.link = self._new_link()
+        self._knows_channels.clear()
         await self.link.open()
+        async with asyncio.timeout(SNAPSHOT_WITHIN):
+            await self._knows_channels.wait()
 
     async def close(self) -> None:
         await self.link.close()
@@ -49,3 +57,5 @@ class Listener:
     def _hear(self, events: Sequence[AmiEvent]) -> None:
         for event in events:
             self.facts += self.board.apply(event)
+            if isinstance(event, ChannelSnapshot):
+                self._knows_channels.set()

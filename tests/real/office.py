@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import datetime, timedelta
 from typing import Any
@@ -158,7 +158,8 @@ class Office:
             assert len(listener.records) == count, listener.account
         heard = [_comparable(record, to_the_moment) for record in self.ear.records]
         for listener in self.listeners[1:]:
-            assert [_comparable(record, to_the_moment) for record in listener.records] == heard, listener.account
+            told = [_comparable(record, to_the_moment) for record in listener.records]
+            assert [*_differing(told, heard)] == [], listener.account
         return self.ear.records
 
     def story(self) -> str:
@@ -304,6 +305,12 @@ def _of_callee(talk: Talk | None) -> Fields:
     if talk.answered_at is not None:
         told |= {"outcome": "answered", "operators": who, "answered_at": talk.answered_at}
     return told
+
+
+def _differing(told: Sequence[Fields], heard: Sequence[Fields]) -> Iterator[tuple[str, object, object]]:
+    """Fields of records, and what the one and the other has there."""
+    for mine, other in zip(told, heard, strict=True):
+        yield from ((name, mine[name], other[name]) for name in other if mine[name] != other[name])
 
 
 def _comparable(record: CallRecord, to_the_moment: bool) -> Fields:
