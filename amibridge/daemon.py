@@ -25,6 +25,7 @@ from amibridge.delivery.worker import Deliveries
 from amibridge.enterprises import Enterprise, EnterpriseId
 from amibridge.retailcrm.client import CrmSettings, open_crm
 from amibridge.runtime.keeper import Keeper
+from amibridge.runtime.originate import Originator
 from amibridge.runtime.pulse import Pulse
 from amibridge.runtime.ring import Traces
 from amibridge.runtime.ring_files import RING
@@ -141,6 +142,7 @@ async def serving(settings: Settings, stop: asyncio.Event) -> AsyncIterator[Runn
                 tenants,
                 forget_zone,
                 watchers.hint,
+                Originator(pool, keeper.send, keeper.standings).call,
             )
             lanes_stop, web_stop, traces_stop, listening = (asyncio.Event() for _ in range(4))
             async with asyncio.TaskGroup() as tasks:

@@ -11,6 +11,7 @@ from datetime import datetime
 from typing import assert_never
 
 from amibridge.ami.events import (
+    CLICK,
     CLICK_VARIABLE,
     AmiEvent,
     AttendedTransfer,
@@ -26,6 +27,7 @@ from amibridge.ami.events import (
     FullyBooted,
     Hangup,
     HangupRequest,
+    Linkedid,
     NewCallerid,
     Newchannel,
     Newstate,
@@ -37,6 +39,7 @@ from amibridge.ami.events import (
     QueueCallerLeave,
     Shutdown,
     Tick,
+    Uniqueid,
     VarSet,
 )
 from amibridge.calls.directing import direct, note_dialled, note_originated, rejoin, undecided
@@ -51,12 +54,15 @@ from amibridge.calls.handovers import (
 )
 from amibridge.calls.leaving import note_hangup_request, note_leaver
 from amibridge.calls.model import MOST_OF_A_KIND, SILENT_BRIDGES, Call, Leg, advance
-from amibridge.calls.numbering import Numbering, Role
+from amibridge.calls.numbering import Numbering, Role, endpoint_of
 from amibridge.calls.record import CallRecord
 from amibridge.calls.register import Register
 from amibridge.calls.resync import observe_snapshot, recall
 from amibridge.calls.summary import record_of
 from amibridge.calls.telling import Anomaly, AnomalyKind, tell_changes, tell_recording, tell_started
+
+UNREACHED = {3: "NOANSWER", 5: "BUSY", 8: "CONGESTION"}
+"""The DialStatus for why an `Originate` failed; any other reason is that there is no channel to that phone."""
 
 
 class Board:
@@ -158,7 +164,7 @@ class Board:
                     leg.dial_status, leg.dial_ended_at = event.dial_status, event.at
                 note_forwarded(call, leg, event)
             case OriginateResponse():
-                call = self._observe_originate_response(event)
+                call = self._observe_originate_response(event, facts)
             case BlindTransfer():
                 call = register.find(event.transferer)
                 if call is not None:
@@ -222,11 +228,23 @@ class Board:
             self._register.move(leg, None)
         note_leaver(call, leg)
 
-    def _observe_originate_response(self, event: OriginateResponse) -> Call | None:
+    def _observe_originate_response(self, event: OriginateResponse, facts: list[AnyFact]) -> Call | None:
         call = self._register.find_originated(event)
+        if call is None and not event.success and event.action_id == f"{CLICK}{event.uniqueid}":
+            call = self._seat_unreached(event, facts)
         if call is not None:
             call.click_to_call = call.click_to_call or event.action_id or None
             call.originate_exten = event.exten or None
+        return call
+
+    def _seat_unreached(self, event: OriginateResponse, facts: list[AnyFact]) -> Call:
+        """A call of ours for which no channel could be made, so that this is all that is heard of it."""
+        uniqueid, channel = Uniqueid(event.action_id.removeprefix(CLICK)), f"{event.channel}-00000000"
+        call, leg = self._register.seat(ChannelEvent(event.at, channel, uniqueid, Linkedid(uniqueid)), facts)
+        leg.originated, leg.gone_at = True, event.at
+        leg.dial_status = UNREACHED.get(event.reason, "CHANUNAVAIL")
+        dialled = endpoint_of(event.channel).partition("/")[2]
+        call.cast(leg, self._numbering.part_when_dialled(leg.channel, leg.part, dialled))
         return call
 
     def _settle(self, call: Call, at: datetime, facts: list[AnyFact]) -> None:

@@ -60,6 +60,11 @@ class _Plan:
         return len(digits) >= SHORTEST_WITH_PREFIX and digits.startswith(self.prefix)
 
 
+def in_plain_characters(text: str) -> str:
+    """*text* with the digits, blanks and dashes of any script as ours, and no blanks around it."""
+    return "".join(map(_plain_character, text)).strip()
+
+
 def shown(number: str | None) -> str | None:
     """*number* (or name) as the PBX saw it, or None when its owner withheld it."""
     return None if number is None or (len(number) <= LONGEST and _is_withheld(number)) else number
@@ -94,8 +99,7 @@ def _plainly(number: str) -> str:
 
 def _number_in(text: str) -> str:
     """The part of *text* that may be a number, in ASCII digits: no scheme, host, parameters or extension."""
-    text = "".join(map(_plain_character, text)).strip()
-    text = _SCHEME.sub("", text)
+    text = _SCHEME.sub("", in_plain_characters(text))
     return _EXTENSION.sub("", re.split("[@;]", text, maxsplit=1)[0]).strip()
 
 

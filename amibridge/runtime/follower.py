@@ -15,9 +15,11 @@ from typing import assert_never
 
 import structlog
 
-from amibridge.ami.errors import AmiError, LoginRefused
+from amibridge.ami.actions import Action
+from amibridge.ami.errors import AmiError, LinkLost, LoginRefused
 from amibridge.ami.events import AmiEvent, Tick
 from amibridge.ami.link import AmiAddress, Link, LinkSettings
+from amibridge.ami.session import Reply
 from amibridge.calls.board import Board
 from amibridge.calls.facts import AnyFact
 from amibridge.enterprises import AmiHost, HostStanding, LinkState
@@ -79,6 +81,12 @@ class Follower:
     def standing(self) -> HostStanding:
         garbled = self._garbled_before + (0 if self._link is None else self._link.garbled)
         return HostStanding(self._host, self._state, self._since, self._reason, self._ami, self._events, garbled)
+
+    async def send(self, action: Action) -> Reply:
+        """Ask the host for *action*, once and now. Raises LinkLost, ActionRefused, ActionUnanswered."""
+        if self._link is None or self._state is not LinkState.UP:
+            raise LinkLost(self._reason or "it is not connected yet")
+        return await self._link.send(action)
 
     async def follow(self) -> None:
         """Connect, listen, come back; for ever."""

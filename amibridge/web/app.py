@@ -22,6 +22,7 @@ from amibridge.secrets import Keyring
 from amibridge.store.outbox import Outbox
 from amibridge.store.recorder import FactQueue
 from amibridge.web.answers import identified
+from amibridge.web.clicks import Call, ClickRoutes
 from amibridge.web.connection import Connection
 from amibridge.web.health import live, readiness
 from amibridge.web.module import ModuleRoutes
@@ -56,6 +57,7 @@ class WebServices:
     tenants: Tenants
     zone_changed: Callable[[EnterpriseId], None]
     hint: Callable[[EnterpriseId, Hint], None]
+    call: Call
 
 
 def make_app(services: WebServices) -> web.Application:
@@ -67,6 +69,7 @@ def make_app(services: WebServices) -> web.Application:
     )
     app.router.add_get("/recordings/{token}", serve_recordings(services.pool, services.keyring))
     ModuleRoutes(services.pool, services.tenants, services.zone_changed).add_to(app.router)
+    ClickRoutes.of(services.tenants, services.call).add_to(app.router)
     webhook = take_hints(services.tenants, services.hint)
     for path in ("/retailcrm/webhook", "/retailcrm/webhook/{secret}"):
         app.router.add_post(path, webhook)

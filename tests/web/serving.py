@@ -15,13 +15,15 @@ from aiohttp import web
 from structlog.testing import capture_logs
 from yarl import URL
 
+from amibridge.calls.clicks import Click, Placed
 from amibridge.config import WebSettings
-from amibridge.enterprises import CrmStanding, EnterpriseId, HostStanding
+from amibridge.enterprises import CrmStanding, Enterprise, EnterpriseId, HostStanding
 from amibridge.retailcrm.triggers import Hint
 from amibridge.secrets import Key, Keyring
 from amibridge.store.outbox import Outbox
 from amibridge.store.recorder import FactQueue
 from amibridge.web.app import Address, WebServices, make_app, serve
+from amibridge.web.clicks import Call
 from amibridge.web.tenants import Tenants
 from tests.delivery.waiting import until
 
@@ -36,10 +38,14 @@ class Answer:
     json: Any
 
 
+async def no_call(enterprise: Enterprise, click: Click) -> Placed:
+    raise AssertionError(f"nobody was to be called: {click}")
+
+
 @dataclass
 class Site:
     """*standings*, *crms*, *queue*, *stall*: what the health check tells. *zones_changed*: whose was said to be;
-    *hints*: what came by webhook."""
+    *hints*: what came by webhook; *call*: who places calls."""
 
     host: str
     port: int
@@ -51,6 +57,7 @@ class Site:
     stall: timedelta = timedelta(0)
     zones_changed: list[EnterpriseId] = field(default_factory=list)
     hints: list[tuple[EnterpriseId, Hint]] = field(default_factory=list)
+    call: Call = no_call
 
     async def ask(self, path: str, method: str = "GET", **more: Any) -> Answer:
         """*path* is sent as it is."""
@@ -86,6 +93,7 @@ async def serving(pool: asyncpg.Pool, app: web.Application | None = None) -> Asy
             site.tenants,
             site.zones_changed.append,
             lambda enterprise, hint: site.hints.append((enterprise, hint)),
+            lambda enterprise, click: site.call(enterprise, click),
         )
         settings = WebSettings("127.0.0.1", 0, "https://bridge.example")
         with capture_logs() as lines:
