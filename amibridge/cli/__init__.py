@@ -146,6 +146,12 @@ def _db_upgrade(args: argparse.Namespace) -> int:
     return upgrade(args)
 
 
+def _call(args: argparse.Namespace) -> int:
+    from amibridge.cli.call import call
+
+    return call(args)
+
+
 def _deliveries(args: argparse.Namespace) -> int:
     from amibridge.cli.deliveries import deliveries
 
@@ -189,6 +195,7 @@ COMMANDS: dict[str, Command] = {
     "retailcrm status": _retailcrm_status,
     "retailcrm users": _retailcrm_users,
     "db upgrade": _db_upgrade,
+    "call": _call,
     "deliveries": _deliveries,
     "doctor": _doctor,
 }

@@ -139,6 +139,16 @@ def parser(commands: dict[str, Command]) -> argparse.ArgumentParser:
     ).add_subparsers(metavar="COMMAND", required=True)
     command(database, "upgrade", "bring the tables up to date", "amibridge db upgrade", of="db ")
 
+    call = command(
+        words,
+        "call",
+        "ring an operator, then a customer, through the running bridge",
+        "amibridge call 0123 --from 101 --to +79161112233",
+    )
+    call.add_argument("number", metavar="N", help="the enterprise's number")
+    call.add_argument("--from", dest="extension", required=True, metavar="EXT", help="the operator's extension")
+    call.add_argument("--to", dest="phone", required=True, metavar="PHONE", help="the customer's number")
+
     deliveries = command(
         words,
         "deliveries",
