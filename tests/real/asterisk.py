@@ -48,6 +48,11 @@ ACCOUNTS = {
 """What each account may hear and do, as in manager.conf. Only the first may set our filter."""
 
 
+BRIDGE = "bridge"
+BRIDGE_MAY = "read=system,call,agent,dialplan\nwrite=system,reporting,originate\n"
+"""The account of the manual, for a bridge beside the listeners."""
+
+
 class Driver(StrEnum):
     PJSIP = "PJSIP"
     SIP = "SIP"
@@ -215,7 +220,8 @@ class Asterisk:
 
     def _manager_conf(self) -> str:
         general = f"[general]\nenabled=yes\nport=5038\nbindaddr={self.address}\ntimestampevents=yes\n"
-        return general + "".join(f"[{name}]\nsecret=secret\n{may}\n" for name, may in ACCOUNTS.items())
+        accounts = ACCOUNTS | {BRIDGE: BRIDGE_MAY}
+        return general + "".join(f"[{name}]\nsecret=secret\n{may}\n" for name, may in accounts.items())
 
     def _pjsip_conf(self) -> str:
         text = (
