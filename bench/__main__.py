@@ -7,9 +7,9 @@ import asyncio
 import sys
 from collections.abc import Sequence
 
-from bench import fuzz, parse, popup, report, soak
+from bench import click, fuzz, parse, popup, report, soak
 
-BENCHES = ("parse", "popup", "soak", "fuzz")
+BENCHES = ("parse", "popup", "click", "soak", "fuzz")
 BY_DEFAULT = ("parse", "popup")
 
 
@@ -25,6 +25,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     if "popup" in benches:
         rows["popup"] = told = asyncio.run(_popups(args))
         _say(args, report.popup_lines(told))
+    if "click" in benches:
+        rows["click"] = clicked = asyncio.run(_clicks(args))
+        _say(args, report.click_lines(clicked))
     if "soak" in benches:
         rows["soak"] = soaked = list(soak.measure(args.events))
         _say(args, report.soak_lines(soaked))
@@ -40,6 +43,10 @@ async def _popups(args: argparse.Namespace) -> list[popup.PopupRow]:
     return [row async for row in popup.measure(args.rates, seconds=args.seconds, dsn=args.dsn)]
 
 
+async def _clicks(args: argparse.Namespace) -> list[click.ClickRow]:
+    return [row async for row in click.measure(clicks=args.clicks, dsn=args.dsn)]
+
+
 def _say(args: argparse.Namespace, lines: Sequence[str]) -> None:
     if not args.json:
         print("\n".join([*lines, ""]), flush=True)
@@ -48,7 +55,11 @@ def _say(args: argparse.Namespace, lines: Sequence[str]) -> None:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__, allow_abbrev=False)
     parser.add_argument(
-        "benches", nargs="*", type=_bench, metavar="BENCH", help="parse, popup, soak or fuzz (default: parse popup)"
+        "benches",
+        nargs="*",
+        type=_bench,
+        metavar="BENCH",
+        help="parse, popup, click, soak or fuzz (default: parse popup)",
     )
     parser.add_argument("--json", action="store_true", help="one JSON object instead of tables")
     parser.add_argument("--rounds", type=int, default=parse.ROUNDS, metavar="N", help="of parse (default: %(default)s)")
@@ -63,8 +74,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--seconds", type=float, default=popup.SECONDS, metavar="X", help="of popup at each rate (default: %(default)g)"
     )
+    parser.add_argument("--clicks", type=int, default=click.CLICKS, metavar="N", help="of click (default: %(default)s)")
     parser.add_argument(
-        "--dsn", help="PostgreSQL on which popup may make a database (default: one of the daemon's own)"
+        "--dsn", help="PostgreSQL on which popup and click may make a database (default: one of the daemon's own)"
     )
     parser.add_argument("--events", type=int, default=soak.EVENTS, metavar="N", help="of soak (default: %(default)s)")
     parser.add_argument(

@@ -56,6 +56,13 @@ class Bridge:
             told: dict[str, Any] = await response.json()
             return told
 
+    async def click(self, client_id: str, extension: str, phone: str) -> str | None:
+        """The id of the call that was placed; None if none was."""
+        asked = {"clientId": client_id, "code": extension, "phone": phone}
+        async with self._session.get(f"http://{self._web}/api/makecallexternal", params=asked) as response:
+            body = await response.json()
+            return str(body["call"]) if response.status == 200 else None
+
     def cost(self) -> Cost | None:
         assert self._process is not None
         return cost_of(self._process.pid)

@@ -73,7 +73,7 @@ async def measure(
     """A row for each rate. *seconds* are counted from the end of the *warm_up*. *dsn*: a server on which a database
     may be made; without, the daemon starts one of its own."""
     for rate in rates:
-        async with _database(dsn) as own, open_bridge(own) as bridge:
+        async with database(dsn) as own, open_bridge(own) as bridge:
             yield await _measure(bridge, rate, seconds, warm_up, repertoire)
 
 
@@ -81,7 +81,7 @@ async def _measure(bridge: Bridge, rate: float, seconds: float, warm_up: float, 
     enterprises = math.ceil(rate / CALLS_PER_ENTERPRISE)
     pbxs = Pbxs([f"pbx{number}" for number in range(enterprises)], repertoire)
     async with open_crm() as crm, pbxs.serve() as ports:
-        await bridge.start([_enterprise(number, crm.url, *host) for number, host in enumerate(ports.items())])
+        await bridge.start([enterprise_file(number, crm.url, *host) for number, host in enumerate(ports.items())])
         calls = round(rate * (warm_up + seconds))
         costs, machine, begun = [bridge.cost()], [machine_seconds()], time.monotonic()
         with _undisturbed():
@@ -133,7 +133,7 @@ def _busy(before: tuple[float, float] | None, after: tuple[float, float] | None)
     return None if before is None or after is None else (after[0] - before[0]) / (after[1] - before[1])
 
 
-def _enterprise(number: int, crm: str, host: str, port: int) -> str:
+def enterprise_file(number: int, crm: str, host: str, port: int) -> str:
     """The text of an enterprise file. With the time zone in it, the CRM is asked nothing."""
     return (
         f'number = "{number:04}"\nname = "Shop {number}"\ntimezone = "Europe/Moscow"\n'
@@ -178,7 +178,7 @@ def percentile(ascending: Sequence[float], percent: int) -> float | None:
 
 
 @asynccontextmanager
-async def _database(server: str | None) -> AsyncIterator[str | None]:
+async def database(server: str | None) -> AsyncIterator[str | None]:
     """A database of the bench's own on *server*, dropped afterwards; None for None."""
     if server is None:
         yield None

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 
+from bench.click import ClickRow
 from bench.fuzz import FuzzRow
 from bench.parse import SUBSCRIPTIONS, ParseRow
 from bench.popup import PopupRow
@@ -22,7 +23,7 @@ FOLD_RATE_AIM = 100_000
 
 SYNCS = 200
 
-Row = ParseRow | PopupRow | SoakRow | FuzzRow
+Row = ParseRow | PopupRow | ClickRow | SoakRow | FuzzRow
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +100,20 @@ def popup_lines(rows: Sequence[PopupRow]) -> list[str]:
     table = [("", *(f"{row.rate:g} calls/s" for row in rows), "aim")]
     table += [(name, *(cell(row) for row in rows), aim) for name, cell, aim in shown]
     return ["POPUP  from AMI byte to CRM request, unfiltered events, durable first", *_aligned(table, left=1)]
+
+
+def click_lines(rows: Sequence[ClickRow]) -> list[str]:
+    shown: list[tuple[str, Callable[[ClickRow], str], str]] = [
+        ("clicks placed, lost", lambda row: f"{row.clicks}, {row.lost}", "lost 0"),
+        ("to the Originate p50, ms", lambda row: _number(row.originate_p50, 2), ""),
+        ("to the Originate p99, ms", lambda row: _number(row.originate_p99, 2), "100"),
+        ("to the Originate max, ms", lambda row: _number(row.originate_longest, 2), ""),
+        ("to the answer p50, ms", lambda row: _number(row.answer_p50, 2), ""),
+        ("to the answer p99, ms", lambda row: _number(row.answer_p99, 2), ""),
+    ]
+    table = [("", *(f"{row.rate:g} calls/s" for row in rows), "aim")]
+    table += [(name, *(cell(row) for row in rows), aim) for name, cell, aim in shown]
+    return ["CLICK  from an HTTP request to the PBX, one after another", *_aligned(table, left=1)]
 
 
 def soak_lines(rows: Sequence[SoakRow]) -> list[str]:
