@@ -101,6 +101,7 @@ class TestRights:
         [
             ({"refuses": {"Filter"}}, "pbx1 rights", "it may not set an event filter"),
             ({"refuses": {"CoreShowChannels"}}, "pbx1 rights", "it may not ask which channels live"),
+            ({"refuses": {"Originate"}}, "pbx1 rights", "it may not place calls"),
             ({"boots": False}, "pbx1 rights", "its `read` lacks system"),
             ({"refuses": {"PJSIPShowEndpoints", "SIPpeers"}}, "pbx1 endpoints", "it may not list them"),
         ],
