@@ -194,7 +194,8 @@ async def silent(*, endless: bool = False) -> AsyncIterator[tuple[str, int]]:
                 said = dict(line.split(": ", 1) for line in raw.strip().split("\r\n"))
                 more = {
                     "Ping": f"Ping: Pong\r\nTimestamp: {datetime.now(UTC).timestamp():.6f}\r\n",
-                    "ListCommands": "Filter: x (Priv: system,all)\r\nPJSIPShowEndpoints: x (Priv: system,all)\r\n",
+                    "ListCommands": "Filter: x (Priv: system,all)\r\nPJSIPShowEndpoints: x (Priv: system,all)\r\n"
+                    "Originate: x (Priv: originate,all)\r\n",
                 }
                 writer.write(
                     f"Response: Success\r\nActionID: {said['ActionID']}\r\n{more.get(said['Action'], '')}\r\n".encode()
