@@ -9,6 +9,7 @@ from enum import StrEnum
 from typing import NewType
 from zoneinfo import ZoneInfo
 
+from amibridge.calls.clicks import Dialling
 from amibridge.calls.numbering import Numbering
 from amibridge.calls.record import Extension
 from amibridge.redact import Secret
@@ -47,6 +48,7 @@ class AmiHost:
     numbering: Numbering = field(default_factory=Numbering)
     originate_channel: str = "PJSIP/{extension}"
     originate_context: str = "from-internal"
+    originate_number: Dialling = Dialling.AS_GIVEN
     recordings: str | None = None
 
 

@@ -11,9 +11,10 @@ from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
+from typing import assert_never
 
 from amibridge.calls.numbering import Numbering
-from amibridge.calls.phones import LONGEST, in_plain_characters, to_e164
+from amibridge.calls.phones import LONGEST, in_plain_characters, national, to_e164
 from amibridge.calls.record import CallId, Extension
 
 LONGEST_EXTENSION = 64
@@ -29,6 +30,19 @@ class Why(StrEnum):
     NO_NUMBER = "not_a_number"
     KEY_USED = "idempotency_key_used"
     PREFETCH = "prefetch"
+
+
+class Dialling(StrEnum):
+    """How a dialplan wants the number of a click: as whoever clicked wrote it, or in one form whoever wrote it.
+
+    ``+79161112233``, ``79161112233``, or as somebody in the enterprise's country dials: ``89161112233``, and
+    ``810375291234567`` abroad.
+    """
+
+    AS_GIVEN = "as_given"
+    E164 = "e164"
+    DIGITS = "digits"
+    NATIONAL = "national"
 
 
 class ClickRefused(Exception):
@@ -103,6 +117,21 @@ def asked_number(phone: str, region: str) -> tuple[str, str]:
         raise ClickRefused(Why.NO_NUMBER, "The phone must be a public telephone number.", smells=smells)
     plus = "+" if text.startswith("+") else ""
     return plus + re.sub(r"[^0-9]", "", text), e164
+
+
+def dialled(how: Dialling, number: str, phone: str, region: str) -> str:
+    """What is dialled for *number*, which is *phone* (E.164)."""
+    match how:
+        case Dialling.AS_GIVEN:
+            return number
+        case Dialling.E164:
+            return phone
+        case Dialling.DIGITS:
+            return phone.removeprefix("+")
+        case Dialling.NATIONAL:
+            return national(phone, region)
+        case _ as never:
+            assert_never(never)
 
 
 def name_to_show(name: str) -> str | None:

@@ -75,6 +75,12 @@ def to_e164(number: str | None, region: str) -> str | None:
     return None if number is None or len(number) > LONGEST else _to_e164(number, region)
 
 
+def national(phone: str, region: str) -> str:
+    """*phone* (E.164) as somebody in *region* dials it: ``89161112233`` in RU, and ``810375291234567`` abroad."""
+    written = phonenumbers.format_out_of_country_calling_number(phonenumbers.parse(phone), region)
+    return re.sub("[^0-9]", "", written)
+
+
 @lru_cache(maxsize=16_384)
 def _to_e164(number: str, region: str) -> str | None:
     written = _NUMBER.fullmatch(_number_in(number))

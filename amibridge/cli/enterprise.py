@@ -146,6 +146,7 @@ def _described(one: Enterprise) -> Iterator[tuple[str, Any]]:
                 "trunks": list(host.numbering.trunks),
                 "originate_channel": host.originate_channel,
                 "originate_context": host.originate_context,
+                "originate_number": host.originate_number,
                 "recordings": host.recordings,
             }
             for host in one.hosts

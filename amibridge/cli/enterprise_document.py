@@ -160,6 +160,7 @@ class AsteriskTable(Shape):
     trunks: list[Annotated[Text, AfterValidator(_is_trunk)]] = Field(default_factory=list)
     originate_channel: Annotated[Text, AfterValidator(_is_channel)] = "PJSIP/{extension}"
     originate_context: Annotated[Text, AfterValidator(_is_context)] = "from-internal"
+    originate_number: Literal["as_given", "e164", "digits", "national"] = "as_given"
     recordings: Annotated[Text, AfterValidator(_is_recordings)] | None = None
 
 

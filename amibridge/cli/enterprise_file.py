@@ -13,6 +13,7 @@ from zoneinfo import ZoneInfo
 
 from pydantic import ValidationError
 
+from amibridge.calls.clicks import Dialling
 from amibridge.calls.numbering import Numbering
 from amibridge.calls.record import Extension
 from amibridge.cli.enterprise_document import AsteriskTable, EnterpriseDocument, is_given
@@ -73,6 +74,7 @@ def _host(number: EnterpriseId, region: str, table: AsteriskTable, secret: Secre
         numbering=Numbering(table.internal, tuple(table.trunks), region),
         originate_channel=table.originate_channel,
         originate_context=table.originate_context,
+        originate_number=Dialling(table.originate_number),
         recordings=table.recordings,
     )
 

@@ -27,6 +27,7 @@ from amibridge.calls.clicks import (
     Why,
     asked_extension,
     asked_number,
+    dialled,
     name_to_show,
 )
 from amibridge.calls.record import CallId, Extension
@@ -35,8 +36,6 @@ from amibridge.runtime.repeats import Repeats
 from amibridge.store.db import DATABASE_FAILURES
 from amibridge.store.known import KnownCustomer, customer_of_phone
 from amibridge.store.whereabouts import host_of_extension
-
-log = structlog.get_logger()
 
 AGAIN_WITHIN = timedelta(seconds=5)
 """One operator who clicks one number again so soon has clicked twice, or his browser has."""
@@ -98,11 +97,12 @@ class Originator:
         self, enterprise: Enterprise, extension: Extension, number: str, phone: str, click: Click, begun: float
     ) -> Placed:
         host = await self._host_of(enterprise, extension)
+        number = dialled(host.originate_number, number, phone, enterprise.region)
         known = await self._customer_of(enterprise.id, phone)
         name = None if known is None else name_to_show(known.name)
         uniqueid = Uniqueid(f"{int(time.time())}.{random.choice(_COUNTERS)}")
         line = _line_of(enterprise, click.line)
-        about = log.bind(enterprise=enterprise.id, host=host.name, operator=extension, way=click.way)
+        log = structlog.get_logger(enterprise=enterprise.id, host=host.name, operator=extension, way=click.way)
         try:
             await self._send(
                 host,
@@ -117,11 +117,11 @@ class Originator:
                 ),
             )
         except AmiError as error:
-            about.warning("call_not_placed", reason=str(error), **_advice(error))
+            log.warning("call_not_placed", reason=str(error), **_advice(error))
             raise ClickFailed(f"{host.name}: {error}", placed=isinstance(error, ActionUnanswered)) from error
         took = timedelta(seconds=time.perf_counter() - begun)
         call = CallId(f"{host.name}:{uniqueid}")
-        about.info("call_placed", call=call, ms=round(took.total_seconds() * 1000, 1))
+        log.info("call_placed", call=call, ms=round(took.total_seconds() * 1000, 1))
         customer = None if known is None else known.id
         return Placed(call, host.host, extension, number, phone, name, customer, took)
 

@@ -91,6 +91,7 @@ def _fields(one: AmiHost | Operator | Line) -> dict[str, object]:
                 "trunks": one.numbering.trunks,
                 "originate channel": one.originate_channel,
                 "originate context": one.originate_context,
+                "originate number": one.originate_number,
                 "recordings": one.recordings,
             }
         case Operator():

@@ -21,6 +21,7 @@ from zoneinfo import ZoneInfo
 import asyncpg
 import structlog
 
+from amibridge.calls.clicks import Dialling
 from amibridge.calls.numbering import Numbering
 from amibridge.calls.record import Extension
 from amibridge.enterprises import (
@@ -230,6 +231,7 @@ class Directory:
                     host.originate_channel,
                     host.originate_context,
                     host.recordings,
+                    host.originate_number,
                 )
                 for host in new.hosts
             ],
@@ -309,6 +311,7 @@ def _host(row: asyncpg.Record, region: str, reading: _Reading) -> AmiHost:
         numbering=reading.numbering(row["internal"], tuple(row["trunks"]), region),
         originate_channel=row["originate_channel"],
         originate_context=row["originate_context"],
+        originate_number=Dialling(row["originate_number"]),
         recordings=row["recordings"],
     )
 

@@ -14,7 +14,7 @@ SELECT enterprises.enterprise_id, name, time_zone, region, client_id, webhook_se
 -- load_hosts --
 -- The Asterisk hosts of every enterprise, or of the one that is named.
 SELECT enterprise_id, host, address, port, username, secret, internal, trunks, originate_channel, originate_context,
-       recordings
+       originate_number,       recordings
   FROM hosts
  WHERE $1::text IS NULL OR enterprise_id = $1
  ORDER BY enterprise_id, host
@@ -48,12 +48,13 @@ VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
 -- put_host --
 -- Write one Asterisk host of an enterprise.
 INSERT INTO hosts (enterprise_id, host, address, port, username, secret, internal, trunks, originate_channel,
-                   originate_context, recordings)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
+                   originate_context, recordings, originate_number)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
     ON CONFLICT (enterprise_id, host) DO UPDATE
    SET address = excluded.address, port = excluded.port, username = excluded.username, secret = excluded.secret,
        internal = excluded.internal, trunks = excluded.trunks, originate_channel = excluded.originate_channel,
-       originate_context = excluded.originate_context, recordings = excluded.recordings
+       originate_context = excluded.originate_context, recordings = excluded.recordings,
+       originate_number = excluded.originate_number
 
 -- put_operator --
 -- Write one operator of an enterprise.

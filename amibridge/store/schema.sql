@@ -35,6 +35,8 @@ CREATE TABLE hosts (
     originate_channel text    NOT NULL,
     originate_context text    NOT NULL,
     recordings        text,
+    originate_number  text    NOT NULL DEFAULT 'as_given'
+        CHECK (originate_number IN ('as_given', 'e164', 'digits', 'national')),
     PRIMARY KEY (enterprise_id, host)
 );
 

@@ -9,7 +9,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from amibridge.ami.actions import UNSAFE_IN_VARIABLE
-from amibridge.calls.clicks import LONGEST_NAME, ClickRefused, Why, asked_extension, asked_number, name_to_show
+from amibridge.calls.clicks import (
+    LONGEST_NAME,
+    ClickRefused,
+    Dialling,
+    Why,
+    asked_extension,
+    asked_number,
+    dialled,
+    name_to_show,
+)
 from amibridge.calls.numbering import Numbering
 from amibridge.calls.record import Extension
 
@@ -99,6 +108,26 @@ def test_an_extension_is_never_more_than_its_letters(code: str) -> None:
     except ClickRefused:
         return
     assert set(extension) <= set(string.ascii_letters + string.digits + "_.*#+-")
+
+
+@pytest.mark.parametrize(
+    ("phone", "region", "national"),
+    [
+        ("+79161112233", "RU", "89161112233"),
+        ("+375291234567", "BY", "80291234567"),
+        ("+375291234567", "RU", "810375291234567"),
+        ("+77011234567", "KZ", "87011234567"),
+        ("+380501234567", "UA", "0501234567"),
+    ],
+)
+def test_a_dialplan_gets_the_number_as_it_wants_it(phone: str, region: str, national: str) -> None:
+    told = {how: dialled(how, "as it came", phone, region) for how in Dialling}
+    assert told == {
+        Dialling.AS_GIVEN: "as it came",
+        Dialling.E164: phone,
+        Dialling.DIGITS: phone[1:],
+        Dialling.NATIONAL: national,
+    }
 
 
 @pytest.mark.parametrize(

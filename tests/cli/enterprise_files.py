@@ -30,6 +30,7 @@ internal = '^1\\d\\d$'
 trunks = ["PJSIP/provider", "SIP/00013*"]
 originate_channel = "Local/{extension}@from-internal/n"
 originate_context = "from-inside"
+originate_number = "national"
 recordings = "/var/spool/asterisk/monitor"
 
 [operators]

@@ -205,6 +205,7 @@ class TestReading:
                         "trunks": ["PJSIP/provider", "SIP/00013*"],
                         "originate_channel": "Local/{extension}@from-internal/n",
                         "originate_context": "from-inside",
+                        "originate_number": "national",
                         "recordings": "/var/spool/asterisk/monitor",
                     }
                 ],

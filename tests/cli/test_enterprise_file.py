@@ -7,6 +7,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
+from amibridge.calls.clicks import Dialling
 from amibridge.calls.numbering import Numbering
 from amibridge.calls.record import Extension
 from amibridge.cli.enterprise_file import read_enterprise
@@ -48,6 +49,7 @@ def test_the_published_example_is_read_to_the_last_key(tmp_path: Path) -> None:
                 numbering=Numbering(r"^1\d\d$", ("PJSIP/provider", "SIP/00013*"), "BY"),
                 originate_channel="Local/{extension}@from-internal/n",
                 originate_context="from-inside",
+                originate_number=Dialling.NATIONAL,
                 recordings="/var/spool/asterisk/monitor",
             ),
         ),
@@ -233,6 +235,11 @@ secret_file = "absent.secret"
             'username = "amibridge"',
             'username = "a"\noriginate_context = "a,b"',
             "asterisk[1].originate_context: must be the name of a dialplan context",
+        ),
+        (
+            'username = "amibridge"',
+            'username = "a"\noriginate_number = "{number}"',
+            "asterisk[1].originate_number: ",
         ),
         (
             'username = "amibridge"',

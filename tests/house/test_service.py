@@ -143,6 +143,7 @@ def test_the_example_enterprise_is_valid_as_it_is_and_with_every_line_switched_o
     # Where a line shows the default, switching it on changes nothing.
     assert (ours.port, ours.numbering.internal) == (theirs.port, theirs.numbering.internal)
     assert (ours.originate_channel, ours.originate_context) == (theirs.originate_channel, theirs.originate_context)
+    assert ours.originate_number == theirs.originate_number
     for one in ("region", "credit", "create_customers", "create_orders"):
         assert getattr(plain, one) == getattr(whole, one)
 

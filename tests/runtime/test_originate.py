@@ -12,7 +12,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from amibridge.ami.errors import ActionRefused, ActionUnanswered, AmiError, LinkLost
-from amibridge.calls.clicks import ClickFailed, ClickRefused, Placed, Why
+from amibridge.calls.clicks import ClickFailed, ClickRefused, Dialling, Placed, Why
 from amibridge.enterprises import EnterpriseId, HostName
 from amibridge.runtime import originate
 from amibridge.store.db import open_pool
@@ -59,6 +59,14 @@ class TestTheAction:
                 "__AMIBRIDGE_LINE=74951110001",
             ],
         }
+
+    async def test_it_is_dialled_as_the_dialplan_wants_it(self, pool: asyncpg.Pool, pbx: PaperPbx) -> None:
+        enterprise = shop()
+        [host] = enterprise.hosts
+        enterprise = replace(enterprise, hosts=(replace(host, originate_number=Dialling.NATIONAL),))
+        placed = await originator(pool, pbx).call(enterprise, CLICK)
+        assert (placed.number, placed.phone, pbx.headers["Exten"]) == ("80291234567", PHONE, ["80291234567"])
+        assert "CONNECTEDLINE(num,i)=80291234567" in pbx.headers["Variable"]
 
     async def test_a_stranger_has_no_name_and_a_line_of_nobody_is_none(self, pool: asyncpg.Pool, pbx: PaperPbx) -> None:
         await customer(pool, "0123", 7, "")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from zoneinfo import ZoneInfo
 
+from amibridge.calls.clicks import Dialling
 from amibridge.calls.numbering import Numbering
 from amibridge.calls.record import Extension
 from amibridge.enterprises import Account, AmiHost, Credit, Enterprise, EnterpriseId, HostName, Line, Operator
@@ -21,6 +22,7 @@ def host(number: str = "0123", name: str = "pbx1", secret: str = "hush-ami") -> 
         numbering=Numbering(r"^\d{3}$", ("PJSIP/provider", "SIP/00013*"), "BY"),
         originate_channel="Local/{extension}@from-internal/n",
         originate_context="from-internal",
+        originate_number=Dialling.AS_GIVEN,
         recordings="/var/spool/asterisk/monitor",
     )
 

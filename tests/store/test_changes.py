@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from zoneinfo import ZoneInfo
 
+from amibridge.calls.clicks import Dialling
 from amibridge.calls.numbering import Numbering
 from amibridge.calls.record import Extension
 from amibridge.enterprises import Account, Credit, HostName, Line, Operator
@@ -73,6 +74,7 @@ def test_hosts_operators_and_lines_come_go_and_change() -> None:
         username="other",
         originate_channel="PJSIP/{extension}",
         originate_context="inside",
+        originate_number=Dialling.DIGITS,
     )
     new = replace(
         OLD,
@@ -89,6 +91,7 @@ def test_hosts_operators_and_lines_come_go_and_change() -> None:
         "host pbx1: trunks changed from PJSIP/provider, SIP/00013* to none",
         "host pbx1: originate channel changed from Local/{extension}@from-internal/n to PJSIP/{extension}",
         "host pbx1: originate context changed from from-internal to inside",
+        "host pbx1: originate number changed from as_given to digits",
         "host pbx1: recordings changed from /var/spool/asterisk/monitor to none",
         "host pbx1: secret changed",
         "host pbx2 added",
