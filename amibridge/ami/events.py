@@ -278,3 +278,13 @@ CLICK_VARIABLE = "AMIBRIDGE_CLICK"
 
 CLICK = "amibridge-"
 """Begins the ActionID of a call that we place; the rest is the Uniqueid that its first channel is to get."""
+
+CLICK_COUNTERS = range(10**11, 10**12)
+"""Of the Uniqueids that we choose: Asterisk's own counters have ten digits at most, so the two never meet."""
+
+
+def click_of(uniqueid: str) -> str | None:
+    """The ActionID of the call whose first channel has that Uniqueid, if we chose it."""
+    _, _, counter = uniqueid.rpartition(".")
+    ours = len(counter) == 12 and counter.isascii() and counter.isdecimal() and int(counter) in CLICK_COUNTERS
+    return f"{CLICK}{uniqueid}" if ours else None

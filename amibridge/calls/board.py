@@ -11,7 +11,6 @@ from datetime import datetime
 from typing import assert_never
 
 from amibridge.ami.events import (
-    CLICK,
     CLICK_VARIABLE,
     AmiEvent,
     AttendedTransfer,
@@ -39,8 +38,8 @@ from amibridge.ami.events import (
     QueueCallerLeave,
     Shutdown,
     Tick,
-    Uniqueid,
     VarSet,
+    click_of,
 )
 from amibridge.calls.directing import direct, note_dialled, note_originated, rejoin, undecided
 from amibridge.calls.facts import AnyFact
@@ -231,18 +230,19 @@ class Board:
         note_leaver(call, leg)
 
     def _observe_originate_response(self, event: OriginateResponse, facts: list[AnyFact]) -> Call | None:
-        call = self._register.find_originated(event)
-        if call is None and not event.success and event.action_id == f"{CLICK}{event.uniqueid}":
-            call = self._seat_unreached(event, facts)
+        call = self._register.find_originated(event) or self._seat_unreached(event, facts)
         if call is not None:
             call.click_to_call = call.click_to_call or event.action_id or None
             call.originate_exten = event.exten or None
         return call
 
-    def _seat_unreached(self, event: OriginateResponse, facts: list[AnyFact]) -> Call:
+    def _seat_unreached(self, event: OriginateResponse, facts: list[AnyFact]) -> Call | None:
         """A call of ours for which no channel could be made, so that this is all that is heard of it."""
-        uniqueid, channel = Uniqueid(event.action_id.removeprefix(CLICK)), f"{event.channel}-00000000"
-        call, leg = self._register.seat(ChannelEvent(event.at, channel, uniqueid, Linkedid(uniqueid)), facts)
+        uniqueid = event.uniqueid
+        if event.success or uniqueid is None or event.action_id != click_of(uniqueid):
+            return None
+        seated = ChannelEvent(event.at, f"{event.channel}-00000000", uniqueid, Linkedid(uniqueid))
+        call, leg = self._register.seat(seated, facts)
         leg.originated, leg.gone_at = True, event.at
         leg.dial_status = UNREACHED.get(event.reason, "CHANUNAVAIL")
         dialled = endpoint_of(event.channel).partition("/")[2]

@@ -17,7 +17,7 @@ import structlog
 
 from amibridge.ami.actions import Action, originate
 from amibridge.ami.errors import ActionRefused, ActionUnanswered, AmiError
-from amibridge.ami.events import Uniqueid
+from amibridge.ami.events import CLICK_COUNTERS, Uniqueid
 from amibridge.ami.session import Reply
 from amibridge.calls.clicks import (
     Click,
@@ -54,9 +54,6 @@ MET_WITHIN = timedelta(days=30)
 
 LINE_VARIABLE = "AMIBRIDGE_LINE"
 """The channels of a call inherit it: our number that the customer should see, for dialplans that ask for it."""
-
-_COUNTERS = range(10**11, 10**12)
-"""Of the Uniqueids that we give: Asterisk's own have ten digits at most, so the two never meet."""
 
 Send: TypeAlias = Callable[[AmiHost, Action], Awaitable[Reply]]
 
@@ -100,7 +97,7 @@ class Originator:
         number = dialled(host.originate_number, number, phone, enterprise.region)
         known = await self._customer_of(enterprise.id, phone)
         name = None if known is None else name_to_show(known.name)
-        uniqueid = Uniqueid(f"{int(time.time())}.{random.choice(_COUNTERS)}")
+        uniqueid = Uniqueid(f"{int(time.time())}.{random.choice(CLICK_COUNTERS)}")
         line = _line_of(enterprise, click.line)
         log = structlog.get_logger(enterprise=enterprise.id, host=host.name, operator=extension, way=click.way)
         try:

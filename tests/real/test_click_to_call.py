@@ -177,7 +177,7 @@ async def test_the_customer_is_handed_on(office: Office, way: str) -> None:
 async def test_two_clicks_at_once(office: Office) -> None:
     """For one customer, by two operators: each call knows its own."""
     await click(office, "phone", "101")
-    await click(office, "phone", "102", uniqueid=Uniqueid(f"{UNIQUEID}1"))
+    await click(office, "phone", "102", uniqueid=Uniqueid("1795491044.482913047716"))
     anna, boris = await office.takes("101"), await office.takes("102")
     first, second = await office.outside.is_called(), await office.outside.is_called()
     await moment()
