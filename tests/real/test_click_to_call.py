@@ -78,6 +78,14 @@ async def test_the_phone_shows_the_customer_who_is_called_as_if_it_had_dialled(o
     await hangs_up(anna, customer)
 
 
+async def test_a_phone_without_a_caller_id_of_its_own_calls_as_its_extension(office: Office) -> None:
+    await click(office, "phone", "vera", number=f"9{CUSTOMER}")
+    vera = await office.takes("vera")
+    customer = await office.called(GATEWAY)
+    assert customer.shown[1] == "vera"
+    await hangs_up(vera, customer)
+
+
 @WAYS
 async def test_the_operator_does_not_take_it(office: Office, way: str) -> None:
     await click(office, way)
