@@ -16,7 +16,7 @@ from typing import assert_never
 import structlog
 
 from amibridge.ami.actions import Action
-from amibridge.ami.errors import AmiError, LinkLost, LoginRefused
+from amibridge.ami.errors import AmiError, HostUnreachable, LoginRefused
 from amibridge.ami.events import AmiEvent, Tick
 from amibridge.ami.link import AmiAddress, Link, LinkSettings
 from amibridge.ami.session import Reply
@@ -83,9 +83,12 @@ class Follower:
         return HostStanding(self._host, self._state, self._since, self._reason, self._ami, self._events, garbled)
 
     async def send(self, action: Action) -> Reply:
-        """Ask the host for *action*, once and now. Raises LinkLost, ActionRefused, ActionUnanswered."""
+        """Ask the host for *action*, once and now.
+
+        Raises ActionRefused; HostUnreachable, and it was not sent; LinkLost, ActionUnanswered, and it may have been.
+        """
         if self._link is None or self._state is not LinkState.UP:
-            raise LinkLost(self._reason or "it is not connected yet")
+            raise HostUnreachable(self._reason or "it is not connected yet")
         return await self._link.send(action)
 
     async def follow(self) -> None:

@@ -17,7 +17,7 @@ from typing import NamedTuple
 import structlog
 
 from amibridge.ami.actions import Action
-from amibridge.ami.errors import LinkLost
+from amibridge.ami.errors import HostUnreachable
 from amibridge.ami.link import LinkSettings
 from amibridge.ami.session import Reply
 from amibridge.calls.board import Board
@@ -68,10 +68,10 @@ class Keeper:
         return [running.follower.standing() for running in self._running.values()]
 
     async def send(self, host: AmiHost, action: Action) -> Reply:
-        """Ask *host* for *action*, once and now. Raises LinkLost, ActionRefused, ActionUnanswered."""
+        """As `Follower.send`. Raises HostUnreachable also when *host* is not followed."""
         running = self._running.get(HostKey(host.enterprise, host.name))
         if running is None:
-            raise LinkLost("it is not followed")
+            raise HostUnreachable("it is not followed")
         return await running.follower.send(action)
 
     async def keep(self, stop: asyncio.Event) -> None:

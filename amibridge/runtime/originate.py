@@ -16,7 +16,7 @@ import asyncpg
 import structlog
 
 from amibridge.ami.actions import Action, originate
-from amibridge.ami.errors import ActionRefused, ActionUnanswered, AmiError
+from amibridge.ami.errors import ActionRefused, ActionUnanswered, AmiError, LinkLost
 from amibridge.ami.events import CLICK_COUNTERS, Uniqueid
 from amibridge.ami.session import Reply
 from amibridge.calls.clicks import (
@@ -115,7 +115,8 @@ class Originator:
             )
         except AmiError as error:
             log.warning("call_not_placed", reason=str(error), **_advice(error))
-            raise ClickFailed(f"{host.name}: {error}", placed=isinstance(error, ActionUnanswered)) from error
+            may_ring = isinstance(error, LinkLost | ActionUnanswered)
+            raise ClickFailed(f"{host.name}: {error}", placed=may_ring) from error
         took = timedelta(seconds=time.perf_counter() - begun)
         call = CallId(f"{host.name}:{uniqueid}")
         log.info("call_placed", call=call, ms=round(took.total_seconds() * 1000, 1))

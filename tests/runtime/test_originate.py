@@ -11,7 +11,7 @@ import asyncpg
 import pytest
 from structlog.testing import capture_logs
 
-from amibridge.ami.errors import ActionRefused, ActionUnanswered, AmiError, LinkLost
+from amibridge.ami.errors import ActionRefused, ActionUnanswered, AmiError, HostUnreachable, LinkLost
 from amibridge.calls.clicks import ClickFailed, ClickRefused, Dialling, Placed, Why
 from amibridge.enterprises import EnterpriseId, HostName
 from amibridge.runtime import originate
@@ -103,7 +103,7 @@ class TestWhatFails:
     @pytest.mark.parametrize(
         ("error", "advice"),
         [
-            (LinkLost("not a byte for 12 s"), None),
+            (HostUnreachable("not a byte for 12 s"), None),
             (ActionRefused("Extension does not exist."), None),
             (ActionRefused("Permission denied"), "`write` of the AMI account needs originate"),
         ],
@@ -122,9 +122,12 @@ class TestWhatFails:
         assert (await placing.call(shop(), CLICK)).extension == "101"
         assert len(pbx.asked) == 2
 
-    async def test_what_may_have_been_placed_is_not_placed_again(self, pool: asyncpg.Pool, pbx: PaperPbx) -> None:
+    @pytest.mark.parametrize("error", [ActionUnanswered("no answer to Originate"), LinkLost("the connection broke")])
+    async def test_what_may_have_been_placed_is_not_placed_again(
+        self, pool: asyncpg.Pool, pbx: PaperPbx, error: AmiError
+    ) -> None:
         placing = originator(pool, pbx)
-        pbx.fails = ActionUnanswered("no answer to Originate")
+        pbx.fails = error
         for _ in range(2):
             with pytest.raises(ClickFailed):
                 await placing.call(shop(), CLICK)
