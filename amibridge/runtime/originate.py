@@ -134,7 +134,8 @@ class Originator:
             met = await host_of_extension(self._pool, enterprise.id, extension, since, within=PATIENCE)
         except DATABASE_FAILURES:
             met = None
-        up = {one.host.name for one in self._standings() if one.host in able and one.state is LinkState.UP}
+        ours = [one for one in self._standings() if one.host.enterprise == enterprise.id]
+        up = {one.host.name for one in ours if one.state is LinkState.UP}
         return min(able, key=lambda host: (host.name != met, host.name not in up))
 
     async def _customer_of(self, enterprise: EnterpriseId, phone: str) -> KnownCustomer | None:
