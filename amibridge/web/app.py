@@ -69,7 +69,7 @@ def make_app(services: WebServices) -> web.Application:
     )
     app.router.add_get("/recordings/{token}", serve_recordings(services.pool, services.keyring))
     ModuleRoutes(services.pool, services.tenants, services.zone_changed).add_to(app.router)
-    ClickRoutes.of(services.tenants, services.call).add_to(app.router)
+    ClickRoutes(services.tenants, services.call).add_to(app.router)
     webhook = take_hints(services.tenants, services.hint)
     for path in ("/retailcrm/webhook", "/retailcrm/webhook/{secret}"):
         app.router.add_post(path, webhook)

@@ -8,7 +8,7 @@ Shapes of answers: docs/api.md.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 from aiohttp import web
@@ -36,12 +36,8 @@ class ClickRoutes:
 
     tenants: Tenants
     call: Call
-    strangers: Knocks
-    suspects: Knocks
-
-    @classmethod
-    def of(cls, tenants: Tenants, call: Call) -> ClickRoutes:
-        return cls(tenants, call, Knocks("call_request_refused"), Knocks("call_request_suspicious"))
+    strangers: Knocks = field(default_factory=lambda: Knocks("call_request_refused"))
+    suspects: Knocks = field(default_factory=lambda: Knocks("call_request_suspicious"))
 
     def add_to(self, router: web.UrlDispatcher) -> None:
         router.add_get("/api/makecallexternal", self._make_call_external, allow_head=False)
