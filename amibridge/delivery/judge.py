@@ -49,7 +49,7 @@ class Judge:
         return CrmStanding(self.enterprise.id, self.standing.mood, self._since, self._reason or None)
 
     def reconfigure(self, enterprise: Enterprise) -> None:
-        """A new account is a new beginning; so is a module that was switched on again."""
+        """A new account is a new beginning; so is a module that works again, or that a command has found to work."""
         if not enterprise.module.works:
             if _why_held(enterprise) != _why_held(self.enterprise):
                 self._hold(enterprise)
@@ -57,6 +57,8 @@ class Judge:
             self._begin_anew("the module works again, the CRM says")
         elif enterprise.account != self.enterprise.account:
             self._begin_anew("the account's settings were changed")
+        elif enterprise.module.told_at != self.enterprise.module.told_at and self.standing.mood is Mood.PAUSED:
+            self._begin_anew("the module works, the CRM says")
         self.enterprise = enterprise
 
     def _hold(self, enterprise: Enterprise) -> None:

@@ -121,5 +121,5 @@ def _told(crm: Mapping[str, Any]) -> Finding:
     found = f"{state} since {crm.get('since')}: {crm.get('reason') or 'no reason said'}"
     if state == "troubled":
         return warn(about, found, "history waits meanwhile; look at the CRM, if it lasts")
-    advice = "mend the reason; then apply the enterprise file, which ends the pause"
+    advice = "mend the reason; then a new key that is applied, or `amibridge retailcrm register`, ends the pause"
     return fail(about, found, advice)
