@@ -50,7 +50,12 @@ async def health_of(settings: WebSettings) -> Health:
         ):
             body = json.loads(await _read(response)) if REQUEST_ID in response.headers else None
     except (aiohttp.ClientConnectorError, ConnectionError):
-        return Health(unasked=("nobody answers", "start it: systemctl start amibridge; its log says why it ended"))
+        return Health(
+            unasked=(
+                "nobody answers",
+                "start it: systemctl start amibridge, or amibridge run; its log says why it ended",
+            )
+        )
     except (aiohttp.ClientError, TimeoutError) as error:
         return Health(unasked=why(error))
     except (ValueError, RecursionError):

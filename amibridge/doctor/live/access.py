@@ -119,4 +119,6 @@ async def statuses_of_users(account: LiveAccount) -> Answer:
     if not statuses:
         raise Unasked("it tells no user's status")
     strange = sorted(statuses - set(UserStatus))
-    return Answer(not strange, "`users`", f"there are others: {', '.join(strange)[:100]}" if strange else "no others")
+    return Answer(
+        not strange, "`users`", f"there is also {', '.join(strange)[:100]}" if strange else ", ".join(sorted(statuses))
+    )

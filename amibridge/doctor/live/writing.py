@@ -12,6 +12,7 @@ from amibridge.delivery.policy import PATIENCE
 from amibridge.doctor.live.asking import NOBODY, Answer, LiveAccount, Unasked, name_of_a_test, said
 from amibridge.retailcrm.customers import CustomerFields, create_customer, customer, edit_customer
 from amibridge.retailcrm.errors import CrmError, CrmMissing, CrmNotEnabled, CrmRefused
+from amibridge.retailcrm.phone_match import having
 from amibridge.retailcrm.replies import CallEventReply, CallsUploadReply
 from amibridge.retailcrm.requests import (
     CallResult,
@@ -138,9 +139,10 @@ async def _make_customer(account: LiveAccount) -> int | CrmRefused:
     try:
         made = await account.ask(create_customer(fields, account.site))
     except CrmRefused as error:
+        if names_external_id(error):
+            account.left.append(f"customer {name}")
         return error
-    finally:
-        account.left.append(f"customer {name}")
+    account.left.append(f"customer {name}")
     return made.id
 
 
@@ -150,12 +152,12 @@ async def phones_edited(account: LiveAccount) -> Answer:
     try:
         for phone in (NOBODY, ANOTHER):
             await account.ask(edit_customer(name, CustomerFields(phones=(phone,)), account.site))
-        phones = (await account.ask(customer(name, account.site))).customer.phones
+        found = (await account.ask(customer(name, account.site))).customer
     except CrmMissing:
         raise Unasked("its test customer was deleted, and his externalId is still taken") from None
     asked = "`customers/{id}/edit` of the test customer with another number"
-    replaced = ANOTHER.removeprefix("+") in "".join(phones) and len(phones) == 1
-    return Answer(replaced, asked, "it replaces the number" if replaced else f"he has {len(phones)} numbers then")
+    replaced = len(found.phones) == 1 and bool(having([found], ANOTHER, account.enterprise.region))
+    return Answer(replaced, asked, "it replaces the number" if replaced else f"he has {len(found.phones)} numbers then")
 
 
 async def task_done(account: LiveAccount) -> Answer:
