@@ -100,6 +100,14 @@ async def test_with_leave_it_writes_once_and_names_what_it_left() -> None:
         assert len(theirs.customers.by_id) == len(customers) + 1
 
 
+async def test_a_customer_of_an_earlier_test_is_known_for_one() -> None:
+    async with serving() as (_, one):
+        await asked(one, ["customer twice"], write=True)
+        [nobody] = await asked(one, ["lookup of nobody"])
+    assert nobody.evidence is not None
+    assert nobody.evidence.answered == "it names who has it: an earlier test"
+
+
 @pytest.mark.parametrize("otherwise", Otherwise)
 async def test_each_difference_is_found(otherwise: Otherwise) -> None:
     for about in DIFFERENCES[otherwise]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from amibridge.doctor.live.asking import LOOKED_UP, NOBODY, RECENT, Answer, Known, LiveAccount, Unasked, said
+from amibridge.doctor.live.asking import LOOKED_UP, NOBODY, RECENT, Answer, Known, LiveAccount, Unasked, has, said
 from amibridge.retailcrm.customers import customer, customers
 from amibridge.retailcrm.errors import CrmError, CrmMissing, CrmRefused
 from amibridge.retailcrm.history import Happened
@@ -39,7 +39,7 @@ async def lookup_of_nobody(account: LiveAccount) -> Answer:
         return Answer(isinstance(error, CrmMissing), asked, said(error))
     if named is None:
         return Answer(True, asked, "it names nobody")
-    if having([named], NOBODY, account.enterprise.region):
+    if has(named, NOBODY):
         return Answer(True, asked, "it names who has it: an earlier test")
     return Answer(False, asked, f"it names customer {named.id}, who has another number")
 

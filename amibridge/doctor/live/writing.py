@@ -9,10 +9,9 @@ from __future__ import annotations
 from datetime import timedelta
 
 from amibridge.delivery.policy import PATIENCE
-from amibridge.doctor.live.asking import NOBODY, Answer, LiveAccount, Unasked, name_of_a_test, said
+from amibridge.doctor.live.asking import NOBODY, Answer, LiveAccount, Unasked, has, name_of_a_test, said
 from amibridge.retailcrm.customers import CustomerFields, create_customer, customer, edit_customer
 from amibridge.retailcrm.errors import CrmError, CrmMissing, CrmNotEnabled, CrmRefused
-from amibridge.retailcrm.phone_match import having
 from amibridge.retailcrm.replies import CallEventReply, CallsUploadReply
 from amibridge.retailcrm.requests import (
     CallResult,
@@ -156,7 +155,7 @@ async def phones_edited(account: LiveAccount) -> Answer:
     except CrmMissing:
         raise Unasked("its test customer was deleted, and his externalId is still taken") from None
     asked = "`customers/{id}/edit` of the test customer with another number"
-    replaced = len(found.phones) == 1 and bool(having([found], ANOTHER, account.enterprise.region))
+    replaced = len(found.phones) == 1 and has(found, ANOTHER)
     return Answer(replaced, asked, "it replaces the number" if replaced else f"he has {len(found.phones)} numbers then")
 
 
