@@ -10,7 +10,7 @@ import pytest
 from amibridge.doctor.findings import Finding, Level, Verdict
 from amibridge.doctor.live.asking import NOBODY
 from amibridge.doctor.live.assumptions import ASSUMPTIONS, WRITES
-from amibridge.sandbox.crm_faults import BadGateway, Busy, Cut, Nonsense, WrongKey
+from amibridge.sandbox.crm_faults import BadGateway, Busy, Cut, Nonsense, TelephonyOff, WrongKey
 from amibridge.sandbox.crm_otherwise import Otherwise
 from tests.doctor.looking import Told
 from tests.doctor.shop import UNLIMITED, asked, asking, serving
@@ -92,12 +92,23 @@ async def test_with_leave_it_writes_once_and_names_what_it_left() -> None:
         assert theirs.open_popups() == theirs.closed_popups(theirs.calls[0].date) == []
         left = found[-1]
         assert (left.level, left.about) == (Level.WARN, "left there")
-        assert left.found == "customer NAME, call NAME, call NAME-old, task 1".replace("NAME", "amibridge-doctor-0123")
+        assert left.found == "customer NAME, call NAME, call NAME-old, task of user 27".replace(
+            "NAME", "amibridge-doctor-0123"
+        )
         assert theirs.customers.by_id[made]["externalId"] == "amibridge-doctor-0123"
         again = await asked(one, ONLY_WITH_WRITE, write=True)
         assert verdicts(again) == verdicts(found)
         assert len(theirs.calls) == 2
         assert len(theirs.customers.by_id) == len(customers) + 1
+
+
+async def test_what_may_have_been_made_is_named_too() -> None:
+    async with serving() as (crm, one):
+        crm.faults.give(Cut(done=True), path="/api/v5/telephony/calls")
+        [asking_failed, left] = await asked(one, ["old call"], write=True)
+        assert [call.external_id for call in crm.account(KEY).calls] == ["amibridge-doctor-0123-old"]
+    assert verdicts([asking_failed]) == {"old call": Verdict.UNASKED}
+    assert left.found == "call amibridge-doctor-0123-old, perhaps"
 
 
 async def test_a_customer_of_an_earlier_test_is_known_for_one() -> None:
@@ -170,6 +181,13 @@ class TestWhatCannotBeAsked:
             found = await asked(one, ["call told twice", "old call", "unknown extension"], write=True)
             assert crm.account(KEY).calls == []
         assert of(found, Verdict.UNASKED) == {"call told twice", "old call", "unknown extension"}
+
+    async def test_nor_is_a_lookup_that_wants_one(self) -> None:
+        async with serving() as (crm, one):
+            crm.faults.give(TelephonyOff(), times=None, path="/api/v5/telephony/")
+            [finding] = await asked(one, ["phone lookup"])
+        assert verdicts([finding]) == {"phone lookup": Verdict.UNASKED}
+        assert finding.advice == "amibridge retailcrm register 0123"
 
     async def test_a_key_without_the_right_is_told_to_get_it(self) -> None:
         async with serving(scopes=frozenset({"telephony_read"})) as (_, one):

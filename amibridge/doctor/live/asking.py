@@ -18,7 +18,7 @@ from amibridge.enterprises import Account, Enterprise
 from amibridge.redact import Secret
 from amibridge.retailcrm.client import RetailCrm
 from amibridge.retailcrm.customers import Customer, customers
-from amibridge.retailcrm.errors import CrmBusy, CrmError, CrmMissing, CrmRefused, CrmUnreachable
+from amibridge.retailcrm.errors import CrmBroken, CrmBusy, CrmError, CrmMissing, CrmRefused, CrmUnreachable
 from amibridge.retailcrm.history import CustomerHistoryReply, OrderHistoryReply, customers_history, orders_history
 from amibridge.retailcrm.module_wish import module_code
 from amibridge.retailcrm.modules import IntegrationModule, integration_module, says_there_is_none
@@ -105,6 +105,16 @@ class LiveAccount:
             except CrmBusy as error:
                 await asyncio.sleep(min(error.retry_after or BUSY_AGAIN, LONGEST_WAIT).total_seconds())
         return await self._crm.send(account or self.enterprise.account, request)
+
+    async def make(self, what: str, request: Request[ReplyT]) -> ReplyT:
+        """Ask for *what* stays there: what was refused is not *left*, what may have arrived is."""
+        try:
+            reply = await self.ask(request)
+        except (CrmUnreachable, CrmBroken):
+            self.left.append(f"{what}, perhaps")
+            raise
+        self.left.append(what)
+        return reply
 
     async def refusal(self, request: Request[ReplyT], account: Account | None = None) -> CrmError | None:
         """What the account says against *request*, None if it does what it is asked. Who cannot answer says nothing."""

@@ -243,7 +243,7 @@ ASSUMPTIONS = (
         "changes are kept for longer than the bridge is ever away",
         "amibridge.sync.walk:walk_page",
         "it takes weeks without the bridge; what was missed comes with the customer's or order's next change",
-        "after weeks without the bridge, remove and apply the enterprise: its customers and orders are read anew",
+        "after weeks without the bridge, take crm_customers and crm_orders for incomplete",
     ),
     # -- the module
     Assumption(
@@ -251,7 +251,7 @@ ASSUMPTIONS = (
         "a module that there is not is `Not found`, or 400 with `Errors in the input parameters`",
         "amibridge.retailcrm.modules:says_there_is_none",
         module.no_such_module,
-        "`amibridge retailcrm register` refuses to register: register by hand once",
+        "`amibridge retailcrm register` says what the CRM said and registers nothing: send us that",
         grave=True,
     ),
     Assumption(

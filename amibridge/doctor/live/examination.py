@@ -15,7 +15,7 @@ from amibridge.doctor.live.asking import Answer, LiveAccount, Question, Unasked
 from amibridge.doctor.live.assumptions import ASSUMPTIONS, WRITES, Assumption
 from amibridge.enterprises import Enterprise
 from amibridge.retailcrm.client import CrmSettings, open_crm
-from amibridge.retailcrm.errors import CrmError, CrmForbids, CrmLockedOut, CrmUnreachable
+from amibridge.retailcrm.errors import CrmError, CrmForbids, CrmLockedOut, CrmNotEnabled, CrmUnreachable
 from amibridge.retailcrm.limits import Rate
 from amibridge.retailcrm.requests import LimitClass, credentials
 
@@ -76,6 +76,9 @@ async def _answered(account: LiveAccount, assumption: Assumption, question: Ques
         return _unasked(assumption, str(why))
     except CrmForbids as error:
         return _unasked(assumption, f"the key may not: {error}", "give it the rights that docs/operations.md names")
+    except CrmNotEnabled:
+        register = f"amibridge retailcrm register {account.enterprise.id}"
+        return _unasked(assumption, "its telephony module is not active", register)
     except (CrmUnreachable, CrmLockedOut) as error:
         return _unasked(assumption, str(error), "ask again in a minute")
     except CrmError as error:

@@ -15,18 +15,11 @@ MOST_PAGES = 10
 
 async def lookup_by_phone(account: LiveAccount) -> Answer:
     asked = f"`telephony/manager` for numbers of {LOOKED_UP} customers at most, as E.164"
-    found, errors = 0, list[CrmError]()
     lookups = await account.looked_up()
-    for one, reply in lookups:
-        match reply:
-            case ManagerReply(customer=named) if named is not None:
-                found += bool(having([named], one.forms.e164, account.enterprise.region))
-            case CrmError():
-                errors.append(reply)
-            case _:
-                pass
+    named = [(one, reply.customer) for one, reply in lookups if isinstance(reply, ManagerReply) and reply.customer]
+    found = sum(bool(having([known], one.forms.e164, account.enterprise.region)) for one, known in named)
     typed = sum(one.typed != one.forms.e164 for one, _ in lookups)
-    refused = f"; {said(errors[0])}" if errors else ""
+    refused = next((f"; {said(reply)}" for _, reply in lookups if isinstance(reply, CrmError)), "")
     answered = f"it finds {found} of {len(lookups)}, of whom {typed} are typed in another way{refused}"
     return Answer(found == len(lookups), asked, answered)
 
@@ -81,7 +74,7 @@ async def search_by_digits(account: LiveAccount) -> Answer:
     found = 0
     for one in known:
         reply = await account.ask(customers(name=one.digits, limit=100))
-        found += one.customer.id in {found.id for found in reply.customers}
+        found += one.customer.id in {named.id for named in reply.customers}
     marked = sum(one.digits != one.typed.removeprefix("+") for one in known)
     asked = f"`customers` with filter[name] = the digits of a number, for {len(known)} customers"
     return Answer(found == len(known), asked, f"it finds {found}; {marked} are typed with spaces, dashes or brackets")
@@ -93,7 +86,7 @@ async def search_by_a_part(account: LiveAccount) -> Answer:
         raise Unasked("its newest customers' numbers are typed without anything before the national number")
     one = longer[0]
     reply = await account.ask(customers(name=one.forms.significant, limit=100))
-    found = one.customer.id in {found.id for found in reply.customers}
+    found = one.customer.id in {named.id for named in reply.customers}
     asked = "`customers` with filter[name] = the last digits of a number"
     return Answer(True, asked, "a part is enough to be found" if found else "a part finds nobody")
 
