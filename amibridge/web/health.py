@@ -11,7 +11,7 @@ from typing import Any
 
 from aiohttp import web
 
-from amibridge.enterprises import CrmStanding, HostStanding
+from amibridge.enterprises import CrmStanding, HistoryStanding, HostStanding
 from amibridge.store.db import DATABASE_FAILURES
 from amibridge.store.outbox import Backlog, Outbox
 from amibridge.store.recorder import FactQueue
@@ -29,16 +29,18 @@ def readiness(
     outbox: Outbox,
     hosts: Callable[[], Sequence[HostStanding]],
     crms: Callable[[], Sequence[CrmStanding]],
+    histories: Callable[[], Sequence[HistoryStanding]],
     queue: FactQueue,
     longest_stall: Callable[[], timedelta],
 ) -> Handler:
     async def respond(request: web.Request) -> web.StreamResponse:
-        backlogs, reason = await _backlogs(outbox)
+        backlogs, reason = await backlogs_of(outbox)
         body = {
             "status": "ready" if reason is None else "not_ready",
             "database": {"state": "up"} if reason is None else {"state": "away", "reason": reason},
             "hosts": [_host(standing) for standing in hosts()],
             "enterprises": [_enterprise(standing) for standing in crms()],
+            "histories": [_history(standing) for standing in histories()],
             "facts_waiting": len(queue),
             "deliveries": [_backlog(backlog) for backlog in backlogs],
             "longest_stall_ms": round(longest_stall().total_seconds() * 1000, 1),
@@ -48,7 +50,8 @@ def readiness(
     return respond
 
 
-async def _backlogs(outbox: Outbox) -> tuple[Sequence[Backlog], str | None]:
+async def backlogs_of(outbox: Outbox) -> tuple[Sequence[Backlog], str | None]:
+    """What waits, and why that cannot be told: None when it can."""
     try:
         return await outbox.backlogs(PATIENCE), None
     except TimeoutError:
@@ -75,6 +78,15 @@ def _enterprise(standing: CrmStanding) -> dict[str, Any]:
     return {
         "enterprise": standing.enterprise,
         "crm": {"state": standing.state, "since": since, "reason": standing.reason},
+    }
+
+
+def _history(standing: HistoryStanding) -> dict[str, Any]:
+    return {
+        "enterprise": standing.enterprise,
+        "history": standing.history,
+        "read_at": None if standing.read_at is None else standing.read_at.isoformat(timespec="seconds"),
+        "reason": standing.reason,
     }
 
 
