@@ -44,7 +44,9 @@ class Told:
 
 
 class Scraped(dict[str, Told]):
-    """What was read, by name."""
+    """What was read, by name; *text*: as it was told."""
+
+    text = ""
 
     def value(self, name: str, /, **labels: str) -> float | None:
         """Of one sample; None if there is none."""
@@ -60,6 +62,7 @@ class Scraped(dict[str, Told]):
 
 def read(text: str) -> Scraped:
     scraped = Scraped()
+    scraped.text = text
     for family in text_string_to_metric_families(text):
         name = f"{family.name}_total" if family.type == "counter" else family.name
         samples = {(one.name, frozenset(one.labels.items())): one.value for one in family.samples}

@@ -91,7 +91,7 @@ async def test_the_process(scraped: Scraped) -> None:
 
 
 async def test_the_manual_explains_every_metric_and_no_other(scraped: Scraped) -> None:
-    rows = re.findall(r"^\| `((?:amibridge|process)_\w+)` \| (\w+) \| ([^|]*) \|", OPERATIONS, re.MULTILINE)
+    rows = re.findall(r"^\| `((?:amibridge|process)_\w+)` \| (\w+) \|([^|]*)\|", OPERATIONS, re.MULTILINE)
     explained = {name: (kind, set(re.findall(r"`(\w+)`", labels))) for name, kind, labels in rows}
     assert len(explained) == len(rows), "some metric is explained twice"
     told = {one.name: (one.type, one.labels - {"le"}) for one in scraped.values()}
