@@ -12,52 +12,54 @@ REMEMBERED = timedelta(minutes=1)
 """The longest lag is known for so long, or twice: whoever looks now and then misses none."""
 
 CLOCK_STANDS = timedelta(minutes=5)
-"""Clocks drift apart by less than a millisecond meanwhile."""
+"""Clocks drift apart by a few milliseconds at most meanwhile."""
+
+NEVER = float("-inf")
 
 
 class Lag:
     """Of one link. A PBX that sends no times (`timestampevents`) has no lag that anybody could see."""
 
     def __init__(self) -> None:
-        self._quickest = _Most(CLOCK_STANDS)
-        self._longest = _Most(REMEMBERED)
+        self._ahead = _Most(CLOCK_STANDS)
+        self._late = _Most(REMEMBERED)
 
     def heard(self, first: datetime, last: datetime, heard_at: datetime) -> None:
         """A batch of events: when its first and last happened, by the PBX, and when we heard them."""
-        self._quickest.add(last - heard_at, heard_at)
-        ahead = self._quickest.at(heard_at)
-        assert ahead is not None
-        self._longest.add(max(timedelta(0), heard_at - first + ahead), heard_at)
+        now = heard_at.timestamp()
+        self._ahead.add((last - heard_at).total_seconds(), now)
+        self._late.add((heard_at - first).total_seconds() + self._ahead.at(now), now)
 
     def longest(self, now: datetime) -> timedelta:
-        return self._longest.at(now) or timedelta(0)
+        late = self._late.at(now.timestamp())
+        return timedelta(seconds=max(0.0, late))
 
     def ahead(self, now: datetime) -> timedelta | None:
         """By how much the clock of the PBX is ahead of ours; None when it said nothing lately."""
-        return self._quickest.at(now)
+        ahead = self._ahead.at(now.timestamp())
+        return None if ahead == NEVER else timedelta(seconds=ahead)
 
 
 class _Most:
-    """The largest of what was added within the last *window* or two."""
+    """The largest of what was added within the last *window* or two, in seconds; `NEVER` of nothing."""
 
     def __init__(self, window: timedelta) -> None:
-        self._window = window
-        self._begun: datetime | None = None
-        self._now: timedelta | None = None
-        self._before: timedelta | None = None
+        self._window = window.total_seconds()
+        self._begun = 0.0
+        self._before = self._now = NEVER
 
-    def add(self, value: timedelta, now: datetime) -> None:
-        self._turn(now)
-        self._now = value if self._now is None else max(self._now, value)
+    def add(self, value: float, now: float) -> None:
+        if not 0 <= now - self._begun <= self._window:
+            self._turn(now)
+        if value > self._now:
+            self._now = value
 
-    def at(self, now: datetime) -> timedelta | None:
-        self._turn(now)
-        return max((one for one in (self._before, self._now) if one is not None), default=None)
+    def at(self, now: float) -> float:
+        if not 0 <= now - self._begun <= self._window:
+            self._turn(now)
+        return max(self._before, self._now)
 
-    def _turn(self, now: datetime) -> None:
-        if self._begun is None:
-            self._begun = now
-        age = abs(now - self._begun)  # a clock that was set begins anew, too
-        if age > self._window:
-            self._before, self._now = (self._now if age <= 2 * self._window else None), None
-            self._begun = now
+    def _turn(self, now: float) -> None:
+        """A clock of ours that was set back begins anew, too."""
+        self._before = self._now if 0 <= now - self._begun <= 2 * self._window else NEVER
+        self._now, self._begun = NEVER, now

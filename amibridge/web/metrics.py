@@ -22,6 +22,7 @@ from amibridge.store.recorder import FactQueue
 from amibridge.tallies import POPUP_DELAYS
 
 CRM_STATES = ("well", "troubled", "paused")
+PROCESS = ProcessCollector(registry=None)
 WAITING = (DeliveryStatus.DUE, DeliveryStatus.PARKED)
 
 Sample: TypeAlias = tuple[Sequence[str], float]
@@ -52,7 +53,7 @@ def metrics(sources: Sources, backlogs: Sequence[Backlog] | None) -> Iterator[Me
     yield from _of_histories(sources.histories())
     yield from _of_deliveries(crms, backlogs)
     yield from _of_facts(sources.queue, crms)
-    yield from ProcessCollector(registry=None).collect()
+    yield from PROCESS.collect()
 
 
 def _of_hosts(hosts: Sequence[HostStanding]) -> Iterator[Metric]:

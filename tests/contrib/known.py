@@ -15,7 +15,7 @@ from tests.web.scraping import Scraped
 BY_PROMETHEUS = {"instance", "job"}
 """Labels that it gives itself to everything that it scrapes."""
 
-WORDS = {
+WORDS: dict[tuple[str, str], set[str]] = {
     ("amibridge_ami_link_state", "state"): set(LinkState),
     ("amibridge_crm_state", "state"): set(Mood),
     ("amibridge_crm_requests_total", "answer"): {ACCEPTED, ABANDONED, *(error.kind for error in ANSWERS)},
