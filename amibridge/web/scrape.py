@@ -83,6 +83,16 @@ class _One(Collector):
         yield self._metric
 
 
+def is_loopback(peer: str | None) -> bool:
+    """Whether that is an address of this machine for itself; *peer* None: nobody knows."""
+    try:
+        address = ip_address(peer or "")
+    except ValueError:
+        return False
+    mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
+    return (mapped or address).is_loopback
+
+
 def _presents(request: web.Request, token: Secret) -> bool:
     scheme, _, presented = request.headers.get(hdrs.AUTHORIZATION, "").partition(" ")
     right = hmac.compare_digest(presented.strip().encode("utf-8", "surrogateescape"), token.encode())
@@ -92,16 +102,10 @@ def _presents(request: web.Request, token: Secret) -> bool:
 def _is_of_this_machine(request: web.Request) -> bool:
     """A proxy on this machine asks from here, too: it is known by what it adds, by the name that it was asked for, or
     by HTTP/1.0, in which nginx asks where nobody told it otherwise."""
-    try:
-        peer = ip_address(request.remote or "")
-    except ValueError:
-        return False
-    if isinstance(peer, IPv6Address) and peer.ipv4_mapped is not None:
-        peer = peer.ipv4_mapped
     asked_for = request.headers.get(hdrs.HOST, "")
     name = asked_for.partition("]")[0].lstrip("[") if asked_for.startswith("[") else asked_for.partition(":")[0]
     return (
-        peer.is_loopback
+        is_loopback(request.remote)
         and request.version >= (1, 1)
         and name.lower() in OURSELVES
         and not any(header in request.headers for header in BY_A_PROXY)

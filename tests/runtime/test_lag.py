@@ -47,6 +47,15 @@ def test_it_is_known_for_a_minute_and_forgotten_after_two() -> None:
     assert lag.longest(NOON + 2 * REMEMBERED + 4 * SECOND) == timedelta(0)
 
 
+def test_what_came_meanwhile_hides_nothing() -> None:
+    lag, later = Lag(), NOON + REMEMBERED + 4 * SECOND
+    heard(lag, NOON, took=timedelta(0))
+    heard(lag, NOON, took=3 * SECOND)
+    heard(lag, later, took=timedelta(0))
+    assert lag.longest(later) == 3 * SECOND
+    assert lag.longest(later + REMEMBERED + SECOND) == timedelta(0)
+
+
 def test_a_clock_that_is_set_back_looks_like_lag_for_some_minutes() -> None:
     lag, now = Lag(), NOON
     heard(lag, now, took=timedelta(0))

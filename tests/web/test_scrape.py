@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+import socket
 from collections.abc import Callable
 from typing import Any
 
@@ -46,6 +47,51 @@ async def test_this_machine_is_told_by_any_of_its_names(site: Site, host: str) -
     assert answer.status == 200
     assert answer.headers["Content-Type"] == "text/plain; version=0.0.4; charset=utf-8"
     assert read(answer.body.decode())
+
+
+@pytest.mark.parametrize(
+    ("peer", "ours"),
+    [
+        ("127.0.0.1", True),
+        ("127.8.9.10", True),
+        ("::1", True),
+        ("::ffff:127.0.0.1", True),
+        ("10.0.0.5", False),
+        ("203.0.113.9", False),
+        ("0.0.0.0", False),
+        ("::", False),
+        ("::ffff:10.0.0.5", False),
+        ("2001:db8::1", False),
+        ("fe80::1%eth0", False),
+        ("localhost", False),
+        ("127.0.0.1, 203.0.113.9", False),
+        ("", False),
+        (None, False),
+    ],
+)
+def test_this_machine_is_known_by_its_address(peer: str | None, ours: bool) -> None:
+    assert scraping.is_loopback(peer) is ours
+
+
+def address_of_this_machine() -> str:
+    """The one under which others know it; skips the test where it has none."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asking:
+        try:
+            asking.connect(("192.0.2.1", 9))  # nothing is sent
+        except OSError:
+            pytest.skip("this machine has no network")
+        return str(asking.getsockname()[0])
+
+
+async def test_nobody_is_told_who_comes_from_elsewhere(site: Site) -> None:
+    request = b"GET /metrics HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n"
+    elsewhere = (address_of_this_machine(), 0)
+    reader, writer = await asyncio.open_connection(site.host, site.port, local_addr=elsewhere)
+    writer.write(request)
+    async with asyncio.timeout(20):
+        answer = await reader.read()
+    writer.close()
+    assert answer.startswith(b"HTTP/1.1 403 ")
 
 
 async def test_http_1_0_is_how_a_bare_nginx_asks(site: Site) -> None:
