@@ -24,8 +24,7 @@ from amibridge.store.outbox import Outbox
 from amibridge.store.recorder import FactQueue
 from amibridge.web.answers import identified
 from amibridge.web.connection import Connection
-from amibridge.web.health import live, readiness
-from amibridge.web.metrics import Sources
+from amibridge.web.health import Sources, live, readiness
 from amibridge.web.module import ModuleRoutes
 from amibridge.web.recordings import serve_recordings
 from amibridge.web.scrape import expose
@@ -66,18 +65,8 @@ class WebServices:
 def make_app(services: WebServices) -> web.Application:
     app = web.Application(middlewares=[identified], client_max_size=LARGEST_BODY)
     app.router.add_get("/health/live", live)
-    app.router.add_get(
-        "/health/ready",
-        readiness(
-            services.outbox,
-            services.hosts,
-            services.crms,
-            services.histories,
-            services.queue,
-            services.longest_stall,
-        ),
-    )
     sources = Sources(services.hosts, services.crms, services.histories, services.queue, services.longest_stall)
+    app.router.add_get("/health/ready", readiness(services.outbox, sources))
     app.router.add_get("/metrics", expose(sources, services.outbox, services.metrics_token))
     app.router.add_get("/recordings/{token}", serve_recordings(services.pool, services.keyring))
     ModuleRoutes(services.pool, services.tenants, services.zone_changed).add_to(app.router)

@@ -6,9 +6,7 @@ called; a metric that has nothing to say is named all the same, with its type an
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from datetime import timedelta
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TypeAlias
 
 from prometheus_client import ProcessCollector
@@ -19,24 +17,13 @@ from amibridge import __version__
 from amibridge.enterprises import CrmStanding, HistoryStanding, HostStanding, LinkState
 from amibridge.store.outbox import Backlog, DeliveryStatus
 from amibridge.store.recorder import FactQueue
-from amibridge.tallies import POPUP_DELAYS
+from amibridge.web.health import Sources
 
 CRM_STATES = ("well", "troubled", "paused")
 PROCESS = ProcessCollector(registry=None)
 WAITING = (DeliveryStatus.DUE, DeliveryStatus.PARKED)
 
 Sample: TypeAlias = tuple[Sequence[str], float]
-
-
-@dataclass(frozen=True, slots=True)
-class Sources:
-    """What is asked at each scrape."""
-
-    hosts: Callable[[], Sequence[HostStanding]]
-    crms: Callable[[], Sequence[CrmStanding]]
-    histories: Callable[[], Sequence[HistoryStanding]]
-    queue: FactQueue
-    longest_stall: Callable[[], timedelta]
 
 
 def metrics(sources: Sources, backlogs: Sequence[Backlog] | None) -> Iterator[Metric]:
@@ -139,7 +126,7 @@ def _of_crms(crms: Sequence[CrmStanding]) -> Iterator[Metric]:
     )
     for one in crms:
         spread = one.tally.popup_delays
-        buckets = zip([*map(str, POPUP_DELAYS), "+Inf"], spread.at_most(), strict=True)
+        buckets = zip([*map(str, spread.bounds), "+Inf"], spread.at_most(), strict=True)
         delays.add_metric([one.enterprise], list(buckets), spread.sum)
     yield delays
 
@@ -196,14 +183,12 @@ def _of_facts(queue: FactQueue, crms: Sequence[CrmStanding]) -> Iterator[Metric]
     text = "For how many more facts there is room; without any, PBXs are let go of."
     yield GaugeMetricFamily("amibridge_facts_room", text, value=queue.room)
     yield CounterMetricFamily("amibridge_facts_written", "Facts that were written, or set aside.", value=queue.written)
+    set_aside = {one.enterprise: 0 for one in crms} | queue.set_aside
     yield _counter(
         "amibridge_facts_rejected",
         "Facts that PostgreSQL would not take; they lie in rejected_facts.",
         ["enterprise"],
-        (
-            ([enterprise], count)
-            for enterprise, count in ({one.enterprise: 0 for one in crms} | queue.set_aside).items()
-        ),
+        (([enterprise], count) for enterprise, count in set_aside.items()),
     )
 
 

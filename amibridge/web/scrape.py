@@ -20,8 +20,8 @@ from prometheus_client.registry import Collector
 from amibridge.redact import Secret
 from amibridge.store.outbox import Outbox
 from amibridge.web.answers import Handler, refusal
-from amibridge.web.health import backlogs_of
-from amibridge.web.metrics import Sources, metrics
+from amibridge.web.health import Sources, backlogs_of
+from amibridge.web.metrics import metrics
 
 FRESH = 2.0
 """Seconds: less than anybody's scrape interval."""

@@ -12,8 +12,10 @@ import pytest
 
 from amibridge import __version__
 from amibridge.ami.events import AmiEvent
+from amibridge.delivery.standing import Mood
 from amibridge.enterprises import EnterpriseId, LinkState
 from amibridge.store.ledger import Ledger
+from amibridge.web.metrics import CRM_STATES
 from tests.house.source import ROOT
 from tests.runtime.following import host_at
 from tests.store.proxy import Proxy
@@ -51,6 +53,7 @@ async def test_a_crm(scraped: Scraped) -> None:
         scraped.value("amibridge_crm_state", enterprise="0123", state=one) for one in ("well", "troubled", "paused")
     ]
     assert states == [1, 0, 0]
+    assert tuple(Mood) == CRM_STATES
     assert scraped.value("amibridge_crm_requests_total", enterprise="0123", answer="busy") == 1
     delays = {
         bound: scraped.value("amibridge_popup_delay_seconds_bucket", enterprise="0123", le=bound)
