@@ -27,8 +27,8 @@ class Lag:
     def heard(self, first: datetime, last: datetime, heard_at: datetime) -> None:
         """A batch of events: when its first and last happened, by the PBX, and when we heard them."""
         now = heard_at.timestamp()
-        self._ahead.add((last - heard_at).total_seconds(), now)
-        self._late.add((heard_at - first).total_seconds() + self._ahead.at(now), now)
+        ahead = self._ahead.add((last - heard_at).total_seconds(), now)
+        self._late.add((heard_at - first).total_seconds() + ahead, now)
 
     def longest(self, now: datetime) -> timedelta:
         late = self._late.at(now.timestamp())
@@ -48,11 +48,13 @@ class _Most:
         self._begun = 0.0
         self._before = self._now = NEVER
 
-    def add(self, value: float, now: float) -> None:
+    def add(self, value: float, now: float) -> float:
+        """The largest, *value* included."""
         if not 0 <= now - self._begun <= self._window:
             self._turn(now)
         if value > self._now:
             self._now = value
+        return self._now if self._now > self._before else self._before
 
     def at(self, now: float) -> float:
         if not 0 <= now - self._begun <= self._window:
