@@ -143,6 +143,8 @@ async def serving(settings: Settings, stop: asyncio.Event) -> AsyncIterator[Runn
                 forget_zone,
                 watchers.hint,
                 Originator(pool, keeper.send, keeper.standings).call,
+                watchers.standings,
+                settings.web.metrics_token,
             )
             lanes_stop, web_stop, traces_stop, listening = (asyncio.Event() for _ in range(4))
             async with asyncio.TaskGroup() as tasks:

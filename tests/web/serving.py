@@ -17,7 +17,8 @@ from yarl import URL
 
 from amibridge.calls.clicks import Click, Placed
 from amibridge.config import WebSettings
-from amibridge.enterprises import CrmStanding, Enterprise, EnterpriseId, HostStanding
+from amibridge.enterprises import CrmStanding, Enterprise, EnterpriseId, HistoryStanding, HostStanding
+from amibridge.redact import Secret
 from amibridge.retailcrm.triggers import Hint
 from amibridge.secrets import Key, Keyring
 from amibridge.store.outbox import Outbox
@@ -44,8 +45,8 @@ async def no_call(enterprise: Enterprise, click: Click) -> Placed:
 
 @dataclass
 class Site:
-    """*standings*, *crms*, *queue*, *stall*: what the health check tells. *zones_changed*: whose was said to be;
-    *hints*: what came by webhook; *call*: who places calls."""
+    """*standings*, *crms*, *histories*, *queue*, *stall*: what health and metrics tell. *zones_changed*: whose was said
+    to be; *hints*: what came by webhook; *call*: who places calls."""
 
     host: str
     port: int
@@ -54,6 +55,7 @@ class Site:
     tenants: Tenants = field(default_factory=Tenants)
     standings: list[HostStanding] = field(default_factory=list)
     crms: list[CrmStanding] = field(default_factory=list)
+    histories: list[HistoryStanding] = field(default_factory=list)
     stall: timedelta = timedelta(0)
     zones_changed: list[EnterpriseId] = field(default_factory=list)
     hints: list[tuple[EnterpriseId, Hint]] = field(default_factory=list)
@@ -78,7 +80,9 @@ class Site:
 
 
 @contextlib.asynccontextmanager
-async def serving(pool: asyncpg.Pool, app: web.Application | None = None) -> AsyncIterator[Site]:
+async def serving(
+    pool: asyncpg.Pool, app: web.Application | None = None, *, metrics_token: str | None = None
+) -> AsyncIterator[Site]:
     stop, listening, queue = asyncio.Event(), asyncio.Event(), FactQueue()
     async with aiohttp.ClientSession() as client, asyncio.TaskGroup() as tasks:
         site = Site("127.0.0.1", 0, client, queue)
@@ -94,6 +98,8 @@ async def serving(pool: asyncpg.Pool, app: web.Application | None = None) -> Asy
             site.zones_changed.append,
             lambda enterprise, hint: site.hints.append((enterprise, hint)),
             lambda enterprise, click: site.call(enterprise, click),
+            lambda: site.histories,
+            None if metrics_token is None else Secret(metrics_token),
         )
         settings = WebSettings("127.0.0.1", 0, "https://bridge.example")
         with capture_logs() as lines:
