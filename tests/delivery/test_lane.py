@@ -22,6 +22,7 @@ from amibridge.retailcrm import render
 from amibridge.retailcrm.client import RetailCrm
 from amibridge.retailcrm.requests import ReplyT, Request
 from amibridge.store.customers import Customers
+from amibridge.store.follow_ups import FollowUps
 from amibridge.store.outbox import Delivery, DeliveryStatus, Settlement
 from tests.delivery.rows import dialled, ended, history, popup, rang, record, stopped
 from tests.delivery.scripted_crm import (
@@ -116,6 +117,7 @@ async def running(
         settle=table.settle,
         record_url=record_url,
         customers=Customers(asyncpg.create_pool(min_size=0)),
+        follow_ups=FollowUps(asyncpg.create_pool(min_size=0)),
         now=now or Clock(),
         jitter=lambda: jitter,
     )
