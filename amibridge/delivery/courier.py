@@ -109,4 +109,5 @@ class Courier:
     def _park(self, row: Delivery, why: str) -> None:
         self._errands.done()
         self._judge.write([row], DeliveryStatus.PARKED, why)
-        self._log.warning(f"{row.kind}_parked", call=row.call, reason=why)
+        is_customer = row.kind is NoticeKind.CUSTOMER
+        self._log.warning("customer_parked" if is_customer else "follow_up_parked", call=row.call, reason=why)

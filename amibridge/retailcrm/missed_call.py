@@ -6,8 +6,8 @@ by its text, an order by its externalId.
 
 from __future__ import annotations
 
-import uuid
 from dataclasses import dataclass
+from hashlib import sha256
 from zoneinfo import ZoneInfo
 
 from amibridge.calls.record import CallRecord
@@ -16,7 +16,6 @@ from amibridge.retailcrm.customers import Customer
 from amibridge.retailcrm.names import name_of
 from amibridge.retailcrm.orders import OrderFields
 from amibridge.retailcrm.render import MAX_PHONE, site_of
-from amibridge.retailcrm.service import NAMESPACE
 from amibridge.retailcrm.tasks import TaskFields
 
 
@@ -38,7 +37,8 @@ class MissedCall:
     @property
     def external_id(self) -> str:
         """Of its order, wherever the account moves: two enterprises may share one, and name their PBXs alike."""
-        return f"amibridge-missed-{uuid.uuid5(NAMESPACE, f'{self.enterprise.id} {self.record.call_id}')}"
+        call = f"{self.enterprise.id} {self.record.call_id}"
+        return f"amibridge-missed-{sha256(call.encode()).hexdigest()[:32]}"
 
     @property
     def text(self) -> str:

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 from structlog.testing import capture_logs
 
-from amibridge.sandbox.crm_faults import BadGateway, Busy, Cut, Fault, Nonsense
+from amibridge.sandbox.crm_faults import BadGateway, Busy, Cut, Fault, Hang, Nonsense
 from amibridge.sandbox.crm_history import person
 from amibridge.store.outbox import DeliveryStatus, Outbox
 from tests.delivery.bench import CUT_THE_OTHERS
 from tests.delivery.rows import PHONE, ended, record
 from tests.delivery.shop import BOSS, NUMBER, Shop, missed
+from tests.delivery.waiting import until
 
 pytestmark = pytest.mark.postgres
 
@@ -94,6 +96,27 @@ async def test_an_end_whose_answer_was_lost_is_an_end(shop: Shop) -> None:
         shop.sandbox.faults.give(Cut(done=True), path=f"{TASKS}/1/edit")
         await shop.called_back("pbx:2")
     assert ([one["complete"] for one in shop.tasks], shop.asked(f"{TASKS}/1/edit")) == ([True], 1)
+
+
+@pytest.mark.parametrize(("phone", "path"), [(PHONE, TASKS), (STRANGER, ORDERS)], ids=["task", "order"])
+async def test_killed_between_the_crms_answer_and_our_row_it_is_known_after_the_next_start(
+    shop: Shop, phone: str, path: str
+) -> None:
+    await shop.wants(create_orders=True, order_status_reached="client-confirmed")
+    await shop.record(ended(missed("pbx:1", shop.later(), phone), shop.at))
+    shop.sandbox.faults.give(Hang(done=True), path=f"{path}/create")
+    await killed_when(shop, lambda: shop.tasks or shop.orders)
+    async with shop.open():
+        await shop.settled()
+        await shop.record(ended(record("pbx:2", caller="101", at=shop.later(), phone=phone), shop.at))
+    made = [*shop.tasks, *shop.orders]
+    shop.sandbox.faults.give(Hang(done=True), path=f"{path}/1/edit")
+    await killed_when(shop, lambda: shop.asked(f"{path}/1/edit"))
+    async with shop.open():
+        await shop.settled()
+    assert made == [*shop.tasks, *shop.orders]
+    assert [one.get("complete") or one["status"] for one in made] in ([True], ["client-confirmed"])
+    assert len(await shop.endings()) == 1
 
 
 @pytest.mark.slow
@@ -228,6 +251,14 @@ async def killed_again_and_again(shop: Shop) -> None:
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
+
+
+async def killed_when(shop: Shop, holds: Callable[[], object]) -> None:
+    task = asyncio.create_task(shop.make().run(asyncio.Event()), name="deliveries to be killed")
+    await until(holds)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
 
 
 async def said(shop: Shop, why: str) -> None:

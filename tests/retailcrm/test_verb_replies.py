@@ -23,7 +23,6 @@ from amibridge.retailcrm.phone_lookup import Links, ManagerReply, telephony_mana
 from amibridge.retailcrm.reference import sites, status_groups, statuses
 from amibridge.retailcrm.requests import EventType, Request, call_event
 from amibridge.retailcrm.responses import read
-from amibridge.retailcrm.tasks import Task, task, tasks
 from amibridge.retailcrm.tolerant import amount, moment, number, text, time
 from amibridge.retailcrm.users import User, UsersReply, user, users
 from amibridge.retailcrm.written import Uploaded
@@ -401,21 +400,3 @@ def test_whatever_json_comes_a_reply_or_crm_broken_goes(
             continue
         assert isinstance(reply, request_.reply)
         assert repr(reply)
-
-
-class TestTasks:
-    def test_a_task_is_read_as_it_is_told(self) -> None:
-        told = {"id": "220", "text": "call", "complete": True, "performer": 27, "performerType": "user"}
-        found = answer(task(220), task=told).task
-        assert found == Task(220, "call", complete=True, performer=27)
-        assert answer(tasks(), tasks=[told, {"text": "nobody's"}], pagination={"totalPageCount": 3}).tasks == (found,)
-
-    def test_one_for_a_group_has_nobody_who_is_to_do_it(self) -> None:
-        told = {"id": 1, "text": "call", "complete": False, "performer": 5, "performerType": "group"}
-        assert answer(task(1), task=told).task.performer is None
-
-    def test_without_an_id_it_is_no_answer(self) -> None:
-        with pytest.raises(CrmBroken):
-            answer(task(1), task={"text": "call"})
-        with pytest.raises(CrmBroken):
-            answer(tasks())
