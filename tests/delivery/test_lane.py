@@ -458,6 +458,22 @@ async def test_an_unknown_extension_is_said_once(enterprise: Enterprise, crm: Re
     assert {verdict.answer for verdict in table.verdicts.values()} == {"accepted; the CRM does not know 101"}
 
 
+async def test_so_is_an_unknown_user_who_is_told_apart(
+    enterprise: Enterprise, crm: RetailCrm, scripted: ScriptedCrm
+) -> None:
+    scripted.unknown_users = {44}
+    operators = {Extension("101"): Operator(Extension("101"), 44), Extension("102"): Operator(Extension("102"))}
+    scripted.unknown_codes = {"102"}
+    table, at = Table(), now()
+    with capture_logs() as logs:
+        async with running(replace(enterprise, operators=operators), crm, table) as lane:
+            lane.offer([popup(id, rang("pbx:1", extension, at), at=at) for id, extension in ((1, "101"), (2, "102"))])
+            await until(lambda: table.all(DeliveryStatus.SENT, [1, 2]))
+    assert {line["user"] for line in logs if line["event"] == "crm_knows_no_such_user"} == {"44"}
+    assert {line["extension"] for line in logs if line["event"] == "crm_knows_no_such_extension"} == {"102"}
+    assert {verdict.answer for verdict in table.verdicts.values()} == {"accepted; the CRM does not know 102, user 44"}
+
+
 async def test_an_upload_repeated_after_a_lost_answer_is_no_second_call(
     enterprise: Enterprise, crm: RetailCrm, scripted: ScriptedCrm
 ) -> None:
