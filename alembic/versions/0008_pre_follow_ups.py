@@ -33,6 +33,7 @@ STATEMENTS = (
         phone         text        NOT NULL,
         kind          text        NOT NULL CHECK (kind IN ('task', 'order')),
         account       text        NOT NULL,
+        site          text,
         mark          text        NOT NULL,
         missed_at     timestamptz NOT NULL,
         crm_id        bigint,

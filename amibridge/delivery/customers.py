@@ -17,6 +17,7 @@ from amibridge.enterprises import Enterprise
 from amibridge.retailcrm import render
 from amibridge.retailcrm.client import RetailCrm
 from amibridge.retailcrm.customers import Customer
+from amibridge.retailcrm.errors import CrmMissing
 from amibridge.retailcrm.service import RetailCRMService
 from amibridge.store.customers import CustomerId, Customers
 
@@ -65,5 +66,8 @@ class Acquaintance:
         await self._customers.link(enterprise.id, phone, CustomerId(customer.id), made_for)
 
     async def _is_just_made(self, ours: int, service: RetailCRMService) -> bool:
-        made_at, now = (await service.customer(ours)).created_at, self._judge.now().replace(tzinfo=None)
-        return made_at is not None and now - made_at < JUST_MADE
+        try:
+            made_at = (await service.customer(ours)).created_at
+        except CrmMissing:
+            return False
+        return made_at is not None and self._judge.now().replace(tzinfo=None) - made_at < JUST_MADE

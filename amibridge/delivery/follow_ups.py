@@ -161,7 +161,8 @@ class FollowUpErrand:
     async def _make(self, kind: FollowUpKind, missed: MissedCall, standing: Standing) -> str:
         """Write down that it is asked for, ask for it, and write down what was made."""
         desk, enterprise, call = self._desks[kind], missed.enterprise.id, missed.record.call_id
-        one = FollowUp(call, kind, missed.enterprise.account.url, desk.mark(missed), missed.record.started_at)
+        account, began = missed.enterprise.account.url, missed.record.started_at
+        one = FollowUp(call, kind, account, missed.site, desk.mark(missed), began)
         if not await self._follow_ups.begin(enterprise, missed.phone, one):
             return "made before"
         try:

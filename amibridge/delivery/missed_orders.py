@@ -32,13 +32,13 @@ class MissedOrders:
         service = RetailCRMService(self._crm, replace(enterprise.account, site=missed.site), region=enterprise.region)
         made = (await service.create_order(missed.order())).order
         if made.status is None:
-            made = await self._read(made.id, enterprise)
+            made = await self._read(made.id, enterprise, missed.site)
         return Made(made.id, made.status)
 
     async def find(self, one: FollowUp, enterprise: Enterprise, zone: ZoneInfo) -> Made | None:
         """The one that was asked for; None if it was never made."""
         try:
-            found = await self._read(one.mark, enterprise)
+            found = await self._read(one.mark, enterprise, one.site)
         except CrmMissing:
             return None
         return Made(found.id, found.status)
@@ -46,7 +46,7 @@ class MissedOrders:
     async def end(self, one: FollowUp, made: Made, enterprise: Enterprise, *, reached: bool) -> Ending | None:
         """How it ended; *reached*: it ends now. None: it goes on."""
         try:
-            found = await self._read(made.id, enterprise)
+            found = await self._read(made.id, enterprise, one.site)
         except CrmMissing:
             return Ending.GONE
         if found.status != made.status or found.external_id != one.mark:
@@ -55,8 +55,8 @@ class MissedOrders:
             return None
         status = enterprise.missed_calls.order_status_reached
         if status is not None:
-            await self._crm.send(enterprise.account, edit_order(made.id, OrderFields(status=status), found.site))
+            await self._crm.send(enterprise.account, edit_order(made.id, OrderFields(status=status), one.site))
         return Ending.REACHED
 
-    async def _read(self, key: int | str, enterprise: Enterprise) -> Order:
-        return (await self._crm.send(enterprise.account, order(key, enterprise.account.site))).order
+    async def _read(self, key: int | str, enterprise: Enterprise, site: str | None) -> Order:
+        return (await self._crm.send(enterprise.account, order(key, site))).order

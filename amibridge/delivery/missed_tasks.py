@@ -57,5 +57,5 @@ class MissedTasks:
         if not reached:
             return None
         done = TaskFields(complete=True, performer=found.performer)
-        await self._crm.send(enterprise.account, edit_task(made.id, done, enterprise.account.site))
+        await self._crm.send(enterprise.account, edit_task(made.id, done, one.site))
         return Ending.REACHED

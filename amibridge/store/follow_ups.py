@@ -45,13 +45,16 @@ class Made:
 
 @dataclass(frozen=True, slots=True)
 class FollowUp:
-    """*call*: the missed one. *account*: its address. *mark*: by which it is known there. *missed_at*: when he began to
-    call, the last time that it stands for. *made* None: asked for, and not known whether it was made.
+    """*call*: the missed one. *account*, *site*: address and store. *mark*: by which it is known there.
+
+    *missed_at*: when he began to call, the last time that it stands for. *made* None: asked for, and not known whether
+    it was made.
     """
 
     call: CallId
     kind: FollowUpKind
     account: str
+    site: str | None
     mark: str
     missed_at: datetime
     made: Made | None = None
@@ -71,6 +74,7 @@ class FollowUps:
             CallId(row["call_id"]),
             FollowUpKind(row["kind"]),
             row["account"],
+            row["site"],
             row["mark"],
             row["missed_at"],
             None if row["crm_id"] is None else Made(row["crm_id"], row["crm_status"]),
@@ -79,7 +83,15 @@ class FollowUps:
     async def begin(self, enterprise: EnterpriseId, phone: str, one: FollowUp) -> bool:
         """Before the CRM is asked; False when *one*'s call had one already, or *phone* has one open."""
         begun = await self._pool.fetchval(
-            SQL["begin_follow_up"], enterprise, one.call, phone, one.kind, one.account, one.mark, one.missed_at
+            SQL["begin_follow_up"],
+            enterprise,
+            one.call,
+            phone,
+            one.kind,
+            one.account,
+            one.site,
+            one.mark,
+            one.missed_at,
         )
         return begun is not None
 

@@ -1,13 +1,13 @@
 -- open_follow_up --
 -- What is open in the CRM about somebody who was missed.
-SELECT call_id, kind, account, mark, missed_at, crm_id, crm_status
+SELECT call_id, kind, account, site, mark, missed_at, crm_id, crm_status
   FROM follow_ups
  WHERE enterprise_id = $1 AND phone = $2 AND closed_at IS NULL
 
 -- begin_follow_up --
 -- We are about to ask the CRM for one. No row: that call had one already, or his phone has one open.
-INSERT INTO follow_ups (enterprise_id, call_id, phone, kind, account, mark, missed_at)
-VALUES ($1, $2, $3, $4, $5, $6, $7)
+INSERT INTO follow_ups (enterprise_id, call_id, phone, kind, account, site, mark, missed_at)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
     ON CONFLICT DO NOTHING
 RETURNING call_id
 

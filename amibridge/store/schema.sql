@@ -217,7 +217,7 @@ CREATE TABLE retailcrm_customers (
 CREATE INDEX retailcrm_customers_by_customer ON retailcrm_customers (enterprise_id, retailcrm_customer_id);
 
 -- Tasks and orders that we made in the CRM for missed calls: one of a call, one open of a phone (E.164) at a time.
--- account: the address where. mark: by which it is found there. missed_at: when he began to call, the last time that it
+-- account, site: the address and the store where. mark: by which it is found there. missed_at: when he began to call, the last time that it
 -- stands for; whoever is reached later ends it. crm_id NULL: asked for, and not known whether it was made. crm_status: the order's, as we left it.
 CREATE TABLE follow_ups (
     enterprise_id text        NOT NULL,
@@ -225,6 +225,7 @@ CREATE TABLE follow_ups (
     phone         text        NOT NULL,
     kind          text        NOT NULL CHECK (kind IN ('task', 'order')),
     account       text        NOT NULL,
+    site          text,
     mark          text        NOT NULL,
     missed_at     timestamptz NOT NULL,
     crm_id        bigint,

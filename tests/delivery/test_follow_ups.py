@@ -11,6 +11,7 @@ import pytest
 
 from amibridge.calls.facts import CallStarted, FactKey
 from amibridge.calls.record import CallId, CallRecord, Direction, Outcome
+from amibridge.enterprises import Line
 from amibridge.sandbox.crm_history import person
 from tests.delivery.rows import PHONE, brief, dialled, ended, record
 from tests.delivery.shop import ANNA, BOSS, Shop, missed
@@ -241,6 +242,19 @@ class TestOrders:
         assert order["managerComment"].startswith(f"Пропущенный звонок: {STRANGER}, ")
         assert [one["phone"] for one in shop.tasks] == [PHONE]
         assert await shop.answers() == ["order 1, made", "order 1 is open already", "task 1, made"]
+
+    async def test_it_belongs_to_the_store_that_was_called(self, shop: Shop) -> None:
+        nowhere = replace(shop.enterprise.account, site=None)
+        line = Line("74951110001", "romashka")
+        await shop.wants(
+            account=nowhere, lines={line.number: line}, create_orders=True, order_status_reached="complete"
+        )
+        async with shop.open():
+            await shop.missed("pbx:1", STRANGER)
+            await shop.called_back("pbx:2", STRANGER)
+        assert [(one["site"], one["status"]) for one in shop.orders] == [("romashka", "complete")]
+        asked = [seen for seen in shop.sandbox.requests if seen.path.startswith("/api/v5/orders/")]
+        assert ["site=romashka&" in seen.excerpt for seen in asked if seen.method == "POST"] == [True, True]
 
     async def test_without_tasks_a_known_number_is_nothing(self, shop: Shop) -> None:
         await shop.wants(create_orders=True, create_tasks=False)
