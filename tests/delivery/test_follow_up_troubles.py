@@ -119,6 +119,16 @@ async def test_killed_between_the_crms_answer_and_our_row_it_is_known_after_the_
     assert len(await shop.endings()) == 1
 
 
+async def test_a_customer_whom_a_run_that_died_has_made_is_new_all_the_same(shop: Shop) -> None:
+    await shop.wants(create_orders=True)
+    await shop.record(ended(missed("pbx:1", shop.later(), STRANGER), shop.at))
+    shop.sandbox.faults.give(Hang(done=True), path="/api/v5/customers/create")
+    await killed_when(shop, lambda: len(shop.crm.customers.by_id) == 2)
+    async with shop.open():
+        await shop.settled()
+    assert ([one["phone"] for one in shop.orders], shop.tasks) == ([STRANGER], [])
+
+
 @pytest.mark.slow
 async def test_killed_again_and_again_each_missed_call_is_one_task_and_ends(shop: Shop) -> None:
     """Killed at any moment between a question and the row that says it is done."""
