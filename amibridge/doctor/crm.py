@@ -18,6 +18,7 @@ from amibridge.enterprises import Enterprise
 from amibridge.retailcrm.client import CrmSettings, RetailCrm, open_crm
 from amibridge.retailcrm.errors import CrmError, CrmForbids, CrmLockedOut, CrmUnreachable
 from amibridge.retailcrm.installation import api_versions
+from amibridge.retailcrm.limits import BESIDE
 from amibridge.retailcrm.replies import CredentialsReply
 from amibridge.retailcrm.requests import credentials, settings
 from amibridge.retailcrm.rights import missing
@@ -29,7 +30,7 @@ VERSION = "5."
 NEEDED = "telephony_write"
 """The one right without which nothing is told. See docs/operations.md."""
 
-SETTINGS = CrmSettings(connect=timedelta(seconds=5), total=timedelta(seconds=8))
+SETTINGS = CrmSettings(connect=timedelta(seconds=5), total=timedelta(seconds=8), rates=BESIDE)
 
 WITHIN = timedelta(seconds=40)
 """All questions together."""
