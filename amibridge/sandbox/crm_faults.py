@@ -52,8 +52,8 @@ class Torn:
 
 @dataclass(frozen=True, slots=True)
 class Partly:
-    """Of an upload of calls only the first *taken* are taken, which the answer says. *status*: 460, as other uploads
-    have it, or 200 with ``success: true``."""
+    """Of an upload of more calls only the first *taken* are taken, which the answer says. *status*: 460, as other
+    uploads have it, or 200 with ``success: true``."""
 
     taken: int
     status: Literal[200, 460] = 460

@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime
-from typing import TypeAlias, assert_never
+from typing import Any, TypeAlias, assert_never
 from urllib.parse import parse_qsl
 
 import structlog
@@ -161,12 +161,7 @@ class SandboxCrm:
                 if answer is not None:
                     return answer
             case Partly():
-                calls = json.loads(form.get("calls", "[]"))[: fault.taken]
-                answer = self._carry_out(account, seen, query, form | {"calls": json.dumps(calls)})
-                body = json.loads(answer.text or "")
-                if fault.status == PARTLY_DONE:
-                    body |= {"success": False, "errorMsg": "Calls are loaded with errors"}
-                return web.json_response(body, status=fault.status)
+                return self._take_some(account, seen, form, fault)
             case Slow():
                 await asyncio.sleep(fault.seconds)
             case Busy():
@@ -186,6 +181,19 @@ class SandboxCrm:
             case _ as never:
                 assert_never(never)
         return self._carry_out(account, seen, query, form)
+
+    def _take_some(self, account: CrmAccount, seen: SeenRequest, form: dict[str, str], fault: Partly) -> web.Response:
+        calls = json.loads(form.get("calls", "[]"))
+        taken = calls[: fault.taken]
+        if taken == calls:
+            return self._carry_out(account, seen, [], form)
+        body: dict[str, Any] = {"success": True, "processedCallsCount": 0, "duplicateCalls": []}
+        if taken:
+            answer = self._carry_out(account, seen, [], form | {"calls": json.dumps(taken)})
+            body = json.loads(answer.text or "")
+        if fault.status == PARTLY_DONE:
+            body |= {"success": False, "errorMsg": "Calls are loaded with errors"}
+        return web.json_response(body, status=fault.status)
 
     def _without_keys(self, text: str) -> str:
         for key in self._accounts:
