@@ -1,0 +1,13 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from amibridge.doctor import crm
+from amibridge.retailcrm.limits import RATES
+
+
+@pytest.fixture(autouse=True)
+def _as_if_no_daemon_ran_beside(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(crm, "SETTINGS", replace(crm.SETTINGS, rates=RATES))
