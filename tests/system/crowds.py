@@ -15,7 +15,7 @@ from tests.delivery.rows import ended, rang, record
 
 BATCH = 1_000
 
-STRANGERS = 30
+STRANGERS = 12
 """Numbers that all those calls came from."""
 
 

@@ -43,7 +43,7 @@ async def assert_law(
 ) -> None:
     """Once the bridge has nothing left to tell. *news*: for how long it is news that a phone rings."""
     await until(lambda: len(account.calls) >= len(wanted), seconds)
-    await _nothing_is_due(bridge, enterprise, seconds)
+    await nothing_is_due(bridge, enterprise, seconds)
     assert_history(account, wanted)
     assert len({call.external_id for call in account.calls}) == len(account.calls)
     assert bridge.log("call_parked", enterprise=enterprise) == []
@@ -54,7 +54,8 @@ async def assert_law(
     assert_rates(crm, account)
 
 
-async def _nothing_is_due(bridge: Bridge, enterprise: str, seconds: float) -> None:
+async def nothing_is_due(bridge: Bridge, enterprise: str = "0123", seconds: float = 60.0) -> None:
+    """Wait for that."""
     async with asyncio.timeout(seconds), aiohttp.ClientSession() as client:
         while True:
             async with client.get(f"{bridge.url}/health/ready") as answer:
