@@ -10,16 +10,19 @@ import asyncpg
 from amibridge.calls.notices import RING_NEWS
 from amibridge.sandbox.crm_faults import Hang
 from amibridge.sandbox.retailcrm import SandboxCrm
+from bench.crowd import HOST, STRANGERS, missed, put, ringing, stranger
 from tests.corpus import TRACES
 from tests.delivery.waiting import until
 from tests.system.bridge import Bridge, enterprise_file
-from tests.system.crowds import STRANGERS, missed, put, ringing, stranger
 from tests.system.history import wanted_of
 from tests.system.law import EVENT, UPLOAD, assert_law, assert_rates
 from tests.system.test_module import NOBODY
 from tests.system.test_straight_line import KEY, account, pbx_of
 
 CALLS = [trace for trace in TRACES if trace.stack == "asterisk22" and trace.kind.partition("_")[0] in "adh"]
+
+CROWD = 4_000
+"""Calls that wait for history; half as many phones ring."""
 
 
 async def test_no_second_ever_has_more_requests_than_an_account_allows(
@@ -29,15 +32,14 @@ async def test_no_second_ever_has_more_requests_than_an_account_allows(
     crm = SandboxCrm([account()])
     theirs = crm.account(KEY)
     async with crm.serve() as url:
-        await bridge.apply(enterprise_file("0123", crm_url=url, api_key=KEY, hosts={"pbx": NOBODY}))
-        calls = [missed(number) for number in range(4_000)]
-        rows = await put(pool, "0123", calls)
-        rows += await put(pool, "0123", [ringing(number) for number in range(2_000)], age=RING_NEWS / 2)
+        await bridge.apply(enterprise_file("0123", crm_url=url, api_key=KEY, hosts={HOST: NOBODY}))
+        rows = await put(pool, "0123", missed, CROWD)
+        rows += await put(pool, "0123", ringing, CROWD // 2, age=RING_NEWS * 0.7)
         assert rows == 10_000
         await bridge.start()
         await until(lambda: crm.requests)
         users = ("retailcrm", "users", "0123", "--config", str(bridge.config))
-        while len(theirs.calls) < len(calls):
+        while len(theirs.calls) < CROWD:
             code, _, err = await bridge.command(*users)
             assert code == 0, err
         await until(lambda: len(theirs.customers.by_id) == STRANGERS, 60)
@@ -45,13 +47,13 @@ async def test_no_second_ever_has_more_requests_than_an_account_allows(
             while await pool.fetchval("SELECT count(*) FROM deliveries WHERE status = 'due'"):
                 await asyncio.sleep(0.1)
     assert_rates(crm, theirs)
-    assert len({call.external_id for call in theirs.calls}) == len(theirs.calls) == len(calls)
+    assert len({call.external_id for call in theirs.calls}) == len(theirs.calls) == CROWD
     assert theirs.duplicates == []
     phones = sorted(phone["number"] for one in theirs.customers.by_id.values() for phone in one["phones"])
     assert phones == sorted({stranger(number) for number in range(STRANGERS)})
     told = sum(seen.path == EVENT for seen in crm.requests)
-    assert 0 < told < 2_000, "some were news still, and the others were not told late"
-    assert len(bridge.log("popup_dropped")) == 2_000 - told
+    assert 0 < told < CROWD // 2, "some were news still, and the others were not told late"
+    assert len(bridge.log("popup_dropped")) == CROWD // 2 - told
 
 
 async def test_a_neighbour_waits_for_nothing_but_his_own(bridge: Bridge, pool: asyncpg.Pool[asyncpg.Record]) -> None:
@@ -62,9 +64,9 @@ async def test_a_neighbour_waits_for_nothing_but_his_own(bridge: Bridge, pool: a
         dead.faults.give(Hang(), times=None)
         urls = [await stack.enter_async_context(crm.serve()) for crm in (dead, well)]
         address = await stack.enter_async_context(pbx_of(CALLS, speed=4.0).serve())
-        file = enterprise_file("0001", crm_url=urls[0], api_key=KEY, hosts={"pbx": NOBODY}, time_zone="Europe/Minsk")
+        file = enterprise_file("0001", crm_url=urls[0], api_key=KEY, hosts={HOST: NOBODY}, time_zone="Europe/Minsk")
         await bridge.apply(file)
-        assert await put(pool, "0001", [missed(number) for number in range(5_000)]) == 10_000
+        assert await put(pool, "0001", missed, 5_000) == 10_000
         await bridge.start()
         await until(lambda: any(seen.path == UPLOAD for seen in dead.requests), 60)
         await bridge.apply(enterprise_file("0002", crm_url=urls[1], api_key=KEY, hosts={"pbx": address}))
