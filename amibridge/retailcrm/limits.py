@@ -34,7 +34,7 @@ BESIDE: Mapping[LimitClass, Rate] = {
     LimitClass.ORDINARY: Rate(1, timedelta(seconds=1), unanswered=1),
 }
 """For a command that asks an account beside a daemon, of which it knows nothing: what the daemon leaves, one a second
-and one that was on its way. Of `/telephony`, where it leaves nothing, no command asks."""
+and one that was on its way. Of `/telephony`, where it leaves nothing, only `doctor --live` asks."""
 
 
 class RateWindow:

@@ -11,6 +11,7 @@ import structlog
 
 from amibridge.cli import configured, crm_account
 from amibridge.doctor import crm
+from amibridge.doctor.live import examination
 from amibridge.retailcrm.limits import RATES
 from tests.cli.commanding import Amibridge
 
@@ -38,7 +39,8 @@ def _nothing_of_this_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 def _as_if_no_daemon_ran_beside(monkeypatch: pytest.MonkeyPatch) -> None:
     """Commands ask once a second, for whose sake is told in tests/system/test_crowds.py."""
     monkeypatch.setattr(crm_account, "BESIDE", RATES)
-    monkeypatch.setattr(crm, "SETTINGS", replace(crm.SETTINGS, rates=RATES))
+    for commands in (crm, examination):
+        monkeypatch.setattr(commands, "SETTINGS", replace(commands.SETTINGS, rates=RATES))
 
 
 @pytest.fixture
