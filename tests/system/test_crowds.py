@@ -7,6 +7,7 @@ from contextlib import AsyncExitStack
 from datetime import timedelta
 
 import asyncpg
+import pytest
 
 from amibridge.calls.notices import RING_NEWS
 from amibridge.sandbox.crm_faults import Hang
@@ -19,6 +20,8 @@ from tests.system.history import wanted_of
 from tests.system.law import EVENT, UPLOAD, assert_law, assert_rates
 from tests.system.test_module import NOBODY
 from tests.system.test_straight_line import KEY, account, pbx_of
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
 CALLS = [trace for trace in TRACES if trace.stack == "asterisk22" and trace.kind.partition("_")[0] in "adh"]
 

@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 import asyncpg
+import pytest
 
 from amibridge.sandbox.crm_faults import Fault, Hang, Held, Nonsense
 from amibridge.sandbox.retailcrm import SandboxCrm
@@ -21,6 +22,8 @@ from tests.system.bridge import Bridge, enterprise_file
 from tests.system.history import wanted_of
 from tests.system.law import EVENT, UPLOAD, assert_law
 from tests.system.test_straight_line import KEY, account, pbx_of
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
 CALL = [trace for trace in TRACES if str(trace) == "asterisk22/h_ringgroup_102_answers"]
 SETTINGS = "/api/v5/settings"

@@ -12,6 +12,8 @@ from functools import partial
 from itertools import cycle, islice
 from typing import TypeAlias
 
+import pytest
+
 from amibridge.sandbox.crm_faults import (
     BadGateway,
     Busy,
@@ -35,6 +37,8 @@ from tests.system.history import assert_history, wanted_of
 from tests.system.hurried import PATIENCE, RING_NEWS
 from tests.system.law import UPLOAD, asked_events, assert_law
 from tests.system.test_straight_line import KEY, account, pbx_of
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
 KINDS = (*"acdhk", "l2", "l4", "v")
 CALLS = [trace for trace in TRACES if trace.stack == "asterisk22" and trace.kind.partition("_")[0] in KINDS]
