@@ -7,15 +7,17 @@ import asyncio
 import sys
 from collections.abc import Sequence
 
-from bench import click, fuzz, parse, popup, report, soak
+from amibridge import log
+from bench import click, drain, fuzz, parse, popup, report, soak
 
-BENCHES = ("parse", "popup", "click", "soak", "fuzz")
+BENCHES = ("parse", "popup", "click", "drain", "soak", "fuzz")
 BY_DEFAULT = ("parse", "popup")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     args = _parser().parse_args(argv)
     benches = args.benches or BY_DEFAULT
+    log.configure("console", "warning")
     machine = report.this_machine()
     _say(args, report.machine_lines(machine))
     rows: dict[str, Sequence[report.Row]] = {}
@@ -28,6 +30,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     if "click" in benches:
         rows["click"] = clicked = asyncio.run(_clicks(args))
         _say(args, report.click_lines(clicked))
+    if "drain" in benches:
+        rows["drain"] = drained = asyncio.run(_drained(args))
+        _say(args, report.drain_lines(drained))
     if "soak" in benches:
         rows["soak"] = soaked = list(soak.measure(args.events))
         _say(args, report.soak_lines(soaked))
@@ -47,6 +52,10 @@ async def _clicks(args: argparse.Namespace) -> list[click.ClickRow]:
     return [row async for row in click.measure(clicks=args.clicks, dsn=args.dsn)]
 
 
+async def _drained(args: argparse.Namespace) -> list[drain.DrainRow | drain.BesideRow]:
+    return [row async for row in drain.measure(seconds=args.seconds, dsn=args.dsn)]
+
+
 def _say(args: argparse.Namespace, lines: Sequence[str]) -> None:
     if not args.json:
         print("\n".join([*lines, ""]), flush=True)
@@ -59,7 +68,7 @@ def _parser() -> argparse.ArgumentParser:
         nargs="*",
         type=_bench,
         metavar="BENCH",
-        help="parse, popup, click, soak or fuzz (default: parse popup)",
+        help="parse, popup, click, drain, soak or fuzz (default: parse popup)",
     )
     parser.add_argument("--json", action="store_true", help="one JSON object instead of tables")
     parser.add_argument("--rounds", type=int, default=parse.ROUNDS, metavar="N", help="of parse (default: %(default)s)")
@@ -72,11 +81,16 @@ def _parser() -> argparse.ArgumentParser:
         help="calls a second of popup (default: 5 48)",
     )
     parser.add_argument(
-        "--seconds", type=float, default=popup.SECONDS, metavar="X", help="of popup at each rate (default: %(default)g)"
+        "--seconds",
+        type=float,
+        default=popup.SECONDS,
+        metavar="X",
+        help="of popup at each rate, and of drain (default: %(default)g)",
     )
     parser.add_argument("--clicks", type=int, default=click.CLICKS, metavar="N", help="of click (default: %(default)s)")
     parser.add_argument(
-        "--dsn", help="PostgreSQL on which popup and click may make a database (default: one of the daemon's own)"
+        "--dsn",
+        help="PostgreSQL on which popup, click and drain may make a database (default: one of the daemon's own)",
     )
     parser.add_argument("--events", type=int, default=soak.EVENTS, metavar="N", help="of soak (default: %(default)s)")
     parser.add_argument(

@@ -84,12 +84,12 @@ async def _measure(bridge: Bridge, rate: float, seconds: float, warm_up: float, 
         await bridge.start([enterprise_file(number, crm.url, *host) for number, host in enumerate(ports.items())])
         calls = round(rate * (warm_up + seconds))
         costs, machine, begun = [bridge.cost()], [machine_seconds()], time.monotonic()
-        with _undisturbed():
+        with undisturbed():
             await pbxs.play(calls, warm_up + seconds)
         lasted = time.monotonic() - begun
         costs.append(bridge.cost())
         machine.append(machine_seconds())
-        told = await _all_told(pbxs, crm, calls)
+        told = await all_told(pbxs, crm, calls)
         stall, memory = (await bridge.standing())["longest_stall_ms"], bridge.cost()
     taken, lost = latencies(pbxs.sent, told.opened, begun + warm_up)
     cpu = _cpu(*costs)
@@ -115,7 +115,7 @@ async def _measure(bridge: Bridge, rate: float, seconds: float, warm_up: float, 
 
 
 @contextmanager
-def _undisturbed() -> Iterator[None]:
+def undisturbed() -> Iterator[None]:
     """No collection of old objects here, which would be taken for a latency there."""
     gc.collect()
     gc.freeze()
@@ -134,7 +134,7 @@ def _busy(before: tuple[float, float] | None, after: tuple[float, float] | None)
 
 
 def enterprise_file(number: int, crm: str, host: str, port: int) -> str:
-    """The text of an enterprise file. With the time zone in it, the CRM is asked nothing."""
+    """The text of an enterprise file. With the time zone in it, history waits for no question."""
     return (
         f'number = "{number:04}"\nname = "Shop {number}"\ntimezone = "Europe/Moscow"\n'
         f'[retailcrm]\nurl = "{crm}"\napi_key = "key-of-shop-{number:04}"\n'
@@ -143,7 +143,7 @@ def enterprise_file(number: int, crm: str, host: str, port: int) -> str:
     )
 
 
-async def _all_told(pbxs: Pbxs, crm: Crm, calls: int) -> Told:
+async def all_told(pbxs: Pbxs, crm: Crm, calls: int) -> Told:
     """What the CRM knows in the end."""
     deadline = time.monotonic() + TOLD_WITHIN
     while True:

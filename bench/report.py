@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 from bench.click import ClickRow
+from bench.drain import BesideRow, DrainRow
 from bench.fuzz import FuzzRow
 from bench.parse import SUBSCRIPTIONS, ParseRow
 from bench.popup import PopupRow
@@ -23,7 +24,7 @@ FOLD_RATE_AIM = 100_000
 
 SYNCS = 200
 
-Row = ParseRow | PopupRow | ClickRow | SoakRow | FuzzRow
+Row = ParseRow | PopupRow | ClickRow | DrainRow | BesideRow | SoakRow | FuzzRow
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +115,22 @@ def click_lines(rows: Sequence[ClickRow]) -> list[str]:
     table = [("", *(f"{row.rate:g} calls/s" for row in rows), "aim")]
     table += [(name, *(cell(row) for row in rows), aim) for name, cell, aim in shown]
     return ["CLICK  from an HTTP request to the PBX, one after another", *_aligned(table, left=1)]
+
+
+def drain_lines(rows: Sequence[DrainRow | BesideRow]) -> list[str]:
+    table: list[Sequence[str]] = [("calls", "seconds", "calls/min", "busiest second of /telephony", "of other methods")]
+    beside: list[Sequence[str]] = [("popups beside", "measured, lost", "p50, ms", "p99, ms", "max, ms", "x p50 alone")]
+    alone = next((row.p50 for row in rows if isinstance(row, BesideRow)), None)
+    for row in rows:
+        if isinstance(row, DrainRow):
+            counts = (f"{row.telephony} of 40", f"{row.ordinary} of 10")
+            table.append((f"{row.calls:,}", f"{row.seconds:.1f}", f"{row.per_minute:,.0f}", *counts))
+        else:
+            times = [_number(time, 2) for time in (row.p50, row.p99, row.longest)]
+            ratio = _number(row.p50 / alone if row.p50 and alone else None, 2)
+            beside.append((row.beside, f"{row.popups}, {row.lost}", *times, ratio))
+    title = "DRAIN  history of one account whose CRM answers after 150 ms, an errand for each call; and its neighbours"
+    return [title, *_aligned(table, left=0), "aim: 2,000 calls/min", *_aligned(beside, left=1)]
 
 
 def soak_lines(rows: Sequence[SoakRow]) -> list[str]:

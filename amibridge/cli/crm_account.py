@@ -16,6 +16,7 @@ from amibridge.config import Settings
 from amibridge.enterprises import Enterprise, EnterpriseId
 from amibridge.retailcrm.client import CrmSettings, RetailCrm, open_crm
 from amibridge.retailcrm.errors import CrmBusy, CrmError, CrmMissing, CrmRefused
+from amibridge.retailcrm.limits import BESIDE
 from amibridge.retailcrm.module_wish import module_code
 from amibridge.retailcrm.modules import (
     IntegrationModule,
@@ -103,7 +104,7 @@ async def open_account(settings: Settings, number: EnterpriseId) -> AsyncIterato
         enterprise = await directory.load_one(number)
         if enterprise is None:
             raise unknown(number, await directory.numbers())
-        async with open_crm(CrmSettings()) as crm:
+        async with open_crm(CrmSettings(rates=BESIDE)) as crm:
             try:
                 yield CrmAccount(enterprise, crm, pool)
             except CrmError as error:

@@ -18,6 +18,7 @@ from amibridge.enterprises import Enterprise
 from amibridge.retailcrm.client import CrmSettings, RetailCrm, open_crm
 from amibridge.retailcrm.errors import CrmError, CrmForbids, CrmLockedOut, CrmMissing, CrmRefused, CrmUnreachable
 from amibridge.retailcrm.installation import api_versions
+from amibridge.retailcrm.limits import BESIDE
 from amibridge.retailcrm.module_wish import module_code
 from amibridge.retailcrm.modules import integration_module, says_there_is_none
 from amibridge.retailcrm.reference import order_methods, order_types, statuses
@@ -32,7 +33,7 @@ VERSION = "5."
 NEEDED = "telephony_write"
 """The one right without which nothing is told. See docs/operations.md."""
 
-SETTINGS = CrmSettings(connect=timedelta(seconds=5), total=timedelta(seconds=8))
+SETTINGS = CrmSettings(connect=timedelta(seconds=5), total=timedelta(seconds=8), rates=BESIDE)
 
 WITHIN = timedelta(seconds=40)
 """All questions together."""

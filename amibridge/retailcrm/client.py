@@ -1,7 +1,8 @@
 """The wire to RetailCRM: one keep-alive aiohttp session for all accounts.
 
 Laws: the key travels in a header only, over TLS or to this machine; redirects are not followed; a body is read up to
-a bound; no account is asked more often than its rates allow; nothing is repeated here, `delivery.policy` decides that.
+a bound; no account is asked more often than its rates allow; nothing is repeated here, not even by the library below:
+`delivery.policy` decides that.
 """
 
 from __future__ import annotations
@@ -85,8 +86,8 @@ class RetailCrm:
         key = account.api_key
         if not (key and key.isascii() and key.isprintable() and " " not in key):
             raise CrmLockedOut("the API key is empty or has characters that no key has")
-        await self._turns_of(base, key, request.limit).take()
-        status, headers, body = await self._ask(base, key, request)
+        async with self._turns_of(base, key, request.limit).turn():
+            status, headers, body = await self._ask(base, key, request)
         if len(key) >= REDACTED_FROM:
             body = body.replace(key.encode("ascii"), b"******")
         return read(request, status, headers, body, datetime.now(UTC))
@@ -95,7 +96,7 @@ class RetailCrm:
         owner = (base, str(key), limit)
         if owner not in self._turns:
             rate = self._settings.rates[limit]
-            self._turns[owner] = _Turns(RateWindow(rate.limit, rate.per.total_seconds()))
+            self._turns[owner] = _Turns(rate)
         return self._turns[owner]
 
     async def _ask(self, base: str, key: str, request: Request[ReplyT]) -> tuple[int, Mapping[str, str], bytes]:
@@ -107,6 +108,7 @@ class RetailCrm:
                 data=form,
                 headers={**headers, "X-API-KEY": str(key)},
                 allow_redirects=False,
+                middlewares=(_Once(),),
             ) as response:
                 if self._tap is not None:
                     self._tap(response.headers)
@@ -127,14 +129,35 @@ class RetailCrm:
         return bytes(body)
 
 
-class _Turns:
-    """Lets callers start one after the other, in the order they came, as the window allows."""
+class _Once:
+    """Sends one request once: aiohttp would repeat a GET whose kept-alive connection turns out to be closed."""
 
-    def __init__(self, window: RateWindow) -> None:
-        self._window = window
+    def __init__(self) -> None:
+        self._sent = False
+
+    async def __call__(self, request: aiohttp.ClientRequest, send: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
+        if self._sent:
+            raise aiohttp.ServerDisconnectedError
+        self._sent = True
+        return await send(request)
+
+
+class _Turns:
+    """Lets callers start one after the other, in the order they came, as their rate allows."""
+
+    def __init__(self, rate: Rate) -> None:
+        self._window = RateWindow(rate.limit, rate.per.total_seconds())
+        self._unanswered = asyncio.Semaphore(rate.unanswered)
         self._queue = asyncio.Lock()
 
-    async def take(self) -> None:
+    @asynccontextmanager
+    async def turn(self) -> AsyncIterator[None]:
+        """Wait for it; it lasts until the answer is there."""
+        async with self._unanswered:
+            await self._start()
+            yield
+
+    async def _start(self) -> None:
         clock = asyncio.get_running_loop().time
         async with self._queue:
             pause = self._window.wait(clock())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 import re
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from amibridge.calls.board import Board
 from amibridge.calls.facts import AnyFact
 from amibridge.sandbox.library import TRACES
 from amibridge.sandbox.pbx_score import read_score
-from bench import click, fuzz, parse, popup, report, soak
+from bench import click, drain, fuzz, parse, popup, report, soak
 from bench.__main__ import main
 from bench.crm import Ring
 
@@ -103,6 +104,21 @@ def test_a_percentile_is_a_latency_that_was_measured(percent: int, found: float)
     assert popup.percentile([], percent) is None
 
 
+@pytest.mark.system
+@pytest.mark.slow
+async def test_drain_tells_every_call_that_waited(server: str) -> None:
+    [row] = [row async for row in drain.measure(history=120, dsn=server, besides=())]
+    assert isinstance(row, drain.DrainRow)
+    assert (row.calls, row.telephony > 3) == (120, True)
+    beside = drain.BesideRow("nobody who waits", 10, 0, 2.0, 3.0, 4.0)
+    assert report.drain_lines([row, beside, replace(beside, p50=3.0)])[-1].endswith(" 1.50")
+
+
+def test_the_busiest_second_begins_anywhere() -> None:
+    assert drain.busiest([0.0, 0.5, 0.9, 1.2, 1.4, 1.6, 3.0]) == 4
+    assert drain.busiest([]) == 0
+
+
 def test_soak_plays_calls_of_their_own_and_the_board_forgets_them() -> None:
     rows = list(soak.measure(2_000, QUEUE))
     assert [(row.events, row.calls) for row in rows] == [(number * 200, number) for number in range(1, 11)]
@@ -145,7 +161,7 @@ def replay_of(trace: Path) -> list[AnyFact]:
 
 
 @pytest.mark.parametrize(
-    ("word", "said"), [("pars", "there are parse, popup, click, soak, fuzz"), ("--round", "--round")]
+    ("word", "said"), [("pars", "there are parse, popup, click, drain, soak, fuzz"), ("--round", "--round")]
 )
 def test_an_unknown_word_is_refused(word: str, said: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as stop:
