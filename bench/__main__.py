@@ -7,9 +7,9 @@ import asyncio
 import sys
 from collections.abc import Sequence
 
-from bench import fuzz, parse, popup, report, soak
+from bench import fuzz, parse, popup, report, responsible, soak
 
-BENCHES = ("parse", "popup", "soak", "fuzz")
+BENCHES = ("parse", "popup", "responsible", "soak", "fuzz")
 BY_DEFAULT = ("parse", "popup")
 
 
@@ -25,6 +25,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     if "popup" in benches:
         rows["popup"] = told = asyncio.run(_popups(args))
         _say(args, report.popup_lines(told))
+    if "responsible" in benches:
+        rows["responsible"] = answered = asyncio.run(responsible.measure(args.questions, dsn=args.dsn))
+        _say(args, report.responsible_lines(answered))
     if "soak" in benches:
         rows["soak"] = soaked = list(soak.measure(args.events))
         _say(args, report.soak_lines(soaked))
@@ -48,7 +51,7 @@ def _say(args: argparse.Namespace, lines: Sequence[str]) -> None:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__, allow_abbrev=False)
     parser.add_argument(
-        "benches", nargs="*", type=_bench, metavar="BENCH", help="parse, popup, soak or fuzz (default: parse popup)"
+        "benches", nargs="*", type=_bench, metavar="BENCH", help=f"of {', '.join(BENCHES)} (default: parse popup)"
     )
     parser.add_argument("--json", action="store_true", help="one JSON object instead of tables")
     parser.add_argument("--rounds", type=int, default=parse.ROUNDS, metavar="N", help="of parse (default: %(default)s)")
@@ -64,7 +67,14 @@ def _parser() -> argparse.ArgumentParser:
         "--seconds", type=float, default=popup.SECONDS, metavar="X", help="of popup at each rate (default: %(default)g)"
     )
     parser.add_argument(
-        "--dsn", help="PostgreSQL on which popup may make a database (default: one of the daemon's own)"
+        "--dsn", help="PostgreSQL on which popup and responsible may make a database (default: one of their own)"
+    )
+    parser.add_argument(
+        "--questions",
+        type=int,
+        default=responsible.QUESTIONS,
+        metavar="N",
+        help="of responsible, each kind (default: %(default)s)",
     )
     parser.add_argument("--events", type=int, default=soak.EVENTS, metavar="N", help="of soak (default: %(default)s)")
     parser.add_argument(

@@ -19,6 +19,9 @@ from urllib.parse import parse_qs
 EVENT = b"POST /api/v5/telephony/call/event "
 UPLOAD = b"POST /api/v5/telephony/calls/upload "
 
+LOOKUP = b"GET /api/v5/telephony/manager?"
+"""Never answered: whoever waits for it waits as long as he ever would."""
+
 LONGEST_ANSWER = 64 * 1024 * 1024
 """Bytes: all that was heard, as one line."""
 
@@ -82,7 +85,9 @@ class _Book:
     def as_json(self) -> str:
         return json.dumps({"opened": [[*ring, times] for ring, times in self.opened.items()], "history": self.history})
 
-    def answer(self, head: bytes, body: bytes, arrived: float) -> dict[str, object]:
+    def answer(self, head: bytes, body: bytes, arrived: float) -> dict[str, object] | None:
+        if head.startswith(LOOKUP):
+            return None
         form = {name: json.loads(values[0]) for name, values in parse_qs(body.decode()).items()}
         if head.startswith(EVENT):
             event = form["event"]
@@ -110,7 +115,10 @@ class _Connection(asyncio.Protocol):
         arrived = time.monotonic()
         self._unread += data
         while (request := self._take_request()) is not None:
-            answer = json.dumps({"success": True, **self._book.answer(*request, arrived)}).encode()
+            told = self._book.answer(*request, arrived)
+            if told is None:
+                continue
+            answer = json.dumps({"success": True, **told}).encode()
             assert self._transport is not None
             self._transport.write(
                 b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s"

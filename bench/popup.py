@@ -73,7 +73,7 @@ async def measure(
     """A row for each rate. *seconds* are counted from the end of the *warm_up*. *dsn*: a server on which a database
     may be made; without, the daemon starts one of its own."""
     for rate in rates:
-        async with _database(dsn) as own, open_bridge(own) as bridge:
+        async with database(dsn) as own, open_bridge(own) as bridge:
             yield await _measure(bridge, rate, seconds, warm_up, repertoire)
 
 
@@ -178,7 +178,7 @@ def percentile(ascending: Sequence[float], percent: int) -> float | None:
 
 
 @asynccontextmanager
-async def _database(server: str | None) -> AsyncIterator[str | None]:
+async def database(server: str | None) -> AsyncIterator[str | None]:
     """A database of the bench's own on *server*, dropped afterwards; None for None."""
     if server is None:
         yield None

@@ -15,6 +15,7 @@ from dataclasses import asdict, dataclass
 from bench.fuzz import FuzzRow
 from bench.parse import SUBSCRIPTIONS, ParseRow
 from bench.popup import PopupRow
+from bench.responsible import ResponsibleRow
 from bench.soak import SoakRow
 
 FOLD_AIM = 8
@@ -22,7 +23,7 @@ FOLD_RATE_AIM = 100_000
 
 SYNCS = 200
 
-Row = ParseRow | PopupRow | SoakRow | FuzzRow
+Row = ParseRow | PopupRow | ResponsibleRow | SoakRow | FuzzRow
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +100,15 @@ def popup_lines(rows: Sequence[PopupRow]) -> list[str]:
     table = [("", *(f"{row.rate:g} calls/s" for row in rows), "aim")]
     table += [(name, *(cell(row) for row in rows), aim) for name, cell, aim in shown]
     return ["POPUP  from AMI byte to CRM request, unfiltered events, durable first", *_aligned(table, left=1)]
+
+
+def responsible_lines(rows: Sequence[ResponsibleRow]) -> list[str]:
+    table = [("whose call", "asked by", "answers", "wrong", "p50, ms", "p90", "p99", "max", "aim, p99")]
+    for row in rows:
+        p50, p90, p99, longest = (_number(each, 2) for each in (row.p50, row.p90, row.p99, row.longest))
+        counts = (f"{row.answers}", f"{row.wrong}")
+        table.append((row.whose, row.way, *counts, p50, p90, p99, longest, f"{row.aim:g}"))
+    return ["RESPONSIBLE  from connecting to the answer, while the CRM does not answer", *_aligned(table, left=2)]
 
 
 def soak_lines(rows: Sequence[SoakRow]) -> list[str]:

@@ -15,9 +15,22 @@ from pydantic import ValidationError
 
 from amibridge.calls.numbering import Numbering
 from amibridge.calls.record import Extension
-from amibridge.cli.enterprise_document import AsteriskTable, EnterpriseDocument, is_given
+from amibridge.cli.enterprise_document import AsteriskTable, EnterpriseDocument, ResponsibleTable, is_given
 from amibridge.config.documents import ConfigError, KeyPath, mistakes, one_line, parse_toml, placed, read_text
-from amibridge.enterprises import Account, AmiHost, Credit, Enterprise, EnterpriseId, HostName, Line, Operator
+from amibridge.enterprises import (
+    Account,
+    AmiHost,
+    Credit,
+    Enterprise,
+    EnterpriseId,
+    Fallback,
+    HostName,
+    Line,
+    NamePart,
+    Operator,
+    ResponsibleMode,
+    ResponsibleSettings,
+)
 from amibridge.redact import Secret
 
 
@@ -59,6 +72,16 @@ def _enterprise(document: EnterpriseDocument, secrets: dict[KeyPath, Secret]) ->
         create_customers=crm.create_customers,
         create_orders=crm.create_orders,
         module_code=crm.module_code,
+        responsible=_responsible(document.responsible),
+    )
+
+
+def _responsible(table: ResponsibleTable) -> ResponsibleSettings:
+    return ResponsibleSettings(
+        ResponsibleMode(table.mode),
+        table.dialplan,
+        Fallback(table.fallback),
+        tuple(NamePart(part) for part in table.name),
     )
 
 

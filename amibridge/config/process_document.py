@@ -77,6 +77,10 @@ class WebTable(Shape):
     trusted_proxies: list[Annotated[Text, AfterValidator(_is_network)]] = Field(default_factory=list)
 
 
+class AgiTable(Shape):
+    listen: Annotated[Text, AfterValidator(_is_listen)] | None = None
+
+
 class SecretsTable(Shape):
     key_file: GivenPath | None = None
 
@@ -98,6 +102,7 @@ class ProcessDocument(Shape):
     instance: GivenText | None = None
     database: DatabaseTable = DatabaseTable()
     web: WebTable = WebTable()
+    agi: AgiTable = AgiTable()
     secrets: SecretsTable = SecretsTable()
     log: LogTable = LogTable()
     traces: TracesTable = TracesTable()

@@ -25,8 +25,9 @@ RATES: Mapping[LimitClass, Rate] = {
     LimitClass.ORDINARY: Rate(2, timedelta(milliseconds=250)),
 }
 """32/s and 8/s where RetailCRM allows 40/s and 10/s: the rest is for requests that were on their way when a second
-began, of which a lane has at most seven, so no delay on the way makes more than 40 of them arrive in a second. Even if
-there were more, five windows make 1.25 s: ways that differ by 250 ms never bring more than 40 (10) into a second."""
+began, of which a lane has at most seven and `responsible` one, so no delay on the way makes more than 40 of them arrive
+in a second. Even if there were more, five windows make 1.25 s: ways that differ by 250 ms never bring more than 40 (10)
+into a second."""
 
 
 class RateWindow:

@@ -78,6 +78,10 @@ def _enterprise_fields(enterprise: Enterprise) -> dict[str, object]:
         "create customers": enterprise.create_customers,
         "create orders": enterprise.create_orders,
         "module code": enterprise.module_code,
+        "responsible mode": enterprise.responsible.mode.value,
+        "responsible dialplan": enterprise.responsible.dialplan,
+        "responsible fallback": enterprise.responsible.fallback.value,
+        "responsible name": tuple(part.value for part in enterprise.responsible.name),
     }
 
 

@@ -29,10 +29,14 @@ from amibridge.enterprises import (
     Credit,
     Enterprise,
     EnterpriseId,
+    Fallback,
     HostName,
     Line,
     ModuleStanding,
+    NamePart,
     Operator,
+    ResponsibleMode,
+    ResponsibleSettings,
 )
 from amibridge.redact import Secret
 from amibridge.secrets import Keyring, SealBroken
@@ -190,6 +194,7 @@ class Directory:
             create_orders=row["create_orders"],
             module_code=row["module_code"],
             module=_module(row),
+            responsible=_responsible(row),
         )
         return _Stored(enterprise, row["moved_to"], reading.all_current, reading.broken)
 
@@ -211,6 +216,10 @@ class Directory:
                 new.create_customers,
                 new.create_orders,
                 new.module_code,
+                new.responsible.mode.value,
+                new.responsible.dialplan,
+                new.responsible.fallback.value,
+                [part.value for part in new.responsible.name],
             )
         except asyncpg.UniqueViolationError:
             raise EnterpriseRefused(f"{number}: client_id is that of another enterprise already") from None
@@ -317,6 +326,15 @@ def _module(row: asyncpg.Record) -> ModuleStanding:
     if row["told_at"] is None:
         return ModuleStanding()
     return ModuleStanding(row["active"], row["frozen"], row["told_at"], unheeded=row["unheeded"])
+
+
+def _responsible(row: asyncpg.Record) -> ResponsibleSettings:
+    return ResponsibleSettings(
+        ResponsibleMode(row["responsible_mode"]),
+        row["responsible_dialplan"],
+        Fallback(row["responsible_fallback"]),
+        tuple(NamePart(part) for part in row["responsible_name"]),
+    )
 
 
 def _about(*place: str) -> str:

@@ -5,7 +5,8 @@ SELECT pg_advisory_xact_lock(hashtextextended('enterprise_id ' || $1::text, 0))
 -- load_enterprises --
 -- Every enterprise, or the one that is named, with what its CRM said of our module.
 SELECT enterprises.enterprise_id, name, time_zone, region, client_id, webhook_secret, crm_url, crm_api_key, crm_site,
-       credit, create_customers, create_orders, module_code, active, frozen, told_at, moved_to, unheeded
+       credit, create_customers, create_orders, module_code, responsible_mode, responsible_dialplan,
+       responsible_fallback, responsible_name, active, frozen, told_at, moved_to, unheeded
   FROM enterprises
   LEFT JOIN crm_modules ON crm_modules.enterprise_id = enterprises.enterprise_id
  WHERE $1::text IS NULL OR enterprises.enterprise_id = $1
@@ -36,14 +37,17 @@ SELECT enterprise_id, number, site, name
 -- put_enterprise --
 -- Write an enterprise as its file says it.
 INSERT INTO enterprises (enterprise_id, name, time_zone, region, client_id, webhook_secret, crm_url, crm_api_key,
-                         crm_site, credit, create_customers, create_orders, module_code)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
+                         crm_site, credit, create_customers, create_orders, module_code, responsible_mode,
+                         responsible_dialplan, responsible_fallback, responsible_name)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)
     ON CONFLICT (enterprise_id) DO UPDATE
    SET name = excluded.name, time_zone = excluded.time_zone, region = excluded.region,
        client_id = excluded.client_id, webhook_secret = excluded.webhook_secret, crm_url = excluded.crm_url,
        crm_api_key = excluded.crm_api_key, crm_site = excluded.crm_site, credit = excluded.credit,
        create_customers = excluded.create_customers, create_orders = excluded.create_orders,
-       module_code = excluded.module_code, updated_at = now()
+       module_code = excluded.module_code, responsible_mode = excluded.responsible_mode,
+       responsible_dialplan = excluded.responsible_dialplan, responsible_fallback = excluded.responsible_fallback,
+       responsible_name = excluded.responsible_name, updated_at = now()
 
 -- put_host --
 -- Write one Asterisk host of an enterprise.

@@ -24,8 +24,10 @@ from amibridge.store.recorder import FactQueue
 from amibridge.web.answers import identified
 from amibridge.web.connection import Connection
 from amibridge.web.health import live, readiness
-from amibridge.web.module import ModuleRoutes
+from amibridge.web.legacy_dialplan import LEGACY_PATH, answer_legacy_dialplan
+from amibridge.web.module import KeepStatus, ModuleRoutes
 from amibridge.web.recordings import serve_recordings
+from amibridge.web.responsible import Ask, tell_responsible
 from amibridge.web.tenants import Tenants
 from amibridge.web.webhook import take_hints
 
@@ -56,6 +58,8 @@ class WebServices:
     tenants: Tenants
     zone_changed: Callable[[EnterpriseId], None]
     hint: Callable[[EnterpriseId, Hint], None]
+    keep_status: KeepStatus
+    responsible: Ask
 
 
 def make_app(services: WebServices) -> web.Application:
@@ -66,7 +70,11 @@ def make_app(services: WebServices) -> web.Application:
         readiness(services.outbox, services.hosts, services.crms, services.queue, services.longest_stall),
     )
     app.router.add_get("/recordings/{token}", serve_recordings(services.pool, services.keyring))
-    ModuleRoutes(services.pool, services.tenants, services.zone_changed).add_to(app.router)
+    ModuleRoutes(services.pool, services.tenants, services.zone_changed, services.keep_status).add_to(app.router)
+    app.router.add_get(
+        "/retailcrm/{secret}/responsible", tell_responsible(services.tenants, services.responsible), allow_head=False
+    )
+    app.router.add_post(LEGACY_PATH, answer_legacy_dialplan(services.tenants, services.responsible))
     webhook = take_hints(services.tenants, services.hint)
     for path in ("/retailcrm/webhook", "/retailcrm/webhook/{secret}"):
         app.router.add_post(path, webhook)

@@ -16,6 +16,7 @@ import structlog
 from aiohttp import web
 
 from amibridge.enterprises import Enterprise, EnterpriseId
+from amibridge.log import Seldom
 from amibridge.retailcrm.triggers import Hint, client_id_in, read_hint
 from amibridge.web.answers import Handler, refusal
 from amibridge.web.tenants import Tenants
@@ -24,9 +25,6 @@ log = structlog.get_logger()
 
 BODY_WITHIN = timedelta(seconds=10)
 """A trigger has a few hundred bytes; who takes longer for them only holds a connection."""
-
-SAID_EVERY = timedelta(minutes=1)
-"""Refusals are counted and said together: whoever guesses must not write our log."""
 
 SECRET, SIGNATURE, PREFIX = "X-Webhook-Secret", "X-Signature", "sha256="
 
@@ -71,15 +69,11 @@ def _signer(tenants: Tenants, request: web.Request, body: bytes) -> Enterprise |
 
 class _Refusals:
     def __init__(self) -> None:
-        self._unsaid = 0
-        self._quiet_till = 0.0
+        self._seldom = Seldom()
 
     def say(self, request: web.Request) -> None:
-        now = asyncio.get_running_loop().time()
-        self._unsaid += 1
-        if now >= self._quiet_till:
-            log.warning("webhook_refused", peer=request.remote, times=self._unsaid)
-            self._unsaid, self._quiet_till = 0, now + SAID_EVERY.total_seconds()
+        if times := self._seldom.count(asyncio.get_running_loop().time()):
+            log.warning("webhook_refused", peer=request.remote, times=times)
 
 
 def _not_found() -> web.Response:

@@ -32,6 +32,12 @@ originate_channel = "Local/{extension}@from-internal/n"
 originate_context = "from-inside"
 recordings = "/var/spool/asterisk/monitor"
 
+[responsible]
+mode = "route"
+dialplan = "to-{extension}-on-{line}"
+fallback = "last_call"
+name = ["line", "customer"]
+
 [operators]
 101 = { user = 27, name = "Иван" }
 102 = { user = 31 }

@@ -8,7 +8,7 @@ import os
 import re
 import signal
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -100,6 +100,11 @@ class Asterisk:
     def ami(self) -> tuple[str, int]:
         return self.address, 5038
 
+    @property
+    def bridge(self) -> Mapping[str, tuple[str, int]]:
+        """Where the dialplan asks the bridge, by the name of a global."""
+        return {"BRIDGE": (self.address, 8019), "BRIDGE_AGI": (self.address, 4573)}
+
     def phone_address(self, name: str) -> tuple[str, int]:
         last = 200 if name == TRUNK else OTHERS[name][0] if name in OTHERS else name
         return f"127.0.{self.network}.{last}", 5060
@@ -147,6 +152,10 @@ class Asterisk:
         assert self.process is not None
         await asyncio.wait_for(self.process.wait(), 10)
 
+    def lacks(self, module: str) -> bool:
+        """Whether it could not load *module*, for want of a library that fits on this machine."""
+        return f"Error loading module '{module}'" in (self.home / "log/messages").read_text("utf-8", "replace")
+
     def said(self) -> str:
         log = self.home / "log/messages"
         return (log if log.exists() else self.home / "output").read_text("utf-8", "replace")[-3000:]
@@ -186,6 +195,7 @@ class Asterisk:
         self._write("asterisk.conf", self._asterisk_conf())
         self._write("manager.conf", self._manager_conf())
         plan = (ETC / "extensions.conf").read_text("utf-8") + f"\n[globals]\nPHONE={self.driver}\n"
+        plan += "".join(f"{name}={':'.join(map(str, where))}\n" for name, where in self.bridge.items())
         for variable, name in (("LINE", TRUNK), ("GATEWAY", GATEWAY)):
             before, after = ("PJSIP/", f"@{name}") if self.driver is Driver.PJSIP else (f"SIP/{name}/", "")
             plan += f"{variable}={before}\n{variable}_END={after}\n"

@@ -56,6 +56,11 @@ class Talk:
         """Whom an incoming call is for, as the INVITE names him: what was dialled, where a line carries many."""
         return user_of(f"<{self._offer().target}>")
 
+    @property
+    def shows(self) -> str:
+        """Whom an incoming call is from, as the phone may show it."""
+        return self._offer().get("from")
+
     # -- what a person does
 
     def ring(self) -> None:

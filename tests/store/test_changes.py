@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 
 from amibridge.calls.numbering import Numbering
 from amibridge.calls.record import Extension
-from amibridge.enterprises import Account, Credit, HostName, Line, Operator
+from amibridge.enterprises import Account, Credit, HostName, Line, Operator, ResponsibleSettings
 from amibridge.redact import Secret
 from amibridge.store.changes import changes
 from tests.store.enterprises import host, romashka
@@ -46,6 +46,7 @@ def test_every_field_that_differs_is_named_with_both_values() -> None:
         credit=Credit.FIRST,
         create_customers=True,
         create_orders=False,
+        responsible=ResponsibleSettings(name=()),
     )
     said = changes(OLD, new)
     assert said == [
@@ -58,6 +59,10 @@ def test_every_field_that_differs_is_named_with_both_values() -> None:
         "credit changed from last to first",
         "create customers changed from no to yes",
         "create orders changed from yes to no",
+        "responsible mode changed from name to off",
+        "responsible dialplan changed from to-{extension} to mngr{extension}_{line}_1",
+        "responsible fallback changed from last_call to none",
+        "responsible name changed from line, customer to none",
         "api key changed",
         "webhook secret changed",
     ]

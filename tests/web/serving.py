@@ -17,14 +17,18 @@ from yarl import URL
 
 from amibridge.config import WebSettings
 from amibridge.enterprises import CrmStanding, EnterpriseId, HostStanding
+from amibridge.responsible.answer import Answer as Told
+from amibridge.responsible.answer import Nobody, Why
 from amibridge.retailcrm.triggers import Hint
 from amibridge.secrets import Key, Keyring
+from amibridge.store.operator_statuses import keep_status
 from amibridge.store.outbox import Outbox
 from amibridge.store.recorder import FactQueue
 from amibridge.web.app import Address, WebServices, make_app, serve
 from amibridge.web.tenants import Tenants
 from tests.delivery.waiting import until
 
+NOBODY = Told(Nobody(Why.NOT_TOLD))
 KEYRING = Keyring([Key("web", bytes(range(32)))])
 
 
@@ -39,7 +43,8 @@ class Answer:
 @dataclass
 class Site:
     """*standings*, *crms*, *queue*, *stall*: what the health check tells. *zones_changed*: whose was said to be;
-    *hints*: what came by webhook."""
+    *hints*: what came by webhook. *asked*: who should take a call, which
+    is answered with *responsible*."""
 
     host: str
     port: int
@@ -51,6 +56,14 @@ class Site:
     stall: timedelta = timedelta(0)
     zones_changed: list[EnterpriseId] = field(default_factory=list)
     hints: list[tuple[EnterpriseId, Hint]] = field(default_factory=list)
+    asked: list[tuple[EnterpriseId, str, str | None]] = field(default_factory=list)
+    responsible: Told | Exception = NOBODY
+
+    async def who(self, enterprise: EnterpriseId, phone: str, line: str | None) -> Told:
+        self.asked.append((enterprise, phone, line))
+        if isinstance(self.responsible, Exception):
+            raise self.responsible
+        return self.responsible
 
     async def ask(self, path: str, method: str = "GET", **more: Any) -> Answer:
         """*path* is sent as it is."""
@@ -70,6 +83,17 @@ class Site:
             writer.transport.abort()
 
 
+def idle_services(pool: asyncpg.Pool) -> WebServices:
+    """For who is asked nothing."""
+
+    async def nobody(*_: object) -> Any:
+        raise AssertionError("nobody asks")
+
+    return WebServices(
+        pool, Outbox(pool), list, list, FactQueue(), timedelta, KEYRING, Tenants(), print, print, nobody, nobody
+    )
+
+
 @contextlib.asynccontextmanager
 async def serving(pool: asyncpg.Pool, app: web.Application | None = None) -> AsyncIterator[Site]:
     stop, listening, queue = asyncio.Event(), asyncio.Event(), FactQueue()
@@ -86,6 +110,8 @@ async def serving(pool: asyncpg.Pool, app: web.Application | None = None) -> Asy
             site.tenants,
             site.zones_changed.append,
             lambda enterprise, hint: site.hints.append((enterprise, hint)),
+            lambda told, within: keep_status(pool, told, within=within),
+            site.who,
         )
         settings = WebSettings("127.0.0.1", 0, "https://bridge.example")
         with capture_logs() as lines:
