@@ -120,6 +120,16 @@ class TestWhatChangesIt:
             assert await reception.stands(ANNA, UserStatus.FREE)
             assert await reception.who() == TO_ANNA
 
+    async def test_who_is_responsible_is_known_while_he_is_at_dinner(self, reception: Reception) -> None:
+        reception.new_customer()
+        reception.office.crm.statuses[ANNA] = "dinner"
+        async with reception.open():
+            await reception.stands(ANNA, UserStatus.DINNER)
+            assert await reception.who() == (None, "dinner")
+            await reception.stands(ANNA, UserStatus.FREE)
+            assert await reception.who() == TO_ANNA
+        assert reception.lookups() == 1
+
     async def test_a_status_survives_a_restart_until_it_is_old(self, reception: Reception) -> None:
         reception.new_customer()
         async with reception.open():

@@ -44,11 +44,10 @@ async def asked(site: Site, question: Any = QUESTION, token: str | None = CLIENT
 def read_by_the_macro(body: bytes) -> tuple[str, str] | None:
     """(Name, DialPlan) as the dialplan cuts them out, None when it takes the answer for none.
 
-    Asterisk counts bytes; whether the macro's test of the length does is not known, so both counts must agree in what
-    comes of it wherever a context is named.
+    Asterisk's LEN() counts bytes.
     """
     text = body.decode("utf-8")
-    if len(text) < 30 or not text.startswith("{") or not text.endswith("}") or "<html" in text:
+    if len(body) < 30 or not text.startswith("{") or not text.endswith("}") or "<html" in text:
         return None
     cut = text[9:-1].replace('","DialPlan":', ",").replace('"', "")
     name, _, context = cut.partition(",")
@@ -83,8 +82,8 @@ def test_no_answer_has_27_characters_and_is_none_to_the_macro() -> None:
     assert read_by_the_macro(NO_ANSWER) is None
 
 
-@pytest.mark.parametrize(("name", "is_read"), [("", False), ("Ян", False), ("Яна", True), ("Иван", True)])
-def test_a_name_of_fewer_than_three_characters_without_a_context_is_no_answer(name: str, is_read: bool) -> None:
+@pytest.mark.parametrize(("name", "is_read"), [("", False), ("Jo", False), ("Joe", True), ("Ян", True)])
+def test_a_name_of_fewer_than_three_bytes_without_a_context_is_no_answer(name: str, is_read: bool) -> None:
     assert read_by_the_macro(compact(name, None)) == ((name, "null") if is_read else None)
 
 
