@@ -147,6 +147,8 @@ async def serving(settings: Settings, stop: asyncio.Event) -> AsyncIterator[Runn
                 watchers.hint,
                 desks.tell_status,
                 desks.answer,
+                watchers.standings,
+                settings.web.metrics_token,
             )
             lanes_stop, web_stop, traces_stop, listening, agi_listening = (asyncio.Event() for _ in range(5))
             async with asyncio.TaskGroup() as tasks:

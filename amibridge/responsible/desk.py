@@ -158,13 +158,13 @@ class Desk:
         known = await self._read_now(phone)
         self._keep(phone, lookup, replace(known, told=told))
         lookup.read.set()
-        changes = self._changes
         async with self._asking:
             if self._lookups.get(phone) is not lookup or not self._asks():
                 return
             told = await self._ask(phone)
         if told is not None:
-            known = known if changes == self._changes else await self._read_now(phone)
+            found = self._memory.of(phone, self._clock())  # gone, if he was changed meanwhile
+            known = found.known if found is not None else await self._read_now(phone)
             self._keep(phone, lookup, replace(known, told=told))
 
     async def _read_now(self, phone: str) -> Known:

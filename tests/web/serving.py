@@ -16,7 +16,8 @@ from structlog.testing import capture_logs
 from yarl import URL
 
 from amibridge.config import WebSettings
-from amibridge.enterprises import CrmStanding, EnterpriseId, HostStanding
+from amibridge.enterprises import CrmStanding, EnterpriseId, HistoryStanding, HostStanding
+from amibridge.redact import Secret
 from amibridge.responsible.answer import Answer as Told
 from amibridge.responsible.answer import Nobody, Why
 from amibridge.retailcrm.triggers import Hint
@@ -42,9 +43,8 @@ class Answer:
 
 @dataclass
 class Site:
-    """*standings*, *crms*, *queue*, *stall*: what the health check tells. *zones_changed*: whose was said to be;
-    *hints*: what came by webhook. *asked*: who should take a call, which
-    is answered with *responsible*."""
+    """*standings*, *crms*, *histories*, *queue*, *stall*: what health and metrics tell. *zones_changed*: whose was said
+    to be; *hints*: what came by webhook. *asked*: who should take a call, which is answered with *responsible*."""
 
     host: str
     port: int
@@ -53,6 +53,7 @@ class Site:
     tenants: Tenants = field(default_factory=Tenants)
     standings: list[HostStanding] = field(default_factory=list)
     crms: list[CrmStanding] = field(default_factory=list)
+    histories: list[HistoryStanding] = field(default_factory=list)
     stall: timedelta = timedelta(0)
     zones_changed: list[EnterpriseId] = field(default_factory=list)
     hints: list[tuple[EnterpriseId, Hint]] = field(default_factory=list)
@@ -95,7 +96,9 @@ def idle_services(pool: asyncpg.Pool) -> WebServices:
 
 
 @contextlib.asynccontextmanager
-async def serving(pool: asyncpg.Pool, app: web.Application | None = None) -> AsyncIterator[Site]:
+async def serving(
+    pool: asyncpg.Pool, app: web.Application | None = None, *, metrics_token: str | None = None
+) -> AsyncIterator[Site]:
     stop, listening, queue = asyncio.Event(), asyncio.Event(), FactQueue()
     async with aiohttp.ClientSession() as client, asyncio.TaskGroup() as tasks:
         site = Site("127.0.0.1", 0, client, queue)
@@ -112,6 +115,8 @@ async def serving(pool: asyncpg.Pool, app: web.Application | None = None) -> Asy
             lambda enterprise, hint: site.hints.append((enterprise, hint)),
             lambda told, within: keep_status(pool, told, within=within),
             site.who,
+            lambda: site.histories,
+            None if metrics_token is None else Secret(metrics_token),
         )
         settings = WebSettings("127.0.0.1", 0, "https://bridge.example")
         with capture_logs() as lines:
