@@ -37,6 +37,7 @@ from amibridge.store.customers import Customers
 from amibridge.store.db import DatabaseMissing, open_pool, place_of
 from amibridge.store.directory import Directory
 from amibridge.store.embedded import EmbeddedStopped, EmbeddedUnusable
+from amibridge.store.follow_ups import FollowUps
 from amibridge.store.ledger import Ledger
 from amibridge.store.mirror import Mirror
 from amibridge.store.opening import open_database
@@ -117,7 +118,9 @@ async def serving(settings: Settings, stop: asyncio.Event) -> AsyncIterator[Runn
         ):
             keyring = found or open_keyring(secrets.key_file, guarded=secrets.guarded)
             directory, ledger, outbox = Directory(pool, keyring), Ledger(pool), Outbox(pool)
-            deliveries = Deliveries(outbox, crm, Customers(pool), record_url=_record_urls(settings, keyring))
+            deliveries = Deliveries(
+                outbox, crm, Customers(pool), FollowUps(pool), record_url=_record_urls(settings, keyring)
+            )
             desks = Desks(pool, crm, deliveries.may_ask)
             queue, pulse, tenants = FactQueue(hear=desks.hear), Pulse(), Tenants()
             traces = Traces(settings.data_dir / RING, settings.traces)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
@@ -20,6 +21,7 @@ from amibridge.enterprises import (
     Fallback,
     HostName,
     Line,
+    MissedCalls,
     NamePart,
     Operator,
     ResponsibleMode,
@@ -72,6 +74,18 @@ def test_the_published_example_is_read_to_the_last_key(tmp_path: Path) -> None:
             "to-{extension}-on-{line}",
             Fallback.LAST_CALL,
             (NamePart.LINE, NamePart.CUSTOMER),
+        ),
+        create_tasks=True,
+        missed_calls=MissedCalls(
+            wait=timedelta(minutes=5),
+            never_for=("+375172222222", "+375291111111"),
+            performer=40,
+            text="Не дозвонились",
+            task_within=timedelta(minutes=30),
+            order_method="missed-call",
+            order_type="eshop-individual",
+            order_status="new",
+            order_status_reached="client-confirmed",
         ),
     )
 

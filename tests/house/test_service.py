@@ -14,6 +14,7 @@ from amibridge.cli.enterprise_document import (
     AsteriskTable,
     EnterpriseDocument,
     LineTable,
+    MissedCallsTable,
     OperatorTable,
     ResponsibleTable,
     RetailcrmTable,
@@ -126,8 +127,16 @@ def switched_on(example: Path) -> str:
 
 def keys_of_an_enterprise() -> set[str]:
     """Every key that an enterprise file may have."""
-    shapes = (EnterpriseDocument, RetailcrmTable, AsteriskTable, ResponsibleTable, OperatorTable, LineTable)
-    tables = {"retailcrm", "asterisk", "responsible", "operators", "lines"}
+    shapes = (
+        EnterpriseDocument,
+        RetailcrmTable,
+        MissedCallsTable,
+        AsteriskTable,
+        ResponsibleTable,
+        OperatorTable,
+        LineTable,
+    )
+    tables = {"retailcrm", "missed_calls", "asterisk", "responsible", "operators", "lines"}
     return {key for shape in shapes for key in shape.model_fields} - tables
 
 
