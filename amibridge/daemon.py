@@ -18,11 +18,13 @@ from datetime import UTC, datetime, timedelta
 import structlog
 
 from amibridge import __version__
+from amibridge.agi.server import AgiAddressTaken, AgiServer
 from amibridge.ami.link import LinkSettings
 from amibridge.calls.record import CallRecord
 from amibridge.config import Settings
 from amibridge.delivery.worker import Deliveries
 from amibridge.enterprises import Enterprise, EnterpriseId
+from amibridge.responsible.desks import Desks
 from amibridge.retailcrm.client import CrmSettings, open_crm
 from amibridge.runtime.keeper import Keeper
 from amibridge.runtime.originate import Originator
@@ -58,7 +60,7 @@ DRAINED_WITHIN = timedelta(seconds=2)
 LISTEN_FOR = timedelta(days=3 * 365)
 """How long the CRM's player may ask for a recording: as long as companies keep them."""
 
-_FATAL = (Hopeless, StoreHopeless, EmbeddedStopped, EmbeddedUnusable, DatabaseMissing, AddressTaken)
+_FATAL = (Hopeless, StoreHopeless, EmbeddedStopped, EmbeddedUnusable, DatabaseMissing, AddressTaken, AgiAddressTaken)
 
 
 class DaemonFailed(Exception):
@@ -117,16 +119,18 @@ async def serving(settings: Settings, stop: asyncio.Event) -> AsyncIterator[Runn
         ):
             keyring = found or open_keyring(secrets.key_file, guarded=secrets.guarded)
             directory, ledger, outbox = Directory(pool, keyring), Ledger(pool), Outbox(pool)
-            queue, pulse, tenants = FactQueue(), Pulse(), Tenants()
-            traces = Traces(settings.data_dir / RING, settings.traces)
             deliveries = Deliveries(
                 outbox, crm, Customers(pool), FollowUps(pool), record_url=_record_urls(settings, keyring)
             )
-            watchers = Watchers(Mirror(pool), crm)
+            desks = Desks(pool, crm, deliveries.may_ask)
+            queue, pulse, tenants = FactQueue(hear=desks.hear), Pulse(), Tenants()
+            traces = Traces(settings.data_dir / RING, settings.traces)
+            watchers = Watchers(Mirror(pool, desks.customers_changed), crm)
 
             def know(enterprises: Sequence[Enterprise]) -> None:
                 deliveries.enterprises(enterprises)
                 watchers.enterprises(enterprises)
+                desks.enterprises(enterprises)
                 tenants.enterprises(enterprises)
 
             def forget_zone(enterprise: EnterpriseId) -> None:
@@ -146,10 +150,12 @@ async def serving(settings: Settings, stop: asyncio.Event) -> AsyncIterator[Runn
                 forget_zone,
                 watchers.hint,
                 Originator(pool, keeper.send, keeper.standings).call,
+                desks.tell_status,
+                desks.answer,
                 watchers.standings,
                 settings.web.metrics_token,
             )
-            lanes_stop, web_stop, traces_stop, listening = (asyncio.Event() for _ in range(4))
+            lanes_stop, web_stop, traces_stop, listening, agi_listening = (asyncio.Event() for _ in range(5))
             async with asyncio.TaskGroup() as tasks:
                 watching = spawn(tasks, "database watch", server.watch, final=(EmbeddedStopped,))
                 recording = spawn(
@@ -165,9 +171,16 @@ async def serving(settings: Settings, stop: asyncio.Event) -> AsyncIterator[Runn
                     lambda: serve(make_app(services), address, web_stop, listening),
                     final=(AddressTaken,),
                 )
+                answering = spawn(tasks, "responsible", lambda: desks.run(web_stop))
+                if settings.agi is not None:
+                    agi = AgiServer(settings.agi, tenants.of_client_id, desks.answer)
+                    spawn(tasks, "agi", lambda: agi.serve(web_stop, agi_listening), final=(AgiAddressTaken,))
+                else:
+                    agi_listening.set()
                 beating = spawn(tasks, "pulse", pulse.beat)
                 try:
                     await listening.wait()
+                    await agi_listening.wait()
                     log.info(
                         "started",
                         version=__version__,
@@ -181,11 +194,11 @@ async def serving(settings: Settings, stop: asyncio.Event) -> AsyncIterator[Runn
                     stop.set()
                     web_stop.set()
                     watching.cancel()
-                    await asyncio.wait({following, watching_crms}, timeout=GONE_WITHIN.total_seconds())
+                    await asyncio.wait({following, watching_crms, answering}, timeout=GONE_WITHIN.total_seconds())
                     traces_stop.set()
                     queue.close()
                     await asyncio.wait({recording}, timeout=DRAINED_WITHIN.total_seconds())
-                    if not (following.done() and watching_crms.done() and recording.done()):
+                    if not all(task.done() for task in (following, watching_crms, answering, recording)):
                         # A server that went silent: asyncpg would wait for it to confirm that a query is cancelled.
                         pool.terminate()
                     if not recording.done():

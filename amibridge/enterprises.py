@@ -144,6 +144,39 @@ class Line:
     name: str | None = None
 
 
+class ResponsibleMode(StrEnum):
+    """What the question of an older bridge's dialplan is answered with."""
+
+    OFF = "off"
+    NAME = "name"
+    ROUTE = "route"
+
+
+class Fallback(StrEnum):
+    """Who should take the call of somebody whom nobody looks after."""
+
+    NONE = "none"
+    LAST_CALL = "last_call"
+
+
+class NamePart(StrEnum):
+    """What the name that an operator's phone shows is made of."""
+
+    LINE = "line"
+    CUSTOMER = "customer"
+    SHOP = "shop"
+
+
+@dataclass(frozen=True, slots=True)
+class ResponsibleSettings:
+    """*dialplan*: the context that rings ``{extension}`` for a call on ``{line}``, of an older bridge's dialplan."""
+
+    mode: ResponsibleMode = ResponsibleMode.OFF
+    dialplan: str = "mngr{extension}_{line}_1"
+    fallback: Fallback = Fallback.NONE
+    name: tuple[NamePart, ...] = (NamePart.CUSTOMER,)
+
+
 @dataclass(frozen=True, slots=True)
 class MissedCalls:
     """How a missed call is followed up in the CRM, where tasks or orders are wanted.
@@ -186,3 +219,4 @@ class Enterprise:
     missed_calls: MissedCalls = field(default_factory=MissedCalls)
     module_code: str | None = None
     module: ModuleStanding = field(default_factory=ModuleStanding)
+    responsible: ResponsibleSettings = field(default_factory=ResponsibleSettings)

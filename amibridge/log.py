@@ -57,6 +57,23 @@ _PLAIN = "\x1b[0m"
 _EVENT_COLUMN = 24
 
 
+class Seldom:
+    """Counts what strangers make happen, which is said once a minute: nobody else writes our log. Times are seconds."""
+
+    def __init__(self, every: float = 60.0) -> None:
+        self._every = every
+        self._unsaid = 0
+        self._quiet_till = 0.0
+
+    def count(self, now: float) -> int:
+        """It happened. How often, if that is to be said now; 0 if not."""
+        self._unsaid += 1
+        if now < self._quiet_till:
+            return 0
+        said, self._unsaid, self._quiet_till = self._unsaid, 0, now + self._every
+        return said
+
+
 class _OurOutput(logging.StreamHandler[TextIO]):
     """Marks the one root output that `configure` may replace."""
 

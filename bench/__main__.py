@@ -8,9 +8,9 @@ import sys
 from collections.abc import Sequence
 
 from amibridge import log
-from bench import click, drain, fuzz, parse, popup, report, soak
+from bench import click, drain, fuzz, parse, popup, report, responsible, soak
 
-BENCHES = ("parse", "popup", "click", "drain", "soak", "fuzz")
+BENCHES = ("parse", "popup", "click", "drain", "responsible", "soak", "fuzz")
 BY_DEFAULT = ("parse", "popup")
 
 
@@ -33,6 +33,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     if "drain" in benches:
         rows["drain"] = drained = asyncio.run(_drained(args))
         _say(args, report.drain_lines(drained))
+    if "responsible" in benches:
+        rows["responsible"] = answered = asyncio.run(responsible.measure(args.questions, dsn=args.dsn))
+        _say(args, report.responsible_lines(answered))
     if "soak" in benches:
         rows["soak"] = soaked = list(soak.measure(args.events))
         _say(args, report.soak_lines(soaked))
@@ -64,11 +67,7 @@ def _say(args: argparse.Namespace, lines: Sequence[str]) -> None:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__, allow_abbrev=False)
     parser.add_argument(
-        "benches",
-        nargs="*",
-        type=_bench,
-        metavar="BENCH",
-        help="parse, popup, click, drain, soak or fuzz (default: parse popup)",
+        "benches", nargs="*", type=_bench, metavar="BENCH", help=f"of {', '.join(BENCHES)} (default: parse popup)"
     )
     parser.add_argument("--json", action="store_true", help="one JSON object instead of tables")
     parser.add_argument("--rounds", type=int, default=parse.ROUNDS, metavar="N", help="of parse (default: %(default)s)")
@@ -90,7 +89,14 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--clicks", type=int, default=click.CLICKS, metavar="N", help="of click (default: %(default)s)")
     parser.add_argument(
         "--dsn",
-        help="PostgreSQL on which popup, click and drain may make a database (default: one of the daemon's own)",
+        help="PostgreSQL on which popup, click, drain and responsible may make a database (default: one of their own)",
+    )
+    parser.add_argument(
+        "--questions",
+        type=int,
+        default=responsible.QUESTIONS,
+        metavar="N",
+        help="of responsible, each kind (default: %(default)s)",
     )
     parser.add_argument("--events", type=int, default=soak.EVENTS, metavar="N", help="of soak (default: %(default)s)")
     parser.add_argument(

@@ -17,6 +17,7 @@ from bench.drain import BesideRow, DrainRow
 from bench.fuzz import FuzzRow
 from bench.parse import SUBSCRIPTIONS, ParseRow
 from bench.popup import PopupRow
+from bench.responsible import ResponsibleRow
 from bench.soak import SoakRow
 
 FOLD_AIM = 8
@@ -24,7 +25,7 @@ FOLD_RATE_AIM = 100_000
 
 SYNCS = 200
 
-Row = ParseRow | PopupRow | ClickRow | DrainRow | BesideRow | SoakRow | FuzzRow
+Row = ParseRow | PopupRow | ClickRow | DrainRow | BesideRow | ResponsibleRow | SoakRow | FuzzRow
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +132,15 @@ def drain_lines(rows: Sequence[DrainRow | BesideRow]) -> list[str]:
             beside.append((row.beside, f"{row.popups}, {row.lost}", *times, ratio))
     title = "DRAIN  history of one account whose CRM answers after 150 ms, an errand for each call; and its neighbours"
     return [title, *_aligned(table, left=0), "aim: 2,000 calls/min", *_aligned(beside, left=1)]
+
+
+def responsible_lines(rows: Sequence[ResponsibleRow]) -> list[str]:
+    table = [("whose call", "asked by", "answers", "wrong", "p50, ms", "p90", "p99", "max", "aim, p99")]
+    for row in rows:
+        p50, p90, p99, longest = (_number(each, 2) for each in (row.p50, row.p90, row.p99, row.longest))
+        counts = (f"{row.answers}", f"{row.wrong}")
+        table.append((row.whose, row.way, *counts, p50, p90, p99, longest, f"{row.aim:g}"))
+    return ["RESPONSIBLE  from connecting to the answer, while the CRM does not answer", *_aligned(table, left=2)]
 
 
 def soak_lines(rows: Sequence[SoakRow]) -> list[str]:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from amibridge.config import ConfigError, Settings, load
+from amibridge.config import AgiSettings, ConfigError, Settings, load
 from amibridge.config.documents import LARGEST_FILE, line_of, nearest
 
 WHOLE = """
@@ -24,6 +24,9 @@ listen = "[::1]:8020"
 public_url = "https://bridge.example.com/"
 trusted_proxies = ["127.0.0.1", "10.0.0.0/8"]
 metrics_token = "hush-hush-hush-hush"
+
+[agi]
+listen = "10.0.0.9:4573"
 
 [secrets]
 key_file = "/etc/amibridge/keyring"
@@ -65,6 +68,7 @@ def test_a_whole_file_is_read(tmp_path: Path) -> None:
     assert (settings.web.listen_host, settings.web.listen_port) == ("::1", 8020)
     assert settings.web.public_url == "https://bridge.example.com"
     assert settings.web.trusted_proxies == ("127.0.0.1", "10.0.0.0/8")
+    assert settings.agi == AgiSettings("10.0.0.9", 4573)
     assert settings.web.metrics_token == "hush-hush-hush-hush"
     assert settings.secrets.key_file == Path("/etc/amibridge/keyring")
     assert (settings.log.format, settings.log.level) == ("logfmt", "debug")
@@ -83,6 +87,7 @@ def test_without_a_file_there_are_sensible_defaults() -> None:
     assert settings.database.dsn is None
     assert (settings.web.listen_host, settings.web.listen_port) == ("127.0.0.1", 8019)
     assert settings.web.public_url == "http://127.0.0.1:8019"
+    assert settings.agi is None
     assert settings.secrets.key_file == Path("/var/lib/private/amibridge/keyring")
     assert (settings.log.format, settings.log.level) == ("auto", "info")
     assert (settings.traces.keep, settings.traces.most_bytes) == (timedelta(hours=48), 64 * 1024 * 1024)
@@ -190,6 +195,9 @@ dsn = "mysql://u:hush@h"
         ("web = 'x'", "web: must be a table"),
         ("[[web]]\nlisten = 'x'", "web: must be a table"),
         ("[web]\nlisten = '::1:80'", "web.listen: must be an address and a port"),
+        ("[agi]\nlisten = '4573'", "agi.listen: must be an address and a port"),
+        ("[agi]\nlisten = true", "agi.listen: must be text"),
+        ("[agi]\nport = 4573", "agi.port: unknown key"),
         ("[web]\nlisten = 'host:65536'", "web.listen: must be an address and a port"),
         ("[web]\nlisten = 'host:٨٠'", "web.listen: must be an address and a port"),
         ("[web]\nlisten = ':80'", "web.listen: must be an address and a port"),

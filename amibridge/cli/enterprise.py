@@ -170,5 +170,10 @@ def _described(one: Enterprise) -> Iterator[tuple[str, Any]]:
             for host in one.hosts
         ],
     )
+    wanted = one.responsible
+    yield (
+        "responsible",
+        {"mode": wanted.mode, "dialplan": wanted.dialplan, "fallback": wanted.fallback, "name": list(wanted.name)},
+    )
     yield "operators", {who: {"user": operator.user, "name": operator.name} for who, operator in one.operators.items()}
     yield "lines", {number: {"site": line.site, "name": line.name} for number, line in one.lines.items()}

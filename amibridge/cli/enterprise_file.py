@@ -18,7 +18,13 @@ from amibridge.calls.clicks import Dialling
 from amibridge.calls.numbering import Numbering
 from amibridge.calls.phones import to_e164
 from amibridge.calls.record import Extension
-from amibridge.cli.enterprise_document import AsteriskTable, EnterpriseDocument, MissedCallsTable, is_given
+from amibridge.cli.enterprise_document import (
+    AsteriskTable,
+    EnterpriseDocument,
+    MissedCallsTable,
+    ResponsibleTable,
+    is_given,
+)
 from amibridge.config.documents import ConfigError, KeyPath, mistakes, one_line, parse_toml, placed, read_text
 from amibridge.enterprises import (
     Account,
@@ -26,10 +32,14 @@ from amibridge.enterprises import (
     Credit,
     Enterprise,
     EnterpriseId,
+    Fallback,
     HostName,
     Line,
     MissedCalls,
+    NamePart,
     Operator,
+    ResponsibleMode,
+    ResponsibleSettings,
 )
 from amibridge.redact import Secret
 
@@ -75,6 +85,16 @@ def _enterprise(document: EnterpriseDocument, secrets: dict[KeyPath, Secret]) ->
         create_tasks=crm.create_tasks,
         missed_calls=_missed_calls(document.missed_calls, document.region),
         module_code=crm.module_code,
+        responsible=_responsible(document.responsible),
+    )
+
+
+def _responsible(table: ResponsibleTable) -> ResponsibleSettings:
+    return ResponsibleSettings(
+        ResponsibleMode(table.mode),
+        table.dialplan,
+        Fallback(table.fallback),
+        tuple(NamePart(part) for part in table.name),
     )
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from amibridge.config.documents import ConfigError
 from amibridge.config.settings import (
+    AgiSettings,
     DatabaseSettings,
     LogSettings,
     SecretsSettings,
@@ -19,6 +20,7 @@ from amibridge.config.sources import DEFAULT_FILE, load
 
 __all__ = [
     "DEFAULT_FILE",
+    "AgiSettings",
     "ConfigError",
     "DatabaseSettings",
     "LogSettings",

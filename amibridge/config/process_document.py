@@ -89,6 +89,10 @@ class WebTable(Shape):
     metrics_token: Annotated[Text, AfterValidator(_is_token)] | None = None
 
 
+class AgiTable(Shape):
+    listen: Annotated[Text, AfterValidator(_is_listen)] | None = None
+
+
 class SecretsTable(Shape):
     key_file: GivenPath | None = None
 
@@ -110,6 +114,7 @@ class ProcessDocument(Shape):
     instance: GivenText | None = None
     database: DatabaseTable = DatabaseTable()
     web: WebTable = WebTable()
+    agi: AgiTable = AgiTable()
     secrets: SecretsTable = SecretsTable()
     log: LogTable = LogTable()
     traces: TracesTable = TracesTable()

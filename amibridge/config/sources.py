@@ -30,6 +30,7 @@ from amibridge.config.documents import (
 )
 from amibridge.config.process_document import ProcessDocument, split_listen
 from amibridge.config.settings import (
+    AgiSettings,
     DatabaseSettings,
     LogSettings,
     SecretsSettings,
@@ -198,6 +199,7 @@ def _settings(document: ProcessDocument, environ: Mapping[str, str], credentials
         secrets=_secrets(document.secrets.key_file, data_dir.absolute(), credentials),
         log=LogSettings(document.log.format, document.log.level),
         traces=TraceSettings(timedelta(hours=document.traces.keep_hours), document.traces.max_megabytes * 1024 * 1024),
+        agi=AgiSettings(*split_listen(document.agi.listen)) if document.agi.listen else None,
     )
 
 

@@ -30,11 +30,15 @@ from amibridge.enterprises import (
     Credit,
     Enterprise,
     EnterpriseId,
+    Fallback,
     HostName,
     Line,
     MissedCalls,
     ModuleStanding,
+    NamePart,
     Operator,
+    ResponsibleMode,
+    ResponsibleSettings,
 )
 from amibridge.redact import Secret
 from amibridge.secrets import Keyring, SealBroken
@@ -194,6 +198,7 @@ class Directory:
             missed_calls=_missed_calls(row),
             module_code=row["module_code"],
             module=_module(row),
+            responsible=_responsible(row),
         )
         return _Stored(enterprise, row["moved_to"], reading.all_current, reading.broken)
 
@@ -215,6 +220,10 @@ class Directory:
                 new.create_customers,
                 new.create_orders,
                 new.module_code,
+                new.responsible.mode.value,
+                new.responsible.dialplan,
+                new.responsible.fallback.value,
+                [part.value for part in new.responsible.name],
                 new.create_tasks,
                 new.missed_calls.wait,
                 list(new.missed_calls.never_for),
@@ -347,6 +356,15 @@ def _module(row: asyncpg.Record) -> ModuleStanding:
     if row["told_at"] is None:
         return ModuleStanding()
     return ModuleStanding(row["active"], row["frozen"], row["told_at"], unheeded=row["unheeded"])
+
+
+def _responsible(row: asyncpg.Record) -> ResponsibleSettings:
+    return ResponsibleSettings(
+        ResponsibleMode(row["responsible_mode"]),
+        row["responsible_dialplan"],
+        Fallback(row["responsible_fallback"]),
+        tuple(NamePart(part) for part in row["responsible_name"]),
+    )
 
 
 def _about(*place: str) -> str:

@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 
 import asyncpg
 
+from amibridge.calls.record import Extension
 from amibridge.enterprises import EnterpriseId
 from amibridge.store.customers import CustomerId
 from amibridge.store.db import UNHURRIED, fetch_within, load_queries
@@ -41,6 +42,14 @@ async def customer_of_phone(
         return None
     row = rows[0]
     return KnownCustomer(CustomerId(row["customer_id"]), row["name"], row["site"], row["manager_id"], row["vip"])
+
+
+async def last_operators(
+    pool: asyncpg.Pool, enterprise: EnterpriseId, phone: str, since: datetime, *, within: timedelta = UNHURRIED
+) -> tuple[Extension, ...]:
+    """Who talked in the last call of *phone* (E.164), begun after *since*, that somebody talked in; in order."""
+    rows = await fetch_within(pool, within, SQL["last_operators"], enterprise, phone, since)
+    return tuple(Extension(one) for one in rows[0]["operators"]) if rows else ()
 
 
 async def orders_of_customer(

@@ -71,11 +71,13 @@ class StoreHopeless(Exception):
 class FactQueue:
     """Facts on their way to the database, in the order they were heard; and anomalies, which may get lost.
 
-    *set_aside*: how many facts of whom PostgreSQL would not take.
+    *set_aside*: how many facts of whom PostgreSQL would not take. *hear*: is told of each fact that was put, at once
+    and before it is written; nothing in it may wait.
     """
 
-    def __init__(self, size: int = QUEUE_SIZE) -> None:
+    def __init__(self, size: int = QUEUE_SIZE, hear: Callable[[HeardFact], None] = lambda _: None) -> None:
         self._size = size
+        self._hear = hear
         self._facts: deque[HeardFact] = deque()
         self._anomalies: deque[HeardAnomaly] = deque(maxlen=MOST_ANOMALIES)
         self._stirred, self._lightened = asyncio.Event(), asyncio.Event()
@@ -103,6 +105,7 @@ class FactQueue:
         self._facts.append(heard)
         self._put += 1
         self._stirred.set()
+        self._hear(heard)
 
     def wonder(self, heard: HeardAnomaly) -> None:
         """Never waits, never refuses."""

@@ -21,6 +21,10 @@ CREATE TABLE enterprises (
     created_at       timestamptz NOT NULL DEFAULT now(),
     updated_at       timestamptz NOT NULL DEFAULT now(),
     module_code      text,       -- NULL: our usual one
+    responsible_mode     text    NOT NULL DEFAULT 'off' CHECK (responsible_mode IN ('off', 'name', 'route')),
+    responsible_dialplan text    NOT NULL DEFAULT 'mngr{extension}_{line}_1',
+    responsible_fallback text    NOT NULL DEFAULT 'none' CHECK (responsible_fallback IN ('none', 'last_call')),
+    responsible_name     text[]  NOT NULL DEFAULT '{customer}',
     -- What is made in the CRM of a missed call.
     create_tasks         boolean  NOT NULL DEFAULT false,
     missed_wait          interval NOT NULL DEFAULT '3 minutes',
@@ -76,6 +80,16 @@ CREATE TABLE crm_modules (
     told_at       timestamptz NOT NULL,
     moved_to      text,
     unheeded      text
+);
+
+-- How an operator (crm_user: RetailCRM's id of him) stands, as the CRM told last. extension: his code there, if it said.
+CREATE TABLE operator_statuses (
+    enterprise_id text        NOT NULL REFERENCES enterprises ON DELETE CASCADE,
+    crm_user      bigint      NOT NULL,
+    extension     text,
+    status        text        NOT NULL CHECK (status IN ('free', 'busy', 'dinner', 'break')),
+    told_at       timestamptz NOT NULL,
+    PRIMARY KEY (enterprise_id, crm_user)
 );
 
 -- All that hosts said of calls, append-only. seq: the order in which it was written.

@@ -26,8 +26,10 @@ from amibridge.web.answers import identified
 from amibridge.web.clicks import Call, ClickRoutes
 from amibridge.web.connection import Connection
 from amibridge.web.health import Sources, live, readiness
-from amibridge.web.module import ModuleRoutes
+from amibridge.web.legacy_dialplan import LEGACY_PATH, answer_legacy_dialplan
+from amibridge.web.module import KeepStatus, ModuleRoutes
 from amibridge.web.recordings import serve_recordings
+from amibridge.web.responsible import Ask, tell_responsible
 from amibridge.web.scrape import expose
 from amibridge.web.tenants import Tenants
 from amibridge.web.webhook import take_hints
@@ -60,6 +62,8 @@ class WebServices:
     zone_changed: Callable[[EnterpriseId], None]
     hint: Callable[[EnterpriseId, Hint], None]
     call: Call
+    keep_status: KeepStatus
+    responsible: Ask
     histories: Callable[[], Sequence[HistoryStanding]] = tuple
     metrics_token: Secret | None = None
 
@@ -71,8 +75,12 @@ def make_app(services: WebServices) -> web.Application:
     app.router.add_get("/health/ready", readiness(services.outbox, sources))
     app.router.add_get("/metrics", expose(sources, services.outbox, services.metrics_token))
     app.router.add_get("/recordings/{token}", serve_recordings(services.pool, services.keyring))
-    ModuleRoutes(services.pool, services.tenants, services.zone_changed).add_to(app.router)
+    ModuleRoutes(services.pool, services.tenants, services.zone_changed, services.keep_status).add_to(app.router)
     ClickRoutes(services.tenants, services.call).add_to(app.router)
+    app.router.add_get(
+        "/retailcrm/{secret}/responsible", tell_responsible(services.tenants, services.responsible), allow_head=False
+    )
+    app.router.add_post(LEGACY_PATH, answer_legacy_dialplan(services.tenants, services.responsible))
     webhook = take_hints(services.tenants, services.hint)
     for path in ("/retailcrm/webhook", "/retailcrm/webhook/{secret}"):
         app.router.add_post(path, webhook)

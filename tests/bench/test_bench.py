@@ -17,7 +17,7 @@ from amibridge.calls.board import Board
 from amibridge.calls.facts import AnyFact
 from amibridge.sandbox.library import TRACES
 from amibridge.sandbox.pbx_score import read_score
-from bench import click, drain, fuzz, parse, popup, report, soak
+from bench import click, drain, fuzz, parse, popup, report, responsible, soak
 from bench.__main__ import main
 from bench.crm import Ring
 
@@ -91,6 +91,16 @@ async def test_click_places_each_call(server: str) -> None:
     assert re.fullmatch(r"clicks placed, lost +20, 0 +lost 0", report.click_lines([row])[2])
 
 
+async def test_responsible_asks_each_question_and_knows_a_right_answer(server: str) -> None:
+    rows = await responsible.measure(20, dsn=server)
+    assert [row.answers for row in rows] == [responsible.STRANGERS, 20, 20, 20]
+    assert rows[0].wrong == 0
+    # In time or not is the machine's affair; what was answered right was told by the bridge alone.
+    assert all(row.wrong < row.answers for row in rows)
+    assert len(report.responsible_lines(rows)) == 6
+    assert len(json.loads(report.as_json(report.this_machine(), {"responsible": rows}))["responsible"]) == 4
+
+
 def test_a_popup_that_never_came_is_lost_and_one_of_the_warm_up_is_not_counted() -> None:
     twice, never = Ring("pbx0:1.1", "101"), Ring("pbx0:1.2", "102")
     sent = {twice: [9.0, 11.0, 12.0], never: [13.0]}
@@ -161,7 +171,8 @@ def replay_of(trace: Path) -> list[AnyFact]:
 
 
 @pytest.mark.parametrize(
-    ("word", "said"), [("pars", "there are parse, popup, click, drain, soak, fuzz"), ("--round", "--round")]
+    ("word", "said"),
+    [("pars", "there are parse, popup, click, drain, responsible, soak, fuzz"), ("--round", "--round")],
 )
 def test_an_unknown_word_is_refused(word: str, said: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as stop:

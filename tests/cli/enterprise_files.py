@@ -45,6 +45,12 @@ originate_context = "from-inside"
 originate_number = "national"
 recordings = "/var/spool/asterisk/monitor"
 
+[responsible]
+mode = "route"
+dialplan = "to-{extension}-on-{line}"
+fallback = "last_call"
+name = ["line", "customer"]
+
 [operators]
 101 = { user = 27, name = "Иван" }
 102 = { user = 31 }

@@ -221,6 +221,12 @@ class TestReading:
                         "recordings": "/var/spool/asterisk/monitor",
                     }
                 ],
+                "responsible": {
+                    "mode": "route",
+                    "dialplan": "to-{extension}-on-{line}",
+                    "fallback": "last_call",
+                    "name": ["line", "customer"],
+                },
                 "operators": {"101": {"user": 27, "name": "Иван"}, "102": {"user": 31, "name": None}},
                 "lines": {"74951110001": {"site": "romashka", "name": "Москва"}},
             }

@@ -7,7 +7,20 @@ from zoneinfo import ZoneInfo
 from amibridge.calls.clicks import Dialling
 from amibridge.calls.numbering import Numbering
 from amibridge.calls.record import Extension
-from amibridge.enterprises import Account, AmiHost, Credit, Enterprise, EnterpriseId, HostName, Line, Operator
+from amibridge.enterprises import (
+    Account,
+    AmiHost,
+    Credit,
+    Enterprise,
+    EnterpriseId,
+    Fallback,
+    HostName,
+    Line,
+    NamePart,
+    Operator,
+    ResponsibleMode,
+    ResponsibleSettings,
+)
 from amibridge.redact import Secret
 
 
@@ -45,4 +58,7 @@ def romashka(number: str = "0123") -> Enterprise:
         credit=Credit.LAST,
         create_customers=False,
         create_orders=True,
+        responsible=ResponsibleSettings(
+            ResponsibleMode.NAME, "to-{extension}", Fallback.LAST_CALL, (NamePart.LINE, NamePart.CUSTOMER)
+        ),
     )

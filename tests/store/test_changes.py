@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 from amibridge.calls.clicks import Dialling
 from amibridge.calls.numbering import Numbering
 from amibridge.calls.record import Extension
-from amibridge.enterprises import Account, Credit, HostName, Line, MissedCalls, Operator
+from amibridge.enterprises import Account, Credit, HostName, Line, MissedCalls, Operator, ResponsibleSettings
 from amibridge.redact import Secret
 from amibridge.store.changes import changes
 from tests.store.enterprises import host, romashka
@@ -54,6 +54,7 @@ def test_every_field_that_differs_is_named_with_both_values() -> None:
         credit=Credit.FIRST,
         create_customers=True,
         create_orders=False,
+        responsible=ResponsibleSettings(name=()),
         create_tasks=True,
         missed_calls=MissedCalls(
             timedelta(0), (), 41, "x", timedelta(hours=2), "phone", "legal", "new", "client-confirmed"
@@ -71,6 +72,10 @@ def test_every_field_that_differs_is_named_with_both_values() -> None:
         "create customers changed from no to yes",
         "create orders changed from yes to no",
         "create tasks changed from no to yes",
+        "responsible mode changed from name to off",
+        "responsible dialplan changed from to-{extension} to mngr{extension}_{line}_1",
+        "responsible fallback changed from last_call to none",
+        "responsible name changed from line, customer to none",
         "wait after a missed call changed from 0:05:00 to 0:00:00",
         "never for changed from +375291111111 to none",
         "performer changed from 40 to 41",

@@ -23,14 +23,11 @@ from amibridge.calls.record import CallId
 from amibridge.config import WebSettings
 from amibridge.enterprises import EnterpriseId
 from amibridge.store.db import open_pool
-from amibridge.store.outbox import Outbox
-from amibridge.store.recorder import FactQueue
 from amibridge.store.recordings import CallRecordings
 from amibridge.web import app, connection, recordings
-from amibridge.web.app import Address, AddressTaken, WebServices, make_app, serve, taken
+from amibridge.web.app import Address, AddressTaken, make_app, serve, taken
 from amibridge.web.recordings import record_url
-from amibridge.web.tenants import Tenants
-from tests.web.serving import KEYRING, Answer, Site, no_call, serving
+from tests.web.serving import KEYRING, Answer, Site, idle_services, serving
 
 ID = re.compile(r"[0-9a-f]{16}")
 
@@ -256,27 +253,23 @@ class TestHostileInput:
                 await asyncio.sleep(0.01)
 
 
-def idle(pool: asyncpg.Pool) -> WebServices:
-    return WebServices(
-        pool, Outbox(pool), list, list, FactQueue(), timedelta, KEYRING, Tenants(), print, print, no_call
-    )  # fmt: skip
-
-
 class TestServing:
     async def test_an_address_that_is_taken_is_said(self, pool: asyncpg.Pool) -> None:
+        services = idle_services(pool)
         with socket.socket() as other:
             other.bind(("127.0.0.1", 0))
             other.listen()
             port = other.getsockname()[1]
             settings = WebSettings("127.0.0.1", port, "https://bridge.example")
             with pytest.raises(AddressTaken) as taken:
-                await serve(make_app(idle(pool)), Address(settings), asyncio.Event(), asyncio.Event())
+                await serve(make_app(services), Address(settings), asyncio.Event(), asyncio.Event())
         assert str(taken.value) == f"cannot listen on 127.0.0.1:{port}: Address already in use"
 
     async def test_an_address_that_is_none_is_said(self, pool: asyncpg.Pool) -> None:
+        services = idle_services(pool)
         settings = WebSettings("no-such-host.invalid", 8019, "https://bridge.example")
         with pytest.raises(AddressTaken, match=r"no-such-host\.invalid:8019: "):
-            await serve(make_app(idle(pool)), Address(settings), asyncio.Event(), asyncio.Event())
+            await serve(make_app(services), Address(settings), asyncio.Event(), asyncio.Event())
 
     async def test_an_address_that_is_only_taken_lets_nobody_in_and_is_left_at_the_end(
         self, unused_tcp_port: int
@@ -288,11 +281,12 @@ class TestServing:
                     await asyncio.open_connection("127.0.0.1", unused_tcp_port)
 
     async def test_serving_may_begin_anew_on_an_address(self, pool: asyncpg.Pool, unused_tcp_port: int) -> None:
+        services = idle_services(pool)
         async with taken(WebSettings("localhost", unused_tcp_port, "https://bridge.example")) as address:
             for _ in range(2):
                 stop, listening = asyncio.Event(), asyncio.Event()
                 async with asyncio.TaskGroup() as tasks:
-                    tasks.create_task(serve(make_app(idle(pool)), address, stop, listening), name="serving")
+                    tasks.create_task(serve(make_app(services), address, stop, listening), name="serving")
                     await listening.wait()
                     _, writer = await asyncio.open_connection("localhost", unused_tcp_port)
                     writer.close()
