@@ -6,7 +6,7 @@ answered to popups and calls.
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Iterator, Mapping
+from collections.abc import AsyncGenerator, Iterator
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 
@@ -17,6 +17,7 @@ from amibridge.doctor.over_http import why
 from amibridge.enterprises import Enterprise
 from amibridge.retailcrm.client import CrmSettings, RetailCrm, open_crm
 from amibridge.retailcrm.errors import CrmError, CrmForbids, CrmLockedOut, CrmUnreachable
+from amibridge.retailcrm.exchange import Exchange
 from amibridge.retailcrm.installation import api_versions
 from amibridge.retailcrm.replies import CredentialsReply
 from amibridge.retailcrm.requests import credentials, settings
@@ -41,8 +42,8 @@ MOST_PAGES = 20
 async def crm(enterprise: Enterprise) -> AsyncGenerator[Finding]:
     account, dates = enterprise.account, list[str]()
 
-    def note(headers: Mapping[str, str]) -> None:
-        dates.append(headers.get("Date", ""))
+    def note(exchange: Exchange) -> None:
+        dates.append(exchange.headers.get("Date", ""))
 
     async with open_crm(SETTINGS, tap=note) as client:
         asked = datetime.now(UTC)
