@@ -9,6 +9,7 @@ from __future__ import annotations
 from amibridge.config.documents import ConfigError
 from amibridge.config.settings import (
     DatabaseSettings,
+    KeepSettings,
     LogSettings,
     SecretsSettings,
     Settings,
@@ -21,6 +22,7 @@ __all__ = [
     "DEFAULT_FILE",
     "ConfigError",
     "DatabaseSettings",
+    "KeepSettings",
     "LogSettings",
     "SecretsSettings",
     "Settings",

@@ -53,6 +53,15 @@ class TraceSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class KeepSettings:
+    """For how long what is settled stays in the database: *requests* to CRMs, and *deliveries* that were sent or
+    dropped."""
+
+    requests: timedelta = timedelta(days=90)
+    deliveries: timedelta = timedelta(days=90)
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """*data_dir*: recordings cache, embedded database, captured traces. *instance*: who speaks in logs and leases."""
 
@@ -63,3 +72,4 @@ class Settings:
     secrets: SecretsSettings
     log: LogSettings
     traces: TraceSettings = TraceSettings()
+    keep: KeepSettings = KeepSettings()

@@ -6,7 +6,7 @@ what an account answered before its settings were changed says nothing of how it
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import assert_never
 
@@ -16,6 +16,7 @@ from amibridge.delivery.policy import PauseEnterprise, Retry, Verdict, decide
 from amibridge.delivery.standing import Mood, Standing
 from amibridge.enterprises import CrmStanding, Enterprise
 from amibridge.retailcrm.errors import CrmBusy, CrmError, CrmMissing, CrmRefused
+from amibridge.retailcrm.exchange import occasion
 from amibridge.store.outbox import Delivery, DeliveryStatus, Settlement
 
 ANSWER_MAX = 500
@@ -116,8 +117,10 @@ class Judge:
         else:
             self.note(error, standing, holds_history=True)
 
-    def write(self, rows: Iterable[Delivery], status: DeliveryStatus, answer: str) -> None:
+    def write(self, rows: Sequence[Delivery], status: DeliveryStatus, answer: str) -> None:
         due = status is DeliveryStatus.DUE
+        if (asked := occasion()) is not None:
+            asked.decided(status, len(rows), min(row.due_at for row in rows) if due else None)
         tries = 1 if status in (DeliveryStatus.SENT, DeliveryStatus.PARKED) else 0
         # What a server says may be anything; what the table takes is valid UTF-8 without NUL.
         text = answer[:ANSWER_MAX].replace("\0", "?").encode("utf-8", "replace").decode("utf-8")

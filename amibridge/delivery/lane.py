@@ -25,6 +25,7 @@ from amibridge.delivery.teller import RecordUrl, Teller
 from amibridge.delivery.zone import AccountZone
 from amibridge.enterprises import CrmStanding, Enterprise
 from amibridge.retailcrm.client import RetailCrm
+from amibridge.retailcrm.exchange import Occasion
 from amibridge.store.customers import Customers
 from amibridge.store.outbox import Delivery, Settlement
 
@@ -171,18 +172,18 @@ class Lane:
         for send in plan.sends:
             match send:
                 case Popup():
-                    popup = self._spawn(tasks, "popup", self._teller.tell(send))
+                    popup = self._spawn(tasks, "popup", self._teller.tell(send), send.rows)
                     self._popups.add(popup)
                     popup.add_done_callback(self._popups.discard)
                 case History():
                     assert zone is not None
-                    self._history = self._spawn(tasks, "history", self._teller.upload(send, zone))
+                    self._history = self._spawn(tasks, "history", self._teller.upload(send, zone), send.rows)
                 case _ as never:
                     assert_never(never)
         if room.errand and (plan.sends == () or standing.mood is not Mood.PAUSED):
             errand = self._stock.errands.begin(now)
             if errand is not None:
-                self._errand = self._spawn(tasks, "errand", self._acquaintance.see_to(errand))
+                self._errand = self._spawn(tasks, "errand", self._acquaintance.see_to(errand), [errand])
         errands_at = self._stock.errands.wake_at() if room.errand else None
         return min(
             (at for at in (plan.wake_at, standing.wake_at(now), ask_at, errands_at) if at is not None), default=None
@@ -207,8 +208,10 @@ class Lane:
         self._asking_rights = self._spawn(tasks, "rights", work)
         return None
 
-    def _spawn(self, tasks: asyncio.TaskGroup, what: str, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        task = tasks.create_task(_whole(work), name=f"{what} of {self._judge.enterprise.id}")
+    def _spawn(
+        self, tasks: asyncio.TaskGroup, what: str, work: Coroutine[Any, Any, None], rows: Sequence[Delivery] = ()
+    ) -> asyncio.Task[None]:
+        task = tasks.create_task(_whole(work, rows), name=f"{what} of {self._judge.enterprise.id}")
         task.add_done_callback(lambda _: self._awake.set())
         return task
 
@@ -232,9 +235,15 @@ class Lane:
             self._log.info("deliveries_left_for_next_start", rows=self._stock.waiting)
 
 
-async def _whole(work: Coroutine[Any, Any, None]) -> None:
+async def _whole(work: Coroutine[Any, Any, None], rows: Sequence[Delivery]) -> None:
+    """*work* on the occasion of *rows*, which are to be told."""
     try:
-        await work
+        with Occasion(
+            tuple(dict.fromkeys(row.call for row in rows)),
+            tuple(row.id for row in rows),
+            1 + max((row.attempts for row in rows), default=0),
+        ).surrounding():
+            await work
     except asyncio.CancelledError as error:
         task = asyncio.current_task()
         if task is not None and task.cancelling():

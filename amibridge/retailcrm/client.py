@@ -20,7 +20,7 @@ from amibridge import __version__
 from amibridge.enterprises import Account
 from amibridge.retailcrm.account_url import check_account_url
 from amibridge.retailcrm.errors import CrmBroken, CrmError, CrmLockedOut, CrmUnreachable
-from amibridge.retailcrm.exchange import HEARD_MAX, SENT_MAX, Exchange, Occasion, Tap
+from amibridge.retailcrm.exchange import HEARD_MAX, SENT_MAX, Exchange, Occasion, Tap, occasion
 from amibridge.retailcrm.limits import RATES, Rate, RateWindow
 from amibridge.retailcrm.requests import LimitClass, ReplyT, Request
 from amibridge.retailcrm.responses import read
@@ -48,7 +48,7 @@ class RetailCrm:
         self._tap = tap
         self._turns: dict[tuple[str, str, LimitClass], _Turns] = {}
 
-    async def send(self, account: Account, request: Request[ReplyT], occasion: Occasion | None = None) -> ReplyT:
+    async def send(self, account: Account, request: Request[ReplyT]) -> ReplyT:
         """Ask once. Raises CrmError.
 
         An account whose address or key cannot be used at all is locked out without being asked.
@@ -64,7 +64,7 @@ class RetailCrm:
         address, form, headers = request.encoded()
         exchange = Exchange(
             account.enterprise,
-            Occasion() if occasion is None else occasion,
+            occasion() or Occasion(),
             request.method,
             address,
             (form or b"")[:SENT_MAX],

@@ -16,14 +16,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import timedelta
 
+from amibridge.retailcrm.masking import masked_text
 from amibridge.retailcrm.text import excerpt
 
 
 class CrmError(Exception):
-    """*status*: HTTP status, None when there was no answer. *text*: at most 200 printable characters, never the key."""
+    """*status*: HTTP status, None when there was no answer. *text*: at most 200 printable characters, never the key,
+    and nobody's number."""
 
     def __init__(self, text: str, *, status: int | None = None) -> None:
-        self.text = excerpt(text)
+        self.text = masked_text(excerpt(text))
         self.status = status
         super().__init__(self.text)
 

@@ -22,12 +22,11 @@ from amibridge.redact import Secret
 from amibridge.retailcrm.client import CrmSettings, RetailCrm, open_crm
 from amibridge.retailcrm.customers import Customer, CustomerFields, create_customer, customer, customers
 from amibridge.retailcrm.errors import CrmBroken, CrmForbids, CrmMissing, CrmNotEnabled, CrmRefused
-from amibridge.retailcrm.exchange import Occasion
 from amibridge.retailcrm.fields import which
 from amibridge.retailcrm.orders import Order, OrderFields, create_order, order, orders
 from amibridge.retailcrm.phone_lookup import telephony_manager
 from amibridge.retailcrm.phone_match import FoundBy, PhoneForms, having, phone_forms
-from amibridge.retailcrm.requests import ReplyT, Request, UploadedCall, calls_upload, settings
+from amibridge.retailcrm.requests import UploadedCall, calls_upload, settings
 
 NAMESPACE = uuid.UUID("e8c85e3d-ad7c-583d-80ba-4e3ffbf13c13")
 """Of our externalIds; another one would create every customer anew."""
@@ -68,25 +67,13 @@ class CreatedOrder:
 
 
 class RetailCRMService:
-    """One account. *region*: how a number without its country is read, ``RU``. *zone*: None asks the CRM, once.
+    """One account. *region*: how a number without its country is read, ``RU``. *zone*: None asks the CRM, once."""
 
-    *occasion*: why the CRM is asked, for its ledger.
-    """
-
-    def __init__(
-        self,
-        crm: RetailCrm,
-        account: Account,
-        *,
-        region: str = "RU",
-        zone: ZoneInfo | None = None,
-        occasion: Occasion | None = None,
-    ) -> None:
+    def __init__(self, crm: RetailCrm, account: Account, *, region: str = "RU", zone: ZoneInfo | None = None) -> None:
         self._crm = crm
         self._account = account
         self._region = region
         self._zone = zone
-        self._occasion = occasion
 
     @classmethod
     @asynccontextmanager
@@ -116,7 +103,7 @@ class RetailCRMService:
         if known is not None:
             return Search(known, FoundBy.LOOKUP)
         for found_by, digits in forms.searches():
-            reply = await self._send(customers(name=digits, limit=100))
+            reply = await self._crm.send(self._account, customers(name=digits, limit=100))
             matching = having(reply.customers, forms.e164, self._region)
             if matching:
                 best, *others = await self._best_first(matching)
@@ -136,7 +123,7 @@ class RetailCRMService:
         assert fields.external_id is not None
         which(fields.external_id)
         try:
-            created = await self._send(create_customer(fields, self._account.site))
+            created = await self._crm.send(self._account, create_customer(fields, self._account.site))
         except CrmRefused as refusal:
             if not names_external_id(refusal):
                 raise
@@ -159,12 +146,12 @@ class RetailCRMService:
         if fields.external_id is not None:
             which(fields.external_id)
         try:
-            written = await self._send(create_order(fields, self._account.site))
+            written = await self._crm.send(self._account, create_order(fields, self._account.site))
         except CrmRefused as refusal:
             if fields.external_id is None or not names_external_id(refusal):
                 raise
             try:
-                found = await self._send(order(fields.external_id, self._account.site))
+                found = await self._crm.send(self._account, order(fields.external_id, self._account.site))
             except CrmMissing:
                 raise refusal from None  # it was about something else
             return CreatedOrder(found.order, created=False)
@@ -176,7 +163,7 @@ class RetailCRMService:
         *call*'s date may be in any zone: it is written in the account's.
         """
         dated = replace(call, date=await self._local(call.date))
-        reply = await self._send(calls_upload([dated], self._account.site))
+        reply = await self._crm.send(self._account, calls_upload([dated], self._account.site))
         if reply.processed == 0 and not reply.duplicates:
             raise CrmBroken("the CRM says that it did not take the call")
         return call.external_id not in reply.duplicates
@@ -188,7 +175,7 @@ class RetailCRMService:
         """
         for _ in range(MOST_MERGES):
             try:
-                return (await self._send(customer(key, self._account.site))).customer
+                return (await self._crm.send(self._account, customer(key, self._account.site))).customer
             except CrmMissing as missing:
                 if missing.combined_to is None:
                     raise
@@ -201,12 +188,9 @@ class RetailCRMService:
         owner = f"{self._account.url.rstrip('/').lower()} {phone if forms is None else forms.e164}"
         return f"amibridge-{uuid.uuid5(NAMESPACE, owner)}"
 
-    async def _send(self, request: Request[ReplyT]) -> ReplyT:
-        return await self._crm.send(self._account, request, self._occasion)
-
     async def _looked_up(self, forms: PhoneForms) -> Customer | None:
         try:
-            reply = await self._send(telephony_manager(forms.e164, details=True, ignore_status=True))
+            reply = await self._crm.send(self._account, telephony_manager(forms.e164, details=True, ignore_status=True))
         except (CrmRefused, CrmMissing, CrmForbids, CrmNotEnabled):
             return None  # a key without telephony can still search
         if reply.customer is None or not having([reply.customer], forms.e164, self._region):
@@ -233,7 +217,7 @@ class RetailCRMService:
 
     async def _latest_order(self, customer: Customer) -> datetime | None:
         try:
-            reply = await self._send(orders(customer_id=customer.id, limit=100))
+            reply = await self._crm.send(self._account, orders(customer_id=customer.id, limit=100))
         except (CrmRefused, CrmForbids):
             return None
         return max((order.created_at for order in reply.orders if order.created_at is not None), default=None)
@@ -242,7 +226,7 @@ class RetailCRMService:
         if at.tzinfo is None:
             raise ValueError("a call has a date with a time zone")
         if self._zone is None:
-            self._zone = (await self._send(settings())).time_zone
+            self._zone = (await self._crm.send(self._account, settings())).time_zone
         return at.astimezone(self._zone)
 
 
