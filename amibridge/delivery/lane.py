@@ -38,6 +38,9 @@ GRACE = timedelta(seconds=4)
 SWEEP_EVERY = timedelta(minutes=1)
 """While nothing may be sent, popups that are news no more are dropped this often."""
 
+HALVED = "halved"
+"""What became of rows about which nothing was written, though the CRM was asked: they are sent again in two halves."""
+
 READ_AGAIN_AFTER = timedelta(seconds=2)
 """After a reading of the table that failed."""
 
@@ -237,12 +240,13 @@ class Lane:
 
 async def _whole(work: Coroutine[Any, Any, None], rows: Sequence[Delivery]) -> None:
     """*work* on the occasion of *rows*, which are to be told."""
+    told = Occasion(
+        tuple(dict.fromkeys(row.call for row in rows)),
+        tuple(row.id for row in rows),
+        1 + max((row.attempts for row in rows), default=0),
+    )
     try:
-        with Occasion(
-            tuple(dict.fromkeys(row.call for row in rows)),
-            tuple(row.id for row in rows),
-            1 + max((row.attempts for row in rows), default=0),
-        ).surrounding():
+        with told.surrounding():
             await work
     except asyncio.CancelledError as error:
         task = asyncio.current_task()
@@ -250,6 +254,8 @@ async def _whole(work: Coroutine[Any, Any, None], rows: Sequence[Delivery]) -> N
             raise
         # Somebody cancelled a future deep in a library. To the group that would be an orderly end, with rows astray.
         raise RuntimeError("a request was cancelled by nobody in charge") from error
+    if rows and told.last is not None and told.last.verdict is None:
+        told.decided(HALVED, len(rows), None)
 
 
 def _busy(task: asyncio.Task[None] | None) -> bool:
