@@ -152,6 +152,12 @@ def _deliveries(args: argparse.Namespace) -> int:
     return deliveries(args)
 
 
+def _resend(args: argparse.Namespace) -> int:
+    from amibridge.cli.resend import resend
+
+    return resend(args)
+
+
 def _doctor(args: argparse.Namespace) -> int:
     from amibridge.cli.doctor import doctor
 
@@ -190,5 +196,6 @@ COMMANDS: dict[str, Command] = {
     "retailcrm users": _retailcrm_users,
     "db upgrade": _db_upgrade,
     "deliveries": _deliveries,
+    "resend": _resend,
     "doctor": _doctor,
 }

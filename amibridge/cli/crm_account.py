@@ -16,14 +16,17 @@ from amibridge.config import Settings
 from amibridge.enterprises import Enterprise, EnterpriseId
 from amibridge.retailcrm.client import CrmSettings, RetailCrm, open_crm
 from amibridge.retailcrm.errors import CrmBusy, CrmError, CrmMissing, CrmRefused
+from amibridge.retailcrm.exchange import Exchange
 from amibridge.retailcrm.module_wish import module_code
 from amibridge.retailcrm.modules import IntegrationModule, ModuleEdited, edit_integration_module, integration_module
 from amibridge.retailcrm.requests import ReplyT, Request
 from amibridge.retailcrm.users import User
 from amibridge.retailcrm.users import users as list_users
+from amibridge.runtime.request_log import row_of
 from amibridge.secrets import open_keyring
 from amibridge.store.directory import Directory
 from amibridge.store.modules import tell_module
+from amibridge.store.requests import CrmRequests
 
 NO_SUCH_MODULE = "errors in the input parameters"
 """What RetailCRM says under 400 when it is asked for a module that there is not."""
@@ -103,8 +106,11 @@ async def open_account(settings: Settings, number: EnterpriseId) -> AsyncIterato
         enterprise = await directory.load_one(number)
         if enterprise is None:
             raise unknown(number, await directory.numbers())
-        async with open_crm(CrmSettings()) as crm:
+        heard: list[Exchange] = []
+        async with open_crm(CrmSettings(), tap=heard.append) as crm:
             try:
                 yield CrmAccount(enterprise, crm, pool)
             except CrmError as error:
                 raise CommandFailed(f"{number}: the CRM says: {error}") from error
+            finally:
+                await CrmRequests(pool).record([row_of(exchange) for exchange in heard])
