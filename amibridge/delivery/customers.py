@@ -14,7 +14,7 @@ from structlog.typing import FilteringBoundLogger
 from amibridge.calls.facts import CallEnded
 from amibridge.calls.record import CallRecord
 from amibridge.delivery.errands import Errands
-from amibridge.delivery.judge import Judge
+from amibridge.delivery.judge import UNSPEAKABLE, Judge
 from amibridge.delivery.policy import Done, Drop, Park, PauseEnterprise, Retry
 from amibridge.delivery.standing import Standing
 from amibridge.enterprises import Enterprise
@@ -53,7 +53,7 @@ class Acquaintance:
             self._put_back(self._judge.now() + DATABASE_AGAIN, str(error) or type(error).__name__, tried=False)
         except Exception as error:
             self._log.error("call_not_expressible", call=row.call, fact=row.fact.kind, exc_info=error)
-            self._park(row, f"cannot be put into the CRM's words: {error}")
+            self._park(row, f"{UNSPEAKABLE}{error}")
         else:
             self._errands.done()
             self._judge.write([row], DeliveryStatus.SENT, answer)

@@ -23,6 +23,10 @@ ANSWER_MAX = 500
 """Characters of an answer kept with the row."""
 
 
+UNSPEAKABLE = "cannot be put into the CRM's words: "
+"""Begins the reason of a row that met a defect of ours."""
+
+
 class Judge:
     """Of one enterprise. *settle* takes verdicts to be written soon; *jitter* gives a number from [0, 1)."""
 

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import asyncpg
 
-from amibridge.config import SecretsSettings, Settings
+from amibridge.config import KeepSettings, SecretsSettings, Settings
 from amibridge.doctor import bridge, crm, database, ledger, machine, pbx, public_url, recordings
 from amibridge.doctor.bridge import Health
 from amibridge.doctor.findings import Check, Finding, Level, fail, findings_of, ok, warn
@@ -81,12 +81,13 @@ async def examine(settings: Settings, file: Path | None, number: EnterpriseId | 
             installation += await _findings(
                 [
                     Check("database rights", partial(database.rights, pool)),
+                    Check("table sizes", partial(database.largest, pool)),
                     Check("rejected facts", partial(database.rejected, Survey(pool))),
                 ]
             )
         _tell(installation, "installation", number is None, say)
         if usable:
-            await _enterprises(pool, settings.secrets, number, health, say)
+            await _enterprises(pool, settings, number, health, say)
         else:
             _not_looked_at(number, say)
 
@@ -110,10 +111,10 @@ def _not_looked_at(number: EnterpriseId | None, say: Say) -> None:
 
 
 async def _enterprises(
-    pool: asyncpg.Pool, secrets: SecretsSettings, number: EnterpriseId | None, health: Health, say: Say
+    pool: asyncpg.Pool, settings: Settings, number: EnterpriseId | None, health: Health, say: Say
 ) -> None:
     try:
-        known, broken = await _loaded(pool, secrets)
+        known, broken = await _loaded(pool, settings.secrets)
     except DATABASE_FAILURES as error:
         say(fail("enterprises", f"they could not be read: {error}", "mend the database, and ask again"))
         return
@@ -126,7 +127,9 @@ async def _enterprises(
     chosen = [one for one in everybody if number in (None, one)]
     async with asyncio.TaskGroup() as tasks:
         looks = [
-            tasks.create_task(_about_one(one, known, broken, health, outbox, survey, turns), name=f"doctor of {one}")
+            tasks.create_task(
+                _about_one(one, known, broken, health, outbox, survey, settings.keep, turns), name=f"doctor of {one}"
+            )
             for one in chosen
         ]
     for one, look in zip(chosen, looks, strict=True):
@@ -164,10 +167,12 @@ async def _about_one(
     health: Health,
     outbox: Outbox,
     survey: Survey,
+    keep: KeepSettings,
     turns: asyncio.Semaphore,
 ) -> list[Finding]:
     ledgers = [
         Check("deliveries", partial(ledger.deliveries, number, outbox, survey)),
+        Check("retention", partial(ledger.retention, number, survey, keep)),
         Check("CRM extensions", partial(ledger.unknown_to_crm, number, survey)),
         Check("calls", partial(ledger.calls, number, survey)),
         Check("odd calls", partial(ledger.riddles, number, survey)),

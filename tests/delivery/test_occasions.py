@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 
 import asyncpg
 import pytest
@@ -96,7 +97,7 @@ async def test_a_try_that_failed_names_its_reason_and_the_next_one(told: Told, s
         (2, 503, "the CRM is busy (HTTP 503)", "due"),
         (3, 200, None, "sent"),
     ]
-    for failed, following in zip(tries, tries[1:], strict=False):
+    for failed, following in pairwise(tries):
         assert failed.next_attempt_at is not None
         assert failed.at < failed.next_attempt_at <= following.at
     assert tries[-1].next_attempt_at is None
