@@ -147,7 +147,11 @@ def parser(commands: dict[str, Command]) -> argparse.ArgumentParser:
     )
     deliveries.add_argument("number", metavar="N", help="the enterprise's number")
     deliveries.add_argument("--state", choices=("due", "sent", "dropped", "parked"), help="only those in this state")
-    deliveries.add_argument("--call", metavar="ID", help="only those of one call")
+    whose = deliveries.add_mutually_exclusive_group()
+    whose.add_argument("--call", metavar="ID", help="only those of one call")
+    whose.add_argument(
+        "--phone", type=_digits, metavar="NUMBER", help="only those of calls with this number, or one that ends so"
+    )
     deliveries.add_argument(
         "--requests", action="store_true", help="the newest requests to the CRM instead, whatever they were about"
     )
@@ -189,6 +193,14 @@ def _row(text: str) -> int:
     if not (text.isascii() and text.isdigit() and len(text) <= 18):
         raise argparse.ArgumentTypeError("the id of a delivery is a whole number, as `amibridge deliveries` prints it")
     return int(text)
+
+
+def _digits(text: str) -> str:
+    """The last nine: what a number has before them is spelt in many ways."""
+    digits = re.sub(r"[\s()+.\-•]", "", text)
+    if not (digits.isascii() and digits.isdigit() and len(digits) >= 4):
+        raise argparse.ArgumentTypeError("a number, or its end, is four digits at least")
+    return digits[-9:]
 
 
 def _seconds(text: str) -> float:

@@ -9,6 +9,7 @@ import argparse
 import sys
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 
 import asyncpg
@@ -25,6 +26,9 @@ from amibridge.store.requests import CrmRequest, CrmRequests
 
 SHOWN = 100
 
+CALLS = 20
+"""Of one number, the newest."""
+
 
 def deliveries(args: argparse.Namespace) -> int:
     settings, number = begin(args), EnterpriseId(args.number)
@@ -33,15 +37,31 @@ def deliveries(args: argparse.Namespace) -> int:
         return in_loop(resend_ids(settings, number, args.resend))
     if args.requests:
         return in_loop(_requests(settings, number, as_text))
-    status = DeliveryStatus(args.state) if args.state else None
-    return in_loop(_list(settings, number, status, CallId(args.call) if args.call else None, as_text))
+    wanted = _Wanted(number, DeliveryStatus(args.state) if args.state else None, args.call, args.phone)
+    return in_loop(_list(settings, wanted, as_text))
 
 
-async def _list(
-    settings: Settings, number: EnterpriseId, status: DeliveryStatus | None, call: CallId | None, as_text: bool
-) -> int:
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    """*call*: an id. *digits*: how the number outside ends. None: any."""
+
+    number: EnterpriseId
+    status: DeliveryStatus | None
+    call: str | None
+    digits: str | None
+
+    async def calls(self, outbox: Outbox) -> list[CallId] | None:
+        if self.call is not None:
+            return [CallId(self.call)]
+        return await outbox.calls_of_number(self.number, self.digits, limit=CALLS) if self.digits is not None else None
+
+
+async def _list(settings: Settings, wanted: _Wanted, as_text: bool) -> int:
+    number = wanted.number
     async with open_store(settings) as pool:
-        found = await Outbox(pool).find(number, status=status, call=call, limit=SHOWN + 1)
+        outbox = Outbox(pool)
+        calls = await wanted.calls(outbox)
+        found = await outbox.find(number, status=wanted.status, calls=calls, limit=SHOWN + 1)
         rows = found[:SHOWN]
         tries = await _tries(pool, number, rows)
         if not rows:
@@ -50,9 +70,9 @@ async def _list(
         for row in rows:
             show(_described(row, tries.get(row.id, ())))
     elif rows:
-        print("\n".join(table_lines(rows) if call is None else story_lines(rows, tries)))
+        print("\n".join(table_lines(rows) if calls is None else story_lines(rows, tries)))
     if not rows:
-        nothing = "has no deliveries yet" if status is None and call is None else "has no such deliveries"
+        nothing = "has no deliveries yet" if wanted.status is None and calls is None else "has no such deliveries"
         print(f"amibridge: {number} {nothing}", file=sys.stderr)
     elif len(found) > SHOWN:
         print(f"amibridge: there are more; these are the newest {SHOWN}", file=sys.stderr)

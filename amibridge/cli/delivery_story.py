@@ -19,10 +19,16 @@ INDENT = " " * 14
 
 
 def story_lines(rows: Sequence[DeliveryRow], tries: Mapping[int, Sequence[CrmRequest]]) -> Iterator[str]:
-    """What the CRM heard of one call, in order, with each try to tell it."""
-    first, *_ = ordered = sorted(rows, key=lambda row: row.id)
+    """What the CRM heard of each call, in order, with each try to tell it."""
+    ordered = sorted(rows, key=lambda row: row.id)
+    for call in dict.fromkeys(row.call for row in ordered):
+        yield from _story([row for row in ordered if row.call == call], tries)
+
+
+def _story(rows: Sequence[DeliveryRow], tries: Mapping[int, Sequence[CrmRequest]]) -> Iterator[str]:
+    first = rows[0]
     yield f"{escape(first.call)} on {escape(first.host)}, {_day(first.created_at)}"
-    for row in ordered:
+    for row in rows:
         yield f"{_time(row.created_at):<13} {row.id} {row.kind}: {_state(row)}"
         for request in tries.get(row.id, ()):
             yield from (f"{INDENT}{line}" for line in _try(request))

@@ -38,9 +38,19 @@ SELECT enterprise_id, id, host, call_id, fact_key, kind::text, status::text, att
   FROM deliveries
  WHERE enterprise_id = $1
    AND ($2::text IS NULL OR status = $2::text::delivery_status)
-   AND ($3::text IS NULL OR call_id = $3)
+   AND ($3::text[] IS NULL OR call_id = ANY ($3))
  ORDER BY id DESC
  LIMIT $4
+
+-- calls_of_number --
+-- The newest calls of one enterprise, that are over, with a number outside that ends so.
+SELECT call_id
+  FROM calls
+ WHERE enterprise_id = $1
+   AND (right(regexp_replace(phone, '\D', '', 'g'), length($2)) = $2
+        OR right(regexp_replace(external_number, '\D', '', 'g'), length($2)) = $2)
+ ORDER BY started_at DESC
+ LIMIT $3
 
 -- resend --
 -- Parked or dropped history, or errands, to be done once more, because somebody mended the reason.

@@ -153,6 +153,32 @@ class TestTries:
         ]
 
 
+class TestNumber:
+    @pytest.mark.parametrize("spelt", ["4567", "+7 (916) 123-45-67", "8-916-123-45-67", "•••••4567", "9161234567"])
+    async def test_the_end_of_a_number_finds_its_calls(
+        self, amibridge: Amibridge, pool: asyncpg.Pool, spelt: str
+    ) -> None:
+        mine = await said(pool, ended(record("pbx1:1.1", phone="+79161234567")))
+        mine += await said(pool, ended(record("pbx1:3.3", phone="+79161234567")))
+        await said(pool, ended(record("pbx1:2.2", phone="+79161234568")))
+        await said(pool, ended(record("pbx1:1.1", phone="+79161234567")), number=OTHER)
+        done = await amibridge.beside("deliveries", ONE, "--phone", spelt)
+        assert ids(done.answers) == mine[::-1]
+        told = await amibridge.beside("deliveries", ONE, "--phone", spelt, "--text")
+        assert re.findall(r"^pbx1:\S+", told.out, re.MULTILINE) == ["pbx1:1.1", "pbx1:3.3"]
+
+    async def test_of_nobody(self, amibridge: Amibridge, pool: asyncpg.Pool, tmp_path: Path) -> None:
+        await amibridge.beside("enterprise", "apply", written(tmp_path, EXAMPLE))
+        done = await amibridge.beside("deliveries", ONE, "--phone", "5555")
+        assert (done.code, done.out, done.sentences) == (0, "", ["amibridge: 0123 has no such deliveries"])
+
+    @pytest.mark.parametrize("number", ["", "123", "abcd", "12%4", "٣٣٣٣", "1234'"])
+    async def test_what_is_no_number_is_refused(self, amibridge: Amibridge, number: str) -> None:
+        done = await amibridge.beside("deliveries", ONE, "--phone", number)
+        assert (done.code, done.out) == (2, "")
+        assert "a number, or its end, is four digits at least" in done.err
+
+
 class TestStory:
     async def test_a_call_is_told_from_its_beginning_to_its_end(self, amibridge: Amibridge, pool: asyncpg.Pool) -> None:
         [popup, closing, history, errand] = await said(pool, rang("pbx1:1.1", "101"), ended(record("pbx1:1.1")))
