@@ -54,7 +54,7 @@ from amibridge.calls.model import MOST_OF_A_KIND, SILENT_BRIDGES, Call, Leg, adv
 from amibridge.calls.numbering import Numbering, Role
 from amibridge.calls.record import CallRecord
 from amibridge.calls.register import Register
-from amibridge.calls.resync import observe_snapshot, recall
+from amibridge.calls.resync import observe_birth, observe_snapshot, recall
 from amibridge.calls.summary import record_of
 from amibridge.calls.telling import Anomaly, AnomalyKind, tell_changes, tell_recording, tell_started
 
@@ -189,6 +189,8 @@ class Board:
         return call
 
     def _observe_newchannel(self, call: Call, leg: Leg, event: Newchannel) -> None:
+        if leg.from_snapshot:
+            observe_birth(call, leg, event.at)
         leg.exten = event.exten
         leg.caller_id_num, leg.caller_id_name = event.caller_id_num, event.caller_id_name
         call.cast(leg, self._numbering.part_of(event.channel, event.caller_id_num, event.context))
@@ -266,7 +268,7 @@ class Board:
     def _give_up(self, call: Call, at: datetime, facts: list[AnyFact]) -> None:
         """End *call* although its channels live."""
         if call.ended_at is None:
-            call.complete = False
+            call.torn = True
             call.note("given up: the PBX has more channels than it can have")
             for leg in call.legs.values():
                 leg.gone_at = leg.gone_at or at
@@ -275,7 +277,7 @@ class Board:
     def _go_blind(self, at: datetime) -> None:
         self._blind_since = self._blind_since or at
         for call in self._register.live():
-            call.complete = False
+            call.torn = True
             call.note("the link to the PBX was down for a part of the call")
 
     def _resync(self, snapshot: ChannelSnapshot, facts: list[AnyFact]) -> None:

@@ -123,8 +123,9 @@ class Call:
 
     *hurried*: what it owes has not come in time, and is waited for no longer. *consulted*: the lines to people outside
     whom an operator called to ask before he handed the customer on. *knows_who_hung_up*: whether HangupRequests are
-    heard at all, which a filter may hold back. *met*: two parties talked before it had a direction. A *resumed* call
-    began before this run of us; what it had come to is in the *past* fields and in `operators`.
+    heard at all, which a filter may hold back. *met*: two parties talked before it had a direction. *torn*: a part of
+    it went unseen. A *resumed* call began before this run of us; what it had come to is in the *past* fields and in
+    `operators`.
     """
 
     id: CallId
@@ -160,8 +161,13 @@ class Call:
     said: Phase = Phase.WAITING
     hurried: bool = False
     met: bool = False
-    complete: bool = True
+    torn: bool = False
     notes: list[str] = field(default_factory=list)
+
+    @property
+    def complete(self) -> bool:
+        """Whether all of it was seen."""
+        return not self.torn and not any(leg.from_snapshot for leg in self.legs.values())
 
     @property
     def is_deserted(self) -> bool:

@@ -232,7 +232,7 @@ class Register:
         kept.handovers = sorted([*kept.handovers, *lost.handovers], key=lambda handover: handover.at)
         kept.recordings.extend(path for path in lost.recordings if path not in kept.recordings)
         kept.click_to_call = kept.click_to_call or lost.click_to_call
-        kept.complete = kept.complete and lost.complete
+        kept.torn = kept.torn or lost.torn
         kept.consulted |= lost.consulted | (set() if lost.customer is None else {lost.customer.uniqueid})
 
     def _carry(self, call: Call, linkedid: Linkedid) -> None:

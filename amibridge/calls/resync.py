@@ -24,10 +24,12 @@ from amibridge.calls.facts import (
     OperatorStopped,
     RecordingStarted,
 )
-from amibridge.calls.model import Call, advance
+from amibridge.calls.model import Call, Leg, Presence, advance
 from amibridge.calls.numbering import Numbering, Role
 from amibridge.calls.record import CallId, Direction
 from amibridge.calls.register import Register
+
+UNDER_WAY = "first seen when it was already under way"
 
 DIALLED = frozenset({"AppDial", "AppQueue"})
 """What `CoreShowChannels` names as the application of a channel that was dialled and executes nothing itself."""
@@ -55,7 +57,7 @@ def observe_snapshot(
             leg.gone_at = left_at
             register.move(leg, None)
         if missing:
-            call.complete = False
+            call.torn = True
             call.note("a part of it left unseen")
     for channel in sorted(snapshot.channels, key=_age_order):
         _observe_shown(register, numbering, channel, snapshot.at, facts)
@@ -75,11 +77,24 @@ def _observe_shown(
         leg.placed = channel.application not in DIALLED and channel.state in (ChannelState.RING, ChannelState.UP)
         if leg.role is Role.TRUNK and not leg.placed:
             leg.dialled_number = channel.caller_id_num
-        call.complete = False
         if not call.resumed:
-            call.note("first seen when it was already under way")
+            call.note(UNDER_WAY)
     advance(leg, channel.state, at)
     register.move(leg, channel.bridge)
+
+
+def observe_birth(call: Call, leg: Leg, at: datetime) -> None:
+    """The Newchannel of *leg*, which a snapshot had shown before: events come some ms later than lists. So nothing of
+    the leg went unseen; nor of *call*, if that is true of all its legs."""
+    call.legs[leg.uniqueid] = call.legs.pop(leg.uniqueid)  # in the order in which they were born
+    leg.from_snapshot = leg.placed = False
+    leg.began_at, leg.rang_at, leg.up_at, leg.dialled_number = at, None, None, None  # events will tell it exactly
+    if leg.said is Presence.ASIDE and leg.joined_at is None:
+        leg.said = Presence.UP
+    if not call.resumed and not any(one.from_snapshot for one in call.legs.values()):
+        call.began_at = min(one.began_at for one in call.legs.values())
+        if UNDER_WAY in call.notes:
+            call.notes.remove(UNDER_WAY)
 
 
 def _begin_again(start: CallStarted) -> Call:
@@ -90,7 +105,7 @@ def _begin_again(start: CallStarted) -> Call:
         direction=brief.direction,
         asked_caller=brief.caller,
         resumed=True,
-        complete=False,
+        torn=True,
         notes=["amibridge was restarted during the call"],
     )
 

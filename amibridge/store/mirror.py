@@ -178,6 +178,7 @@ class Mirror:
             await connection.execute(
                 SQL["put_phones"], enterprise, [id for id, _ in phones], [phone for _, phone in phones]
             )
+            await connection.execute(SQL["release_links"], enterprise, at, [one.id for one in rows])
 
     async def write_orders(
         self,

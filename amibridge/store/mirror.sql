@@ -80,6 +80,14 @@ SELECT $1, seen.*
   FROM unnest($2::bigint[], $3::text[]) AS seen
     ON CONFLICT (enterprise_id, phone, customer_id) DO NOTHING
 
+-- release_links --
+-- Calls lead no more to customers ($3) for phones that were taken from them before $2.
+DELETE FROM retailcrm_customers AS link
+ WHERE enterprise_id = $1 AND retailcrm_customer_id = ANY ($3::bigint[]) AND updated_at < $2
+   AND NOT EXISTS (SELECT FROM crm_phones AS theirs
+                    WHERE theirs.enterprise_id = link.enterprise_id AND theirs.phone = link.phone
+                      AND theirs.customer_id = link.retailcrm_customer_id)
+
 -- delete_customers --
 -- Customers who are in the CRM no more.
 UPDATE crm_customers

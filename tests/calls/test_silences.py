@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import pytest
 
-from amibridge.ami.events import AmiEvent, Connected, Disconnected, Tick
+from amibridge.ami.events import AmiEvent, Connected, Disconnected, Newchannel, Tick
 from amibridge.calls.board import Board, replay
 from amibridge.calls.facts import AnyFact, CallEnded, CallMerged, OperatorJoined, OperatorRang, OperatorStopped
 from amibridge.calls.record import Outcome
@@ -90,6 +90,21 @@ def test_began_to_look_after_any_event(trace: Trace) -> None:
         riddles = board.take_anomalies()
         assert {one.kind for one in riddles} <= {AnomalyKind.DIRECTION}
         assert len({one.call for one in riddles} - {fact.call for fact in facts}) == len(riddles)
+
+
+@pytest.mark.parametrize("trace", CUT, ids=str)
+def test_the_list_was_quicker_than_the_events(trace: Trace) -> None:
+    """A snapshot knows already what events will say in a moment: what begins before our ears is whole."""
+    events = events_of(trace.path)
+    whole = [fact.record for fact in replay(Board("pbx"), events) if isinstance(fact, CallEnded)]
+    first = next(n for n, event in enumerate(events) if isinstance(event, Newchannel))
+    soon = sum(event.at - events[first].at < timedelta(milliseconds=50) for event in events[first:])
+    for k in range(first + 1, first + 1 + soon):
+        board = Board("pbx")
+        facts = replay(board, [*events[:first], snapshot_after(events[:k], events[k - 1].at), *events[first:]])
+        assert_sound(board, facts)
+        assert_no_riddle(board)
+        assert [fact.record for fact in facts if isinstance(fact, CallEnded)] == whole, k
 
 
 @pytest.mark.parametrize("trace", CUT, ids=str)

@@ -3,20 +3,27 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 import os
 import re
 import signal
 import socket
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
+from tests.real.sip import write
+
 ETC = Path(__file__).parent / "etc"
 
 BOOTS_WITHIN = 30.0
 """Seconds. Measured: below one on an idle machine."""
+
+WELL_WITHIN = 5.0
+"""Seconds, each for both doors."""
 
 PEOPLE = {"101": "Анна", "102": "Борис", "103": "Вера", "104": "Глеб"}
 NEVER_THERE = "109"
@@ -147,6 +154,16 @@ class Asterisk:
         assert self.process is not None
         await asyncio.wait_for(self.process.wait(), 10)
 
+    async def is_well(self) -> bool:
+        """It answers at both its doors, and carries no call any more."""
+        try:
+            async with asyncio.timeout(WELL_WITHIN):
+                while not await self._is_idle():
+                    await asyncio.sleep(0.05)
+                return await asyncio.to_thread(self._answers_sip)
+        except TimeoutError:
+            return False
+
     def said(self) -> str:
         log = self.home / "log/messages"
         return (log if log.exists() else self.home / "output").read_text("utf-8", "replace")[-3000:]
@@ -176,6 +193,37 @@ class Asterisk:
             return False
         finally:
             writer.close()
+
+    async def _is_idle(self) -> bool:
+        """No channel lives."""
+        try:
+            reader, writer = await asyncio.open_connection(*self.ami)
+        except OSError:
+            return False
+        try:
+            writer.write(b"Action: Login\r\nUsername: all\r\nSecret: secret\r\nEvents: off\r\n\r\n")
+            writer.write(b"Action: CoreShowChannels\r\n\r\n")
+            await reader.readuntil(b"Event: CoreShowChannelsComplete")
+            return b"ListItems: 0\r\n" in await reader.readuntil(b"\r\n\r\n")
+        except (ConnectionError, asyncio.IncompleteReadError):
+            return False
+        finally:
+            writer.close()
+
+    def _answers_sip(self) -> bool:
+        """Whatever it answers to a stranger."""
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+            sock.settimeout(WELL_WITHIN)
+            sock.bind((f"127.0.{self.network}.253", 5060))
+            place, who = f"127.0.{self.network}.253:5060", f"<sip:who@{self.address}>"
+            headers = [("Via", f"SIP/2.0/UDP {place};branch=z9hG4bKwell;rport"), ("Max-Forwards", "70")]
+            headers += [("From", f"{who};tag=well"), ("To", who), ("Contact", f"<sip:who@{place}>")]
+            headers += [("Call-ID", f"well-{time.monotonic_ns()}"), ("CSeq", "1 OPTIONS"), ("Content-Length", "0")]
+            sock.sendto(write(f"OPTIONS sip:who@{self.address} SIP/2.0", headers), self.sip)
+            try:
+                return sock.recv(4096).startswith(b"SIP/2.0 ")
+            except TimeoutError:
+                return False
 
     def _configure(self) -> None:
         folders = ("etc", "var", "keys", "agi", "spool/monitor", "spool/voicemail/default/101/INBOX", "run", "log")
@@ -257,16 +305,21 @@ class Asterisk:
         return text + f"[{NEVER_THERE}](phone)\ncontext=from-internal\nhost=dynamic\n"
 
 
-def free_network() -> int:
-    """An N for which nobody answers calls at 127.0.N.1 yet."""
+@contextlib.contextmanager
+def free_network() -> Iterator[int]:
+    """An N whose 127.0.N.x are ours while we keep one of its addresses: many look for one at the same time."""
     start = 32 + os.getpid() % 200
     for number in itertools.islice(_numbers_from(start), 200):
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        with contextlib.ExitStack() as taken:
+            ours, pbx = (taken.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM)) for _ in range(2))
             try:
-                sock.bind((f"127.0.{number}.1", 5060))
+                ours.bind((f"127.0.{number}.254", 5060))
+                pbx.bind((f"127.0.{number}.1", 5060))
             except OSError:
                 continue
-            return number
+            pbx.close()
+            yield number
+            return
     raise AssertionError("every loopback network is taken")
 
 

@@ -22,6 +22,9 @@ TOLERANCE = timedelta(milliseconds=250)
 MOMENT = 0.3
 """Seconds between two things people do; more than clocks are apart."""
 
+ON_ITS_WAY = 0.2
+"""Seconds for what a phone says to be understood by a PBX that has a busy machine."""
+
 OUR_NUMBER = "74951110000"
 """What we present to those we call."""
 
@@ -274,7 +277,12 @@ async def moment() -> None:
 
 
 async def hangs_up(who: Talk, *others: Talk) -> None:
-    """*who* puts the receiver down, whatever state the call is in, and *others* hear that it is over."""
+    """*who* puts the receiver down, whatever state the call is in, and *others* hear that it is over.
+
+    Not before the PBX knows what the phones said last: it treats each call in a thread of its own, so that an INVITE's
+    180, or another call's BYE, may come after the hangup that was sent later.
+    """
+    await asyncio.sleep(ON_ITS_WAY)
     who.put_down()
     for talk in (who, *others):
         await talk.is_over()

@@ -113,6 +113,19 @@ async def test_a_merge_is_followed_with_orders_phones_and_links(office: Office) 
     assert gone["merged_into"] == olga
 
 
+async def test_a_phone_that_was_given_to_somebody_else_leads_to_him_no_more(office: Office) -> None:
+    links = Customers(office.pool)
+    olga = office.new_customer("Ольга", PHONE, "+79160000002")
+    async with office.followed():
+        await office.begun()
+        for phone in (PHONE, "+79160000002"):
+            await links.link(NUMBER, phone, CustomerId(olga))
+        office.edit_customer(olga, phones=[{"number": "8 (916) 000-00-02"}])
+        await office.until_rows("SELECT FROM retailcrm_customers", 1)
+    assert await links.of_phone(NUMBER, PHONE) is None
+    assert await links.of_phone(NUMBER, "+79160000002") == olga
+
+
 async def test_our_own_echo_is_fetched_only_when_it_made_something_new(office: Office) -> None:
     async with office.followed(every=SLOWLY):
         await office.begun()
