@@ -22,6 +22,9 @@ LONGEST = 4000
 LONGEST_EXTENSION = 4
 """Digits of a number that is nobody's outside."""
 
+LONGEST_ID = 8
+"""Digits of an id of the CRM's; what is longer may be somebody's number."""
+
 SHORTEST = 7
 """Characters of a text that can hold a number of somebody's, or a link."""
 
@@ -64,6 +67,7 @@ _IN_TEXT = re.compile(
     r"|(?P<mail>[^\s\"'<>@,;:=]{1,64}@[^\s\"'<>@,;]+)"
     r"|(?P<number>\+?\d(?:[\s().\-–/]{0,3}\d){6,})"
 )
+_OWN_ID = re.compile(rf"[0-9]{{1,{LONGEST_ID}}}")
 _ONE_WORD = re.compile(r"\S+")
 _USER_IN_URL = re.compile(r"//[^/@]*@")
 _SPELT = re.compile(r"\+?\d(?:[\s().\-–/]*\d)*")
@@ -83,11 +87,10 @@ def masked_address(address: str) -> str:
     """A path with its query. Ids of the CRM's own are shown, other people's are not."""
     path, question, query = address.partition("?")
     fields = masked_fields(query)
-    own = "by=externalId" not in query
-    parts = (
-        part if own and part.isascii() and part.isdigit() else masked_text(unquote(part)) for part in path.split("/")
+    ids = "by=externalId" not in query
+    shown = "/".join(
+        part if ids and _OWN_ID.fullmatch(part) else masked_text(unquote(part)) for part in path.split("/")
     )
-    shown = "/".join(parts)
     return _bounded(_clean(f"{shown}?{fields}" if question else shown))
 
 
@@ -205,7 +208,9 @@ def _masked_unknown(value: str) -> str:
 def _masked_json_number(kind: _Kind, key: str, number: str) -> str:
     if kind is _Kind.SECRET:
         return _quoted(HIDDEN)
-    if sum(char.isdigit() for char in number) < 7 or key.lower().endswith(("id", "ids")):
+    if sum(char.isdigit() for char in number) < SHORTEST:
+        return number
+    if key.lower().endswith(("id", "ids")) and _OWN_ID.fullmatch(number):
         return number
     return _quoted(masked_number(number))
 
@@ -218,7 +223,8 @@ def _masked_page(text: str) -> str:
         shown += [_masked_content(element, text[at : tag.start()]), f"<{tag['name']}{' …' if tag['rest'] else ''}>"]
         element = tag["name"].removeprefix("/")
         at = tag.end()
-    return "".join([*shown, _masked_content(element, text[at:])])
+    rest, cut, _ = text[at:].partition("<")
+    return "".join([*shown, _masked_content(element, rest), cut and "<…"])
 
 
 def _masked_content(element: str, text: str) -> str:

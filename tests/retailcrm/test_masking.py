@@ -172,6 +172,7 @@ def test_links_lose_what_opens_them() -> None:
         "<customer><phone>+375291231234</phone><name>Иван</name><email>i@x.ru</email></customer>",
         '<customer name="Иван" phone="+375291231234" mail=i@x.ru />',
         "<name>Иван",
+        '<p>no<customer phone="+375291231234" name="Иван',
         "<!-- +375291231234 --><FirstName>Иван</FirstName>",
     ],
 )
@@ -191,6 +192,14 @@ def test_numbers_in_other_digits_and_other_letters_are_numbers() -> None:
     for text in ("٣٧٥٢٩١٢٣١٢٣٤", "+3\u200b7\u200b5291231234", "+375\u202f29\u202f123\u202f12\u202f34"):
         assert not gives_away(masked_body(json.dumps({"errorMsg": f"bad {text}"}).encode()), "375291231234")
     assert not gives_away(masked_body("+375291231234".encode("utf-16")), "375291231234")
+
+
+def test_a_number_where_an_id_stands_is_no_id() -> None:
+    body = b'{"id":12345678,"customerId":79161234567,"ids":[123456789,7],"total":1234567.5,"externalId":"79161234567"}'
+    assert masked_body(body) == (
+        '{"id":12345678,"customerId":"79•••••4567","ids":["•••••6789",7],"total":"1•••••75","externalId":"79•••••4567"}'
+    )
+    assert masked_address("/api/v5/customers/79161234567?by=id") == "/api/v5/customers/79•••••4567?by=id"
 
 
 def test_an_external_id_that_is_somebodys_number_is_none_to_show() -> None:
