@@ -162,6 +162,14 @@ async def fetch_within(pool: asyncpg.Pool, within: timedelta, sql: str, *args: A
         return await connection.fetch(sql, *args, timeout=whole / 2)
 
 
+@asynccontextmanager
+async def beside_all_else(pool: asyncpg.Pool) -> AsyncIterator[asyncpg.pool.PoolConnectionProxy]:
+    """A transaction that may get lost when the server crashes: its commit keeps no other one waiting for the disk."""
+    async with pool.acquire() as connection, connection.transaction():
+        await connection.execute("SET LOCAL synchronous_commit TO off")
+        yield connection
+
+
 async def _leave_as_it_is(connection: asyncpg.Connection) -> None:
     """We set nothing on a connection that the next one to use it must not find. asyncpg's own way asks the server
     once more after each query, a fifth of what recording a fact takes; open transactions it rolls back all the same."""

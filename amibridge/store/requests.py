@@ -16,7 +16,7 @@ import asyncpg
 from amibridge.calls.record import CallId
 from amibridge.enterprises import EnterpriseId
 from amibridge.store.codec import storable
-from amibridge.store.db import load_queries
+from amibridge.store.db import beside_all_else, load_queries
 
 SQL = load_queries(__file__)
 
@@ -52,7 +52,8 @@ class CrmRequests:
     async def record(self, requests: Sequence[CrmRequest]) -> None:
         """Write them down. Raises asyncpg's errors."""
         rows = [_written(ordinal, one) for ordinal, one in enumerate(requests)]
-        await self._pool.execute(SQL["record_requests"], json.dumps(rows))
+        async with beside_all_else(self._pool) as connection:
+            await connection.execute(SQL["record_requests"], json.dumps(rows))
 
     async def of_calls(self, enterprise: EnterpriseId, calls: Sequence[CallId]) -> list[CrmRequest]:
         """In the order in which they were made."""

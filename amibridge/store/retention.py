@@ -13,7 +13,7 @@ from enum import Enum
 import asyncpg
 
 from amibridge.enterprises import EnterpriseId
-from amibridge.store.db import load_queries
+from amibridge.store.db import beside_all_else, load_queries
 
 SQL = load_queries(__file__)
 
@@ -50,6 +50,7 @@ class Retention:
         self, what: Forgettable, enterprise: EnterpriseId, *, before: datetime, after: int = 0, limit: int = PIECE
     ) -> Piece:
         """Of the rows with an id over *after*, the first *limit*: those settled, or made, *before* are gone."""
-        row = await self._pool.fetchrow(SQL[what.value[1]], enterprise, after, before, limit)
+        async with beside_all_else(self._pool) as connection:
+            row = await connection.fetchrow(SQL[what.value[1]], enterprise, after, before, limit)
         assert row is not None
         return Piece(row["gone"], row["last"] if row["old"] else None)
