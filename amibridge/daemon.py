@@ -158,7 +158,7 @@ async def serving(settings: Settings, stop: asyncio.Event) -> AsyncIterator[Runn
                 )
                 spawn(tasks, "traces", lambda: traces.write(traces_stop))
                 logging_requests = spawn(tasks, "request log", lambda: requests.run(CrmRequests(pool).record))
-                spawn(tasks, "retention", lambda: forget(Retention(pool), settings.keep, stop))
+                forgetting = spawn(tasks, "retention", lambda: forget(Retention(pool), settings.keep, stop))
                 delivering = spawn(tasks, "deliveries", lambda: deliveries.run(lanes_stop))
                 following = spawn(tasks, "keeper", lambda: keeper.keep(stop))
                 watching_crms = spawn(tasks, "sync", lambda: watchers.run(stop))
@@ -184,11 +184,11 @@ async def serving(settings: Settings, stop: asyncio.Event) -> AsyncIterator[Runn
                     stop.set()
                     web_stop.set()
                     watching.cancel()
-                    await asyncio.wait({following, watching_crms}, timeout=GONE_WITHIN.total_seconds())
+                    await asyncio.wait({following, watching_crms, forgetting}, timeout=GONE_WITHIN.total_seconds())
                     traces_stop.set()
                     queue.close()
                     await asyncio.wait({recording}, timeout=DRAINED_WITHIN.total_seconds())
-                    if not (following.done() and watching_crms.done() and recording.done()):
+                    if not all(task.done() for task in (following, watching_crms, forgetting, recording)):
                         # A server that went silent: asyncpg would wait for it to confirm that a query is cancelled.
                         pool.terminate()
                     if not recording.done():
@@ -198,7 +198,9 @@ async def serving(settings: Settings, stop: asyncio.Event) -> AsyncIterator[Runn
                     await asyncio.wait({delivering})
                     requests.close()
                     await asyncio.wait({logging_requests}, timeout=LOGGED_WITHIN.total_seconds())
-                    logging_requests.cancel()
+                    if not logging_requests.done():
+                        pool.terminate()
+                        logging_requests.cancel()
                     beating.cancel()
     except* _FATAL as failed:
         raise DaemonFailed(_why(failed)) from failed

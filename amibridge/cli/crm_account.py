@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -24,6 +24,7 @@ from amibridge.retailcrm.users import User
 from amibridge.retailcrm.users import users as list_users
 from amibridge.runtime.request_log import row_of
 from amibridge.secrets import open_keyring
+from amibridge.store.db import DATABASE_FAILURES
 from amibridge.store.directory import Directory
 from amibridge.store.modules import tell_module
 from amibridge.store.requests import CrmRequests
@@ -113,4 +114,5 @@ async def open_account(settings: Settings, number: EnterpriseId) -> AsyncIterato
             except CrmError as error:
                 raise CommandFailed(f"{number}: the CRM says: {error}") from error
             finally:
-                await CrmRequests(pool).record([row_of(exchange) for exchange in heard])
+                with suppress(*DATABASE_FAILURES):  # what was done in the CRM is done
+                    await CrmRequests(pool).record([row_of(exchange) for exchange in heard])

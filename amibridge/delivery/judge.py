@@ -22,7 +22,6 @@ from amibridge.store.outbox import Delivery, DeliveryStatus, Settlement
 ANSWER_MAX = 500
 """Characters of an answer kept with the row."""
 
-
 UNSPEAKABLE = "cannot be put into the CRM's words: "
 """Begins the reason of a row that met a defect of ours."""
 
