@@ -149,6 +149,8 @@ async def serving(settings: Settings, stop: asyncio.Event) -> AsyncIterator[Runn
                 tenants,
                 forget_zone,
                 watchers.hint,
+                watchers.standings,
+                settings.web.metrics_token,
             )
             lanes_stop, web_stop, traces_stop, listening = (asyncio.Event() for _ in range(4))
             async with asyncio.TaskGroup() as tasks:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import NewType
 from zoneinfo import ZoneInfo
@@ -12,6 +12,7 @@ from zoneinfo import ZoneInfo
 from amibridge.calls.numbering import Numbering
 from amibridge.calls.record import Extension
 from amibridge.redact import Secret
+from amibridge.tallies import CrmTally, HostTally
 
 EnterpriseId = NewType("EnterpriseId", str)
 """The enterprise's number, e.g. ``"0123"``: first column of every key."""
@@ -65,7 +66,8 @@ class LinkState(StrEnum):
 class HostStanding:
     """How one host stands *since* when, and why.
 
-    *ami*: the version of the protocol, not Asterisk's. *events* and *garbled*: messages since we follow it.
+    *ami*: the version of the protocol, not Asterisk's. *events* and *garbled*: messages since we follow it. *lag*: how
+    late its events came at worst within the last minute or two; *ahead*: its clock of ours, None when it was not heard.
     """
 
     host: AmiHost
@@ -75,15 +77,36 @@ class HostStanding:
     ami: str
     events: int
     garbled: int
+    lag: timedelta = timedelta(0)
+    ahead: timedelta | None = None
+    tally: HostTally = field(default_factory=HostTally)
 
 
 @dataclass(frozen=True, slots=True)
 class CrmStanding:
-    """How one enterprise stands with its CRM *since* when, and why: *state* is well, troubled or paused."""
+    """How one enterprise stands with its CRM *since* when, and why: *state* is well, troubled or paused.
+
+    *answers*: what its account said to all that it was asked, by the kinds of `retailcrm.errors`.
+    """
 
     enterprise: EnterpriseId
     state: str
     since: datetime
+    reason: str | None
+    tally: CrmTally = field(default_factory=CrmTally)
+    answers: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryStanding:
+    """How one *history* of a CRM, customers or orders, is followed.
+
+    *read_at*: when it was last read, None if not since our start. *reason*: why it is not followed now, None if it is.
+    """
+
+    enterprise: EnterpriseId
+    history: str
+    read_at: datetime | None
     reason: str | None
 
 

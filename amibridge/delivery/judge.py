@@ -18,6 +18,7 @@ from amibridge.enterprises import CrmStanding, Enterprise
 from amibridge.retailcrm.errors import CrmBusy, CrmError, CrmMissing, CrmRefused
 from amibridge.retailcrm.exchange import occasion
 from amibridge.store.outbox import Delivery, DeliveryStatus, Settlement
+from amibridge.tallies import CrmTally
 
 ANSWER_MAX = 500
 """Characters of an answer kept with the row."""
@@ -40,6 +41,7 @@ class Judge:
     ) -> None:
         self.enterprise = enterprise
         self.standing = Standing()
+        self.tally = CrmTally()
         self.now = now
         self._settle = settle
         self._jitter = jitter
@@ -50,10 +52,10 @@ class Judge:
 
     def crm_standing(self) -> CrmStanding:
         """How the account stands, since when, and why."""
-        return CrmStanding(self.enterprise.id, self.standing.mood, self._since, self._reason or None)
+        return CrmStanding(self.enterprise.id, self.standing.mood, self._since, self._reason or None, self.tally)
 
     def reconfigure(self, enterprise: Enterprise) -> None:
-        """A new account is a new beginning; so is a module that was switched on again."""
+        """A new account is a new beginning; so is a module that works again, or that a command has found to work."""
         if not enterprise.module.works:
             if _why_held(enterprise) != _why_held(self.enterprise):
                 self._hold(enterprise)
@@ -61,6 +63,8 @@ class Judge:
             self._begin_anew("the module works again, the CRM says")
         elif enterprise.account != self.enterprise.account:
             self._begin_anew("the account's settings were changed")
+        elif enterprise.module.told_at != self.enterprise.module.told_at and self.standing.mood is Mood.PAUSED:
+            self._begin_anew("the module works, the CRM says")
         self.enterprise = enterprise
 
     def _hold(self, enterprise: Enterprise) -> None:
@@ -121,6 +125,7 @@ class Judge:
             self.note(error, standing, holds_history=True)
 
     def write(self, rows: Sequence[Delivery], status: DeliveryStatus, answer: str) -> None:
+        self.tally.settled.update((row.kind, str(status)) for row in rows)
         due = status is DeliveryStatus.DUE
         if (asked := occasion()) is not None:
             asked.decided(status, len(rows), min(row.due_at for row in rows) if due else None)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any, assert_never
@@ -81,7 +82,7 @@ class Lane:
         self._asking_rights: asyncio.Task[None] | None = None
 
     def crm_standing(self) -> CrmStanding:
-        return self._judge.crm_standing()
+        return replace(self._judge.crm_standing(), answers=self._crm.answers(self._judge.enterprise.account))
 
     def offer(self, rows: Iterable[Delivery]) -> None:
         """Take rows just committed; after `close` they are left to the next start."""

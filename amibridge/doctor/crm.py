@@ -1,7 +1,7 @@
 """One RetailCRM account: whether it lets us in, what the key may do, and whether it means what our file means.
 
-Only questions are asked. Whether the telephony module is active RetailCRM tells nobody who asks: it shows in what it
-answered to popups and calls.
+Only questions are asked. Of modules RetailCRM tells only of ours: that another service's is active shows in what it
+answers to popups and calls.
 """
 
 from __future__ import annotations
@@ -16,9 +16,11 @@ from amibridge.doctor.findings import Finding, fail, ok, warn
 from amibridge.doctor.over_http import why
 from amibridge.enterprises import Enterprise
 from amibridge.retailcrm.client import CrmSettings, RetailCrm, open_crm
-from amibridge.retailcrm.errors import CrmError, CrmForbids, CrmLockedOut, CrmUnreachable
+from amibridge.retailcrm.errors import CrmError, CrmForbids, CrmLockedOut, CrmMissing, CrmRefused, CrmUnreachable
 from amibridge.retailcrm.exchange import Exchange
 from amibridge.retailcrm.installation import api_versions
+from amibridge.retailcrm.module_wish import module_code
+from amibridge.retailcrm.modules import integration_module, says_there_is_none
 from amibridge.retailcrm.replies import CredentialsReply
 from amibridge.retailcrm.requests import credentials, settings
 from amibridge.retailcrm.rights import missing
@@ -62,7 +64,7 @@ async def crm(enterprise: Enterprise) -> AsyncGenerator[Finding]:
                 yield finding
         if (told := _date(dates)) is not None:
             yield compared("CRM clock", told, asked, datetime.now(UTC), step=timedelta(seconds=1))
-        for look in (_version, _time_zone, _users):
+        for look in (_version, _time_zone, _users, _module):
             for finding in await look(client, enterprise):
                 yield finding
 
@@ -162,6 +164,27 @@ async def _users(client: RetailCrm, enterprise: Enterprise) -> list[Finding]:
         advice = "give their extensions to somebody else in [operators], and apply the file"
         findings.append(warn(about, f"not active any more: {some(gone)}", advice))
     return findings or [ok(about, f"all {len(wanted)} that [operators] names are there and active")]
+
+
+async def _module(client: RetailCrm, enterprise: Enterprise) -> list[Finding]:
+    about, code = "CRM module", module_code(enterprise)
+    register = f"amibridge retailcrm register {enterprise.id}"
+    try:
+        module = (await client.send(enterprise.account, integration_module(code))).module
+    except (CrmMissing, CrmRefused) as error:
+        if not says_there_is_none(error):
+            return [
+                warn(about, f"{code} could not be asked for: {error}", f"amibridge retailcrm status {enterprise.id}")
+            ]
+        return [warn(about, f"there is no {code}: without one neither popups nor calls are taken", register)]
+    except CrmError as error:
+        return [warn(about, f"{code} could not be asked for: {error}", "give the key integration_read, or ask again")]
+    if module.frozen:
+        advice = "an administrator of the account must settle it with RetailCRM, which then tells us"
+        return [fail(about, f"{code} is frozen by RetailCRM: its bills are not paid", advice)]
+    if not module.active:
+        return [fail(about, f"{code} is switched off: nothing is sent", f"switch it on in the CRM, or {register}")]
+    return [ok(about, f"{code} is active")]
 
 
 async def _all_users(client: RetailCrm, enterprise: Enterprise) -> dict[int, User]:

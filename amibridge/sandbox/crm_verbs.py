@@ -15,6 +15,7 @@ from amibridge.sandbox.crm_account import CrmAccount
 from amibridge.sandbox.crm_ask import Answer, Ask, Method, yes
 from amibridge.sandbox.crm_customers import LONG_AGO, tail
 from amibridge.sandbox.crm_forms import Refused, read_calls, read_event, read_module
+from amibridge.sandbox.crm_otherwise import respond
 from amibridge.sandbox.crm_people_verbs import named
 from amibridge.sandbox.crm_queries import ManagerQuery
 
@@ -170,7 +171,11 @@ def find_method(verb: str, path: str) -> tuple[Method, Mapping[str, str]]:
 def carry_out(account: CrmAccount, verb: str, path: str, ask: Ask) -> Answer:
     """Raises Refused, also when the account's key lacks the right."""
     method, parts = find_method(verb, path)
-    scopes = account.account.scopes
-    if method.scope is not None and scopes is not None and method.scope not in scopes:
-        raise Refused(403, "Access denied.")
-    return method.answer(account, Ask(ask.at, parts, ask.query, ask.form))
+
+    def usual(ask: Ask) -> Answer:
+        scopes = account.account.scopes
+        if method.scope is not None and scopes is not None and method.scope not in scopes:
+            raise Refused(403, "Access denied.")
+        return method.answer(account, ask)
+
+    return respond(account, verb, path, Ask(ask.at, parts, ask.query, ask.form), usual)

@@ -26,11 +26,13 @@ from amibridge.retailcrm.rights import needed
 from amibridge.sandbox.crm_faults import BadGateway, Nonsense
 from amibridge.sandbox.retailcrm import SandboxCrm, SandboxUser
 from tests.doctor.looking import Told, all_of, by_about, unwell
+from tests.doctor.shop import registered
 from tests.sandbox.crm_asker import KEY, romashka
 from tests.store.enterprises import romashka as enterprise
 
 CREDENTIALS, VERSIONS = "/api/credentials", "/api/api-versions"
 SETTINGS, USERS = "/api/v5/settings", "/api/v5/users"
+MODULE = "/api/v5/integration-modules/amibridge-0123"
 ALL_WELL: Mapping[str, tuple[int, Any]] = {
     CREDENTIALS: (
         200,
@@ -51,10 +53,11 @@ ALL_WELL: Mapping[str, tuple[int, Any]] = {
             "users": [{"id": 27, "active": True}, {"id": 31, "active": True}],
         },
     ),
+    MODULE: (200, {"success": True, "integrationModule": {"code": "amibridge-0123", "active": True}}),
 }
 """What a content account answers, as the contract has it."""
 
-ABOUT = {"CRM key", "CRM rights", "CRM stores", "CRM clock", "CRM API", "CRM time zone", "CRM users"}
+ABOUT = {"CRM key", "CRM rights", "CRM stores", "CRM clock", "CRM API", "CRM time zone", "CRM users", "CRM module"}
 
 
 def of(url: str, key: str = KEY, **changes: Any) -> Enterprise:
@@ -71,6 +74,7 @@ async def found_at(answers: Mapping[str, Any], **changes: Any) -> list[Finding]:
 async def test_all_is_well_with_the_sandbox() -> None:
     sandbox = SandboxCrm([romashka()])
     async with sandbox.serve() as url:
+        registered(sandbox.account(KEY), of(url))
         found = await all_of(crm(of(url)))
     assert unwell(found) == []
     assert set(by_about(found)) == ABOUT
@@ -241,6 +245,43 @@ class TestUsers:
         async with sandbox.serve() as url:
             found = await all_of(crm(of(url)))
         assert by_about(found)["CRM users"] is Level.OK
+
+
+NO_MODULE = "there is no amibridge-0123: without one neither popups nor calls are taken"
+
+
+class TestModule:
+    @pytest.mark.parametrize(
+        ("module", "words"),
+        [
+            ({"active": False}, "amibridge-0123 is switched off: nothing is sent"),
+            (
+                {"active": True, "freeze": True},
+                "amibridge-0123 is frozen by RetailCRM: its bills are not paid",
+            ),
+        ],
+    )
+    async def test_one_that_does_not_work(self, module: dict[str, bool], words: str) -> None:
+        body = {"success": True, "integrationModule": {"code": "amibridge-0123", **module}}
+        assert unwell(await found_at({MODULE: (200, body)})) == [(Level.FAIL, "CRM module", words)]
+
+    @pytest.mark.parametrize(
+        ("status", "text", "words"),
+        [
+            (
+                400,
+                "Errors in the input parameters",
+                NO_MODULE,
+            ),
+            (404, "Not found", NO_MODULE),
+            (400, "Go away", "amibridge-0123 could not be asked for: Go away (HTTP 400)"),
+            (403, "Access denied.", "amibridge-0123 could not be asked for: Access denied. (HTTP 403)"),
+            (200, "", "amibridge-0123 could not be asked for: an answer without `success: true` (HTTP 200)"),
+        ],
+    )
+    async def test_one_that_is_not_there_or_not_told(self, status: int, text: str, words: str) -> None:
+        found = await found_at({MODULE: (status, {"success": False, "errorMsg": text})})
+        assert unwell(found) == [(Level.WARN, "CRM module", words)]
 
 
 def many(count: int) -> list[Any]:

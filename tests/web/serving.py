@@ -16,7 +16,8 @@ from structlog.testing import capture_logs
 from yarl import URL
 
 from amibridge.config import WebSettings
-from amibridge.enterprises import CrmStanding, EnterpriseId, HostStanding
+from amibridge.enterprises import CrmStanding, EnterpriseId, HistoryStanding, HostStanding
+from amibridge.redact import Secret
 from amibridge.retailcrm.triggers import Hint
 from amibridge.secrets import Key, Keyring
 from amibridge.store.outbox import Outbox
@@ -38,8 +39,8 @@ class Answer:
 
 @dataclass
 class Site:
-    """*standings*, *crms*, *queue*, *stall*: what the health check tells. *zones_changed*: whose was said to be;
-    *hints*: what came by webhook."""
+    """*standings*, *crms*, *histories*, *queue*, *stall*: what health and metrics tell. *zones_changed*: whose was said
+    to be; *hints*: what came by webhook."""
 
     host: str
     port: int
@@ -48,6 +49,7 @@ class Site:
     tenants: Tenants = field(default_factory=Tenants)
     standings: list[HostStanding] = field(default_factory=list)
     crms: list[CrmStanding] = field(default_factory=list)
+    histories: list[HistoryStanding] = field(default_factory=list)
     stall: timedelta = timedelta(0)
     zones_changed: list[EnterpriseId] = field(default_factory=list)
     hints: list[tuple[EnterpriseId, Hint]] = field(default_factory=list)
@@ -71,7 +73,9 @@ class Site:
 
 
 @contextlib.asynccontextmanager
-async def serving(pool: asyncpg.Pool, app: web.Application | None = None) -> AsyncIterator[Site]:
+async def serving(
+    pool: asyncpg.Pool, app: web.Application | None = None, *, metrics_token: str | None = None
+) -> AsyncIterator[Site]:
     stop, listening, queue = asyncio.Event(), asyncio.Event(), FactQueue()
     async with aiohttp.ClientSession() as client, asyncio.TaskGroup() as tasks:
         site = Site("127.0.0.1", 0, client, queue)
@@ -86,6 +90,8 @@ async def serving(pool: asyncpg.Pool, app: web.Application | None = None) -> Asy
             site.tenants,
             site.zones_changed.append,
             lambda enterprise, hint: site.hints.append((enterprise, hint)),
+            lambda: site.histories,
+            None if metrics_token is None else Secret(metrics_token),
         )
         settings = WebSettings("127.0.0.1", 0, "https://bridge.example")
         with capture_logs() as lines:
