@@ -62,7 +62,7 @@ async def test_it_goes_on_by_itself_and_ends_at_the_stop(pool: asyncpg.Pool) -> 
             tasks.create_task(forget(Retention(pool), KEEP, stop), name="retention under test")
             await until(lambda: lines)
             await kept(pool, [300])
-            await until(lambda: len(lines) > 1 and sum(line["deliveries"] for line in lines) == 4)
+            await until(lambda: all(sum(line[what] for line in lines) == 4 for what in ("requests", "deliveries")))
             stop.set()
     assert {line["event"] for line in lines} == {"old_rows_deleted"}
     assert await ages(pool, "crm_requests", "at") == []
