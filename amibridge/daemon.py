@@ -37,6 +37,7 @@ from amibridge.store.customers import Customers
 from amibridge.store.db import DatabaseMissing, open_pool, place_of
 from amibridge.store.directory import Directory
 from amibridge.store.embedded import EmbeddedStopped, EmbeddedUnusable
+from amibridge.store.follow_ups import FollowUps
 from amibridge.store.ledger import Ledger
 from amibridge.store.mirror import Mirror
 from amibridge.store.opening import open_database
@@ -125,7 +126,9 @@ async def serving(settings: Settings, stop: asyncio.Event) -> AsyncIterator[Runn
             directory, ledger, outbox = Directory(pool, keyring), Ledger(pool), Outbox(pool)
             queue, pulse, tenants = FactQueue(), Pulse(), Tenants()
             traces = Traces(settings.data_dir / RING, settings.traces)
-            deliveries = Deliveries(outbox, crm, Customers(pool), record_url=_record_urls(settings, keyring))
+            deliveries = Deliveries(
+                outbox, crm, Customers(pool), FollowUps(pool), record_url=_record_urls(settings, keyring)
+            )
             watchers = Watchers(Mirror(pool), crm)
 
             def know(enterprises: Sequence[Enterprise]) -> None:

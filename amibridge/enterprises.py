@@ -144,6 +144,27 @@ class Line:
 
 
 @dataclass(frozen=True, slots=True)
+class MissedCalls:
+    """How a missed call is followed up in the CRM, where tasks or orders are wanted.
+
+    *wait*: so long somebody may reach the customer before anything is made. *never_for*: numbers, E.164, for which
+    nothing is. *text*: what people read there, before number and time. *performer*: the CRM's user who gets the tasks
+    about customers of no operator; *task_within*: until when they are to be done. The order's words are codes of the
+    account, None as the CRM pleases; *order_status_reached* None leaves the order as it is.
+    """
+
+    wait: timedelta = timedelta(minutes=3)
+    never_for: tuple[str, ...] = ()
+    performer: int | None = None
+    text: str = "Пропущенный звонок"
+    task_within: timedelta = timedelta(hours=1)
+    order_method: str | None = None
+    order_type: str | None = None
+    order_status: str | None = None
+    order_status_reached: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Enterprise:
     """*time_zone* None: ask the CRM's settings before the first history upload. *module_code* None: our usual one."""
 
@@ -160,5 +181,7 @@ class Enterprise:
     credit: Credit = Credit.FIRST
     create_customers: bool = True
     create_orders: bool = False
+    create_tasks: bool = False
+    missed_calls: MissedCalls = field(default_factory=MissedCalls)
     module_code: str | None = None
     module: ModuleStanding = field(default_factory=ModuleStanding)

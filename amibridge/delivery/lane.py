@@ -16,7 +16,9 @@ from typing import Any, assert_never
 
 import structlog
 
+from amibridge.delivery.courier import Courier
 from amibridge.delivery.customers import Acquaintance
+from amibridge.delivery.follow_ups import FollowUpErrand
 from amibridge.delivery.judge import Judge
 from amibridge.delivery.plan import DROPS_AT_ONCE, History, Popup
 from amibridge.delivery.rights import KeyRights
@@ -28,6 +30,7 @@ from amibridge.enterprises import CrmStanding, Enterprise
 from amibridge.retailcrm.client import RetailCrm
 from amibridge.retailcrm.exchange import Occasion
 from amibridge.store.customers import Customers
+from amibridge.store.follow_ups import FollowUps
 from amibridge.store.outbox import Delivery, Settlement
 
 POPUPS_IN_FLIGHT = 6
@@ -59,6 +62,7 @@ class Lane:
         settle: Callable[[Sequence[Settlement]], None],
         record_url: RecordUrl,
         customers: Customers,
+        follow_ups: FollowUps,
         now: Callable[[], datetime],
         jitter: Callable[[], float],
     ) -> None:
@@ -66,8 +70,18 @@ class Lane:
         self._stock = Stock(read_due, unwritten)
         self._judge = Judge(enterprise, settle=settle, now=now, jitter=jitter, log=self._log)
         self._teller = Teller(self._judge, self._stock.agenda, crm=crm, record_url=record_url, log=self._log)
-        self._acquaintance = Acquaintance(self._judge, self._stock.errands, crm=crm, customers=customers, log=self._log)
         self._zone = AccountZone(enterprise.account, self._log)
+        acquaintance = Acquaintance(self._judge, crm=crm, customers=customers, log=self._log)
+        follow_up = FollowUpErrand(
+            self._judge,
+            acquaintance,
+            crm=crm,
+            customers=customers,
+            follow_ups=follow_ups,
+            zone=lambda: self._zone.zone,
+            log=self._log,
+        )
+        self._courier = Courier(self._judge, self._stock.errands, acquaintance, follow_up, self._log)
         self._rights = KeyRights(self._log)
         self._crm = crm
         self._now = now
@@ -162,7 +176,8 @@ class Lane:
         )
         zone = self._judge.enterprise.time_zone or self._zone.zone
         ask_at = None
-        if zone is None and agenda.history and room.history and not _busy(self._asking):
+        waits_for_it = agenda.history or self._stock.errands.waiting
+        if zone is None and waits_for_it and room.history and not _busy(self._asking):
             ask_at = self._zone.ask_at
             if ask_at is None or ask_at <= now:
                 failed = partial(self._judge.fail_beside, standing=standing)
@@ -187,7 +202,7 @@ class Lane:
         if room.errand and (plan.sends == () or standing.mood is not Mood.PAUSED):
             errand = self._stock.errands.begin(now)
             if errand is not None:
-                self._errand = self._spawn(tasks, "errand", self._acquaintance.see_to(errand), [errand])
+                self._errand = self._spawn(tasks, "errand", self._courier.see_to(errand), [errand])
         errands_at = self._stock.errands.wake_at() if room.errand else None
         return min(
             (at for at in (plan.wake_at, standing.wake_at(now), ask_at, errands_at) if at is not None), default=None

@@ -31,6 +31,7 @@ from amibridge.enterprises import (
     EnterpriseId,
     HostName,
     Line,
+    MissedCalls,
     ModuleStanding,
     Operator,
 )
@@ -188,6 +189,8 @@ class Directory:
             credit=Credit(row["credit"]),
             create_customers=row["create_customers"],
             create_orders=row["create_orders"],
+            create_tasks=row["create_tasks"],
+            missed_calls=_missed_calls(row),
             module_code=row["module_code"],
             module=_module(row),
         )
@@ -211,6 +214,16 @@ class Directory:
                 new.create_customers,
                 new.create_orders,
                 new.module_code,
+                new.create_tasks,
+                new.missed_calls.wait,
+                list(new.missed_calls.never_for),
+                new.missed_calls.performer,
+                new.missed_calls.text,
+                new.missed_calls.task_within,
+                new.missed_calls.order_method,
+                new.missed_calls.order_type,
+                new.missed_calls.order_status,
+                new.missed_calls.order_status_reached,
             )
         except asyncpg.UniqueViolationError:
             raise EnterpriseRefused(f"{number}: client_id is that of another enterprise already") from None
@@ -310,6 +323,20 @@ def _host(row: asyncpg.Record, region: str, reading: _Reading) -> AmiHost:
         originate_channel=row["originate_channel"],
         originate_context=row["originate_context"],
         recordings=row["recordings"],
+    )
+
+
+def _missed_calls(row: asyncpg.Record) -> MissedCalls:
+    return MissedCalls(
+        wait=row["missed_wait"],
+        never_for=tuple(row["missed_never_for"]),
+        performer=row["task_performer"],
+        text=row["missed_text"],
+        task_within=row["task_within"],
+        order_method=row["order_method"],
+        order_type=row["order_type"],
+        order_status=row["order_status"],
+        order_status_reached=row["order_status_reached"],
     )
 
 
