@@ -29,6 +29,8 @@ from amibridge.retailcrm.client import CrmSettings, open_crm
 from amibridge.runtime.keeper import Keeper
 from amibridge.runtime.originate import Originator
 from amibridge.runtime.pulse import Pulse
+from amibridge.runtime.request_log import RequestLog
+from amibridge.runtime.retention import forget
 from amibridge.runtime.ring import Traces
 from amibridge.runtime.ring_files import RING
 from amibridge.runtime.supervise import Hopeless, spawn
@@ -44,6 +46,8 @@ from amibridge.store.mirror import Mirror
 from amibridge.store.opening import open_database
 from amibridge.store.outbox import Outbox
 from amibridge.store.recorder import FactQueue, StoreHopeless, record
+from amibridge.store.requests import CrmRequests
+from amibridge.store.retention import Retention
 from amibridge.sync.worker import Watchers
 from amibridge.web.app import AddressTaken, WebServices, make_app, serve, taken
 from amibridge.web.recordings import is_within_reach, record_url
@@ -56,6 +60,9 @@ GONE_WITHIN = timedelta(seconds=2)
 
 DRAINED_WITHIN = timedelta(seconds=2)
 """For the facts in the queue at the stop; if the database is away, the next start learns of their calls otherwise."""
+
+LOGGED_WITHIN = timedelta(milliseconds=500)
+"""For the last requests to the CRMs, which are told anyway."""
 
 LISTEN_FOR = timedelta(days=3 * 365)
 """How long the CRM's player may ask for a recording: as long as companies keep them."""
@@ -110,12 +117,13 @@ async def serving(settings: Settings, stop: asyncio.Event) -> AsyncIterator[Runn
     settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     secrets = settings.secrets
     found = find_keyring(secrets.key_file, guarded=secrets.guarded)
+    requests = RequestLog()
     try:
         async with (
             taken(settings.web) as address,
             open_database(settings.database, settings.data_dir) as server,
             open_pool(server.dsn) as pool,
-            open_crm(CrmSettings()) as crm,
+            open_crm(CrmSettings(), tap=requests.hear) as crm,
         ):
             keyring = found or open_keyring(secrets.key_file, guarded=secrets.guarded)
             directory, ledger, outbox = Directory(pool, keyring), Ledger(pool), Outbox(pool)
@@ -162,6 +170,8 @@ async def serving(settings: Settings, stop: asyncio.Event) -> AsyncIterator[Runn
                     tasks, "recorder", lambda: record(queue, ledger, deliveries.offer), final=(StoreHopeless,)
                 )
                 spawn(tasks, "traces", lambda: traces.write(traces_stop))
+                logging_requests = spawn(tasks, "request log", lambda: requests.run(CrmRequests(pool).record))
+                forgetting = spawn(tasks, "retention", lambda: forget(Retention(pool), settings.keep, stop))
                 delivering = spawn(tasks, "deliveries", lambda: deliveries.run(lanes_stop))
                 following = spawn(tasks, "keeper", lambda: keeper.keep(stop))
                 watching_crms = spawn(tasks, "sync", lambda: watchers.run(stop))
@@ -194,11 +204,12 @@ async def serving(settings: Settings, stop: asyncio.Event) -> AsyncIterator[Runn
                     stop.set()
                     web_stop.set()
                     watching.cancel()
-                    await asyncio.wait({following, watching_crms, answering}, timeout=GONE_WITHIN.total_seconds())
+                    going = {following, watching_crms, answering, forgetting}
+                    await asyncio.wait(going, timeout=GONE_WITHIN.total_seconds())
                     traces_stop.set()
                     queue.close()
                     await asyncio.wait({recording}, timeout=DRAINED_WITHIN.total_seconds())
-                    if not all(task.done() for task in (following, watching_crms, answering, recording)):
+                    if not all(task.done() for task in (*going, recording)):
                         # A server that went silent: asyncpg would wait for it to confirm that a query is cancelled.
                         pool.terminate()
                     if not recording.done():
@@ -206,6 +217,11 @@ async def serving(settings: Settings, stop: asyncio.Event) -> AsyncIterator[Runn
                         recording.cancel()
                     lanes_stop.set()
                     await asyncio.wait({delivering})
+                    requests.close()
+                    await asyncio.wait({logging_requests}, timeout=LOGGED_WITHIN.total_seconds())
+                    if not logging_requests.done():
+                        pool.terminate()
+                        logging_requests.cancel()
                     beating.cancel()
     except* _FATAL as failed:
         raise DaemonFailed(_why(failed)) from failed

@@ -31,11 +31,12 @@ class Credit(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """A RetailCRM account. *url* has no trailing slash and no path."""
+    """A RetailCRM account. *url* has no trailing slash and no path. *enterprise*: whose it is, for the ledger alone."""
 
     url: str
     api_key: Secret
     site: str | None = None
+    enterprise: EnterpriseId | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,7 +23,7 @@ from typing import Any, Literal, TextIO, TypeAlias, get_args
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
-from amibridge.redact import Secret
+from amibridge.redact import HIDDEN, Secret
 
 Format: TypeAlias = Literal["auto", "console", "json", "logfmt"]
 
@@ -35,7 +35,6 @@ LEVELS = {
     "critical": logging.CRITICAL,
 }
 
-HIDDEN = "******"
 LONGEST_TEXT = 8_000  # characters; the journal cuts a line at 48 KiB, and what follows a cut could pose as a new line
 
 _QUIET_LOGGERS = ("aiohttp.access", "alembic", "asyncio", "panoramisk", "sqlalchemy")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from amibridge.config import AgiSettings, ConfigError, Settings, load
+from amibridge.config import AgiSettings, ConfigError, KeepSettings, Settings, load
 from amibridge.config.documents import LARGEST_FILE, line_of, nearest
 
 WHOLE = """
@@ -38,6 +38,10 @@ level = "debug"
 [traces]
 keep_hours = 12
 max_megabytes = 3
+
+[keep]
+requests_days = 30
+deliveries_days = 365
 """
 
 
@@ -73,6 +77,7 @@ def test_a_whole_file_is_read(tmp_path: Path) -> None:
     assert settings.secrets.key_file == Path("/etc/amibridge/keyring")
     assert (settings.log.format, settings.log.level) == ("logfmt", "debug")
     assert (settings.traces.keep, settings.traces.most_bytes) == (timedelta(hours=12), 3 * 1024 * 1024)
+    assert settings.keep == KeepSettings(timedelta(days=30), timedelta(days=365))
 
 
 def test_settings_do_not_show_the_password(tmp_path: Path) -> None:
@@ -91,11 +96,14 @@ def test_without_a_file_there_are_sensible_defaults() -> None:
     assert settings.secrets.key_file == Path("/var/lib/private/amibridge/keyring")
     assert (settings.log.format, settings.log.level) == ("auto", "info")
     assert (settings.traces.keep, settings.traces.most_bytes) == (timedelta(hours=48), 64 * 1024 * 1024)
+    assert settings.keep == KeepSettings(timedelta(days=90), timedelta(days=90))
 
 
 def test_numbers_are_numbers_in_every_source(tmp_path: Path) -> None:
-    environ = {"AMIBRIDGE_TRACES__KEEP_HOURS": "0", **credentials(tmp_path, traces__max_megabytes="7\n")}
-    traces = load(None, environ).traces
+    files = credentials(tmp_path, traces__max_megabytes="7\n", keep__deliveries_days="8")
+    settings = load(None, {"AMIBRIDGE_TRACES__KEEP_HOURS": "0", "AMIBRIDGE_KEEP__REQUESTS_DAYS": "1", **files})
+    traces = settings.traces
+    assert settings.keep == KeepSettings(timedelta(days=1), timedelta(days=8))
     assert (traces.keep, traces.most_bytes) == (timedelta(0), 7 * 1024 * 1024)
     for text in ("-1", "1.5", "٣", "much", "9" * 5000, "0x10", "1_0"):
         [problem] = problems(None, {"AMIBRIDGE_TRACES__KEEP_HOURS": text})
@@ -215,6 +223,11 @@ dsn = "mysql://u:hush@h"
         ("[traces]\nkeep_hours = 1e9", "traces.keep_hours: must be"),
         ("[traces]\nkeep_hours = '48'", "traces.keep_hours: must be a whole number"),
         ("[traces]\nmax_megabytes = 0", "traces.max_megabytes: must be greater than or equal to 1"),
+        ("[keep]\nrequests_days = 0", "keep.requests_days: must be greater than or equal to 1"),
+        ("[keep]\nrequests_days = 1e6", "keep.requests_days: must be"),
+        ("[keep]\ndeliveries_days = 6", "keep.deliveries_days: must be greater than or equal to 7"),
+        ("[keep]\ndeliveries_days = '90d'", "keep.deliveries_days: must be a whole number"),
+        ("[keep]\nfacts_days = 90", "keep.facts_days"),
         ("[log]\nlevel = true", "log.level: must be 'debug'"),
         ('instance = "a\\nb"', "instance: must not contain line breaks"),
         ('data_dir = "a\\u0000b"', "data_dir: must not contain line breaks"),

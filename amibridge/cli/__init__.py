@@ -158,6 +158,12 @@ def _deliveries(args: argparse.Namespace) -> int:
     return deliveries(args)
 
 
+def _resend(args: argparse.Namespace) -> int:
+    from amibridge.cli.resend import resend
+
+    return resend(args)
+
+
 def _doctor(args: argparse.Namespace) -> int:
     from amibridge.cli.doctor import doctor
 
@@ -197,5 +203,6 @@ COMMANDS: dict[str, Command] = {
     "db upgrade": _db_upgrade,
     "call": _call,
     "deliveries": _deliveries,
+    "resend": _resend,
     "doctor": _doctor,
 }

@@ -10,6 +10,7 @@ from amibridge.config.documents import ConfigError
 from amibridge.config.settings import (
     AgiSettings,
     DatabaseSettings,
+    KeepSettings,
     LogSettings,
     SecretsSettings,
     Settings,
@@ -23,6 +24,7 @@ __all__ = [
     "AgiSettings",
     "ConfigError",
     "DatabaseSettings",
+    "KeepSettings",
     "LogSettings",
     "SecretsSettings",
     "Settings",

@@ -107,6 +107,11 @@ class TracesTable(Shape):
     max_megabytes: Annotated[int, Field(ge=1, le=1_000_000)] = 64
 
 
+class KeepTable(Shape):
+    requests_days: Annotated[int, Field(ge=1, le=36_500)] = 90
+    deliveries_days: Annotated[int, Field(ge=7, le=36_500)] = 90
+
+
 class ProcessDocument(Shape):
     """`amibridge.toml`, and what the other sources say in its terms."""
 
@@ -118,3 +123,4 @@ class ProcessDocument(Shape):
     secrets: SecretsTable = SecretsTable()
     log: LogTable = LogTable()
     traces: TracesTable = TracesTable()
+    keep: KeepTable = KeepTable()

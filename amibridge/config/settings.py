@@ -65,6 +65,15 @@ class TraceSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class KeepSettings:
+    """For how long what is settled stays in the database: *requests* to CRMs, and *deliveries* that were sent or
+    dropped."""
+
+    requests: timedelta = timedelta(days=90)
+    deliveries: timedelta = timedelta(days=90)
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """*data_dir*: recordings cache, embedded database, captured traces. *instance*: who speaks in logs and leases.
     *agi* None: nobody asks by AGI."""
@@ -77,3 +86,4 @@ class Settings:
     log: LogSettings
     traces: TraceSettings = TraceSettings()
     agi: AgiSettings | None = None
+    keep: KeepSettings = KeepSettings()

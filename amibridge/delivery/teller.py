@@ -17,7 +17,7 @@ from structlog.typing import FilteringBoundLogger
 from amibridge.calls.facts import CallEnded, CallStarted, OperatorRang
 from amibridge.calls.notices import NoticeKind
 from amibridge.calls.record import CallRecord
-from amibridge.delivery.judge import Judge
+from amibridge.delivery.judge import UNSPEAKABLE, Judge
 from amibridge.delivery.plan import Agenda, History, Popup
 from amibridge.delivery.policy import Done, Drop, Park, PauseEnterprise, Retry
 from amibridge.delivery.standing import Standing
@@ -206,7 +206,7 @@ class Teller:
             self._agenda.split(rows)
             return
         self._log.error("call_not_expressible", call=rows[0].call, fact=rows[0].fact.kind, exc_info=error)
-        why = f"cannot be put into the CRM's words: {error}"
+        why = f"{UNSPEAKABLE}{error}"
         if rows[0].kind is NoticeKind.HISTORY:
             self._park(rows[0], why)
         else:

@@ -19,7 +19,7 @@ from urllib.parse import parse_qsl
 import structlog
 from aiohttp import web
 
-from amibridge.log import HIDDEN
+from amibridge.redact import HIDDEN
 from amibridge.sandbox.crm_account import CrmAccount, SandboxAccount, SandboxUser
 from amibridge.sandbox.crm_ask import Ask
 from amibridge.sandbox.crm_faults import (

@@ -179,7 +179,7 @@ class Directory:
             id=number,
             name=row["name"],
             account=Account(
-                row["crm_url"], reading.open(row["crm_api_key"], _about(number, "crm_api_key")), row["crm_site"]
+                row["crm_url"], reading.open(row["crm_api_key"], _about(number, "crm_api_key")), row["crm_site"], number
             ),
             hosts=tuple(_host(host, row["region"], reading) for host in hosts),
             client_id=row["client_id"],

@@ -92,7 +92,8 @@ CREATE TABLE operator_statuses (
     PRIMARY KEY (enterprise_id, crm_user)
 );
 
--- All that hosts said of calls, append-only. seq: the order in which it was written.
+-- All that hosts said of calls, append-only, and never deleted: a fact that stands here is told to no CRM again, also when
+-- its deliveries are long gone. seq: the order in which it was written.
 CREATE TABLE facts (
     enterprise_id text        NOT NULL,
     host          text        NOT NULL,
@@ -201,6 +202,36 @@ CREATE TABLE deliveries (
 CREATE UNIQUE INDEX deliveries_once ON deliveries (enterprise_id, host, fact_key, kind);
 CREATE INDEX deliveries_unfinished ON deliveries (enterprise_id, status, id) WHERE status IN ('due', 'parked');
 CREATE INDEX deliveries_by_call ON deliveries (enterprise_id, call_id);
+
+-- Every request to a CRM, masked and bounded; the same question with an empty answer, asked every few minutes, is left
+-- out. calls, deliveries: what it told of, for which time (attempt). http_status NULL: no answer came. failure: why it was
+-- no success. verdict: what became of the deliveries; next_attempt_at: when the first of those still due is tried again.
+CREATE TABLE crm_requests (
+    enterprise_id   text        NOT NULL,
+    id              bigint      GENERATED ALWAYS AS IDENTITY,
+    at              timestamptz NOT NULL,
+    verb            text        NOT NULL,
+    address         text        NOT NULL,
+    calls           text[]      NOT NULL,
+    deliveries      bigint[]    NOT NULL,
+    attempt         integer     NOT NULL,
+    http_status     integer,
+    took            interval    NOT NULL,
+    failure         text,
+    verdict         text,
+    next_attempt_at timestamptz,
+    request         text        NOT NULL,
+    answer          text        NOT NULL,
+    PRIMARY KEY (enterprise_id, id)
+) WITH (autovacuum_vacuum_scale_factor = 0.02);
+
+-- In which requests a call was told of.
+CREATE TABLE crm_requests_of_calls (
+    enterprise_id text   NOT NULL,
+    call_id       text   NOT NULL,
+    request_id    bigint NOT NULL,
+    PRIMARY KEY (enterprise_id, call_id, request_id)
+) WITH (autovacuum_vacuum_scale_factor = 0.02);
 
 -- Changes of a call that the core did not understand, the newest of each host. passed_over: how many before it were only
 -- counted. trace: the raw AMI that was heard of the call lately.

@@ -74,7 +74,7 @@ async def test_whoever_listens_hears_the_headers_of_every_answer(scripted: aiore
     scripted.get(f"{URL}/api/credentials", payload={"success": True}, headers={"Date": "today"})
     scripted.get(f"{URL}/api/credentials", status=502, headers={"Date": "tomorrow"})
     heard: list[str] = []
-    async with open_crm(CrmSettings(), tap=lambda headers: heard.append(headers["date"])) as crm:
+    async with open_crm(CrmSettings(), tap=lambda exchange: heard.append(exchange.headers["date"])) as crm:
         await crm.send(ACCOUNT, credentials())
         with pytest.raises(CrmBroken):
             await crm.send(ACCOUNT, credentials())
