@@ -18,7 +18,7 @@ import aiohttp
 from yarl import URL
 
 from amibridge import __version__
-from amibridge.enterprises import Account
+from amibridge.enterprises import Account, EnterpriseId
 from amibridge.retailcrm.account_url import check_account_url
 from amibridge.retailcrm.errors import CrmBroken, CrmError, CrmLockedOut, CrmUnreachable
 from amibridge.retailcrm.exchange import HEARD_MAX, SENT_MAX, Exchange, Occasion, Tap, occasion
@@ -85,7 +85,7 @@ class RetailCrm:
         async with self._turns_of(base, key, request.limit).turn():
             return await self._exchange(account.enterprise, base, key, request)
 
-    async def _exchange(self, enterprise: str, base: str, key: str, request: Request[ReplyT]) -> ReplyT:
+    async def _exchange(self, enterprise: EnterpriseId | None, base: str, key: str, request: Request[ReplyT]) -> ReplyT:
         address, form, headers = request.encoded()
         sent = (form or b"")[:SENT_MAX]
         exchange = Exchange(enterprise, occasion() or Occasion(), request.method, address, sent, datetime.now(UTC))
