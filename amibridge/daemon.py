@@ -35,6 +35,7 @@ from amibridge.runtime.ring import Traces
 from amibridge.runtime.ring_files import RING
 from amibridge.runtime.supervise import Hopeless, spawn
 from amibridge.runtime.systemd import notify
+from amibridge.runtime.transfer import Transferor
 from amibridge.secrets import Keyring, find_keyring, open_keyring
 from amibridge.store.customers import Customers
 from amibridge.store.db import DatabaseMissing, open_pool, place_of
@@ -158,6 +159,7 @@ async def serving(settings: Settings, stop: asyncio.Event) -> AsyncIterator[Runn
                 forget_zone,
                 watchers.hint,
                 Originator(pool, keeper.send, keeper.standings).call,
+                Transferor(keeper.send, keeper.conversations).transfer,
                 desks.tell_status,
                 desks.answer,
                 watchers.standings,

@@ -119,6 +119,30 @@ def originate(
     )
 
 
+def blind_transfer(channel: Uniqueid, *, context: str, exten: str) -> Action:
+    """Whoever talks with *channel* is led to *exten* in *context*, and the channel hangs up. Answered when it is done.
+
+    A channel goes by its Uniqueid here as below, which Asterisk takes in place of its name: that may change (pickup).
+    Needs write=call, as all that follow.
+    """
+    return Action("BlindTransfer", (("Channel", channel), ("Context", context), ("Exten", exten)))
+
+
+def attended_transfer(channel: Uniqueid, *, context: str, exten: str) -> Action:
+    """Press for *channel* the keys of features.conf's `atxfer`, then *exten*. Answered before the PBX has heard them;
+    where the dialplan does not let this phone transfer (Dial's t and T), the other party hears them, too."""
+    return Action("Atxfer", (("Channel", channel), ("Context", context), ("Exten", exten)))
+
+
+def cancel_attended_transfer(channel: Uniqueid) -> Action:
+    """Press the keys of `atxferabort`: *channel* is back with whom he left waiting. Answered before they are heard."""
+    return Action("CancelAtxfer", (("Channel", channel),))
+
+
+def hang_up(channel: Uniqueid) -> Action:
+    return Action("Hangup", (("Channel", channel),))
+
+
 def _assigned(name: str, value: str) -> str:
     if UNSAFE_IN_VARIABLE.intersection(value):
         raise UnsafeValue(f"{name}: its value holds what does not stand in one")

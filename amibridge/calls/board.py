@@ -41,6 +41,7 @@ from amibridge.ami.events import (
     VarSet,
     click_of,
 )
+from amibridge.calls.conversations import Conversation, conversations_of
 from amibridge.calls.directing import direct, note_dialled, note_originated, rejoin, undecided
 from amibridge.calls.facts import AnyFact
 from amibridge.calls.handovers import (
@@ -54,7 +55,7 @@ from amibridge.calls.handovers import (
 from amibridge.calls.leaving import note_hangup_request, note_leaver
 from amibridge.calls.model import MOST_OF_A_KIND, SILENT_BRIDGES, Call, Leg, advance
 from amibridge.calls.numbering import Numbering, Role, endpoint_of
-from amibridge.calls.record import CallRecord
+from amibridge.calls.record import CallRecord, Extension
 from amibridge.calls.register import Register
 from amibridge.calls.resync import observe_birth, observe_snapshot, recall
 from amibridge.calls.summary import record_of
@@ -101,6 +102,10 @@ class Board:
     def live_calls(self) -> list[CallRecord]:
         """Records so far of the calls that are not over, oldest first."""
         return [record_of(call) for call in self._register.live() if call.direction is not None]
+
+    def conversations(self, extension: Extension) -> list[Conversation]:
+        """What the phones of *extension* talk in now."""
+        return [one for call in self._register.live() for one in conversations_of(call, extension)]
 
     def remembered(self) -> int:
         """How many channels are known, live and lately ended: what the board weighs."""

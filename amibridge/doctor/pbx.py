@@ -34,7 +34,7 @@ WITHIN = timedelta(seconds=40)
 LATELY = timedelta(days=3)
 """A call since then proves that events come: a long weekend with nobody in the office is not a fault."""
 
-STANZA = "read = system,call,agent,dialplan and write = system,reporting,originate"
+STANZA = "read = system,call,agent,dialplan and write = system,reporting,originate,call"
 RELOAD = "then `manager reload` on the PBX"
 
 TOO_MUCH = ("Command", "UpdateConfig")

@@ -21,7 +21,9 @@ from amibridge.ami.events import AmiEvent, Connected, Tick
 from amibridge.ami.link import AmiAddress, Link, LinkSettings
 from amibridge.ami.session import Reply
 from amibridge.calls.board import Board
+from amibridge.calls.conversations import Conversation
 from amibridge.calls.facts import AnyFact
+from amibridge.calls.record import Extension
 from amibridge.enterprises import AmiHost, HostStanding, LinkState
 from amibridge.runtime.lag import Lag
 from amibridge.runtime.ring import Ring
@@ -104,6 +106,12 @@ class Follower:
         if self._link is None or self._state is not LinkState.UP:
             raise HostUnreachable(self._reason or "it is not connected yet")
         return await self._link.send(action)
+
+    def conversations(self, extension: Extension) -> list[Conversation]:
+        """What *extension* talks in there now. Raises HostUnreachable: nobody knows."""
+        if self._state is not LinkState.UP:
+            raise HostUnreachable(self._reason or "it is not connected yet")
+        return self._board.conversations(extension)
 
     async def follow(self) -> None:
         """Connect, listen, come back; for ever."""

@@ -21,6 +21,8 @@ from amibridge.ami.errors import HostUnreachable
 from amibridge.ami.link import LinkSettings
 from amibridge.ami.session import Reply
 from amibridge.calls.board import Board
+from amibridge.calls.conversations import Conversation
+from amibridge.calls.record import Extension
 from amibridge.enterprises import AmiHost, Enterprise, HostStanding
 from amibridge.runtime.follower import ROOM_AGAIN, Follower
 from amibridge.runtime.ring import HostKey, Traces
@@ -69,10 +71,17 @@ class Keeper:
 
     async def send(self, host: AmiHost, action: Action) -> Reply:
         """As `Follower.send`. Raises HostUnreachable also when *host* is not followed."""
+        return await self._follower_of(host).send(action)
+
+    def conversations(self, host: AmiHost, extension: Extension) -> list[Conversation]:
+        """As `Follower.conversations`. Raises HostUnreachable also when *host* is not followed."""
+        return self._follower_of(host).conversations(extension)
+
+    def _follower_of(self, host: AmiHost) -> Follower:
         running = self._running.get(HostKey(host.enterprise, host.name))
         if running is None:
             raise HostUnreachable("it is not followed")
-        return await running.follower.send(action)
+        return running.follower
 
     async def keep(self, stop: asyncio.Event) -> None:
         """Until *stop*; then every follower has said goodbye to its host."""

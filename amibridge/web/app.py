@@ -32,6 +32,7 @@ from amibridge.web.recordings import serve_recordings
 from amibridge.web.responsible import Ask, tell_responsible
 from amibridge.web.scrape import expose
 from amibridge.web.tenants import Tenants
+from amibridge.web.transfers import Transfer, TransferRoutes
 from amibridge.web.webhook import take_hints
 
 log = structlog.get_logger()
@@ -62,6 +63,7 @@ class WebServices:
     zone_changed: Callable[[EnterpriseId], None]
     hint: Callable[[EnterpriseId, Hint], None]
     call: Call
+    transfer: Transfer
     keep_status: KeepStatus
     responsible: Ask
     histories: Callable[[], Sequence[HistoryStanding]] = tuple
@@ -77,6 +79,7 @@ def make_app(services: WebServices) -> web.Application:
     app.router.add_get("/recordings/{token}", serve_recordings(services.pool, services.keyring))
     ModuleRoutes(services.pool, services.tenants, services.zone_changed, services.keep_status).add_to(app.router)
     ClickRoutes(services.tenants, services.call).add_to(app.router)
+    TransferRoutes(services.tenants, services.transfer).add_to(app.router)
     app.router.add_get(
         "/retailcrm/{secret}/responsible", tell_responsible(services.tenants, services.responsible), allow_head=False
     )

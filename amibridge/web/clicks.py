@@ -18,14 +18,13 @@ from amibridge.calls.record import Extension
 from amibridge.enterprises import Enterprise
 from amibridge.web.answers import refusal
 from amibridge.web.knocks import Knocks
+from amibridge.web.legacy_questions import UNCACHED, Incomplete, given, last, legacy_refusal, looks_ahead
 from amibridge.web.tenants import Tenants
 
 Call: TypeAlias = Callable[[Enterprise, Click], Awaitable[Placed]]
 
 KEY = "Idempotency-Key"
 LONGEST_KEY = 255
-
-UNCACHED = {"Cache-Control": "no-store"}
 
 STATUSES = {Why.UNKNOWN_EXTENSION: 400, Why.NO_NUMBER: 400, Why.PREFETCH: 400, Why.KEY_USED: 409}
 
@@ -44,37 +43,34 @@ class ClickRoutes:
         router.add_get("/retailcrm/{secret}/call", self._make_call, allow_head=False)
 
     async def _make_call_external(self, request: web.Request) -> web.StreamResponse:
-        asked = {name: _last(request, name) for name in ("code", "phone", "clientId")}
-        missing = [name for name, value in asked.items() if value is None]
-        if missing:
-            return _legacy(422, [_missing(name) for name in missing])
-        code, phone, client = (value.strip() for value in asked.values() if value is not None)
-        if not (code and phone and client):
-            return _legacy(400, "code, phone and clientId must not be empty")
+        try:
+            code, phone, client = given(request, "code", "phone", "clientId")
+        except Incomplete as incomplete:
+            return incomplete.answer
         enterprise = self.tenants.of_client_id(client)
         if enterprise is None:
             self.strangers.note(request)
-            return _legacy(401, "Invalid clientId")
+            return legacy_refusal(401, "Invalid clientId")
         try:
             placed = await self._placed(request, enterprise, Click(code, phone, "api", key=_key(request)))
         except ClickRefused as refused:
-            return _legacy(STATUSES[refused.why], str(refused), error=refused.why)
+            return legacy_refusal(STATUSES[refused.why], str(refused), error=refused.why)
         except ClickFailed as failed:
-            return _legacy(500, f"Call initiation failed: {failed}")
+            return legacy_refusal(500, f"Call initiation failed: {failed}")
         return web.json_response(_described(enterprise, placed), headers=UNCACHED)
 
     async def _make_call(self, request: web.Request) -> web.StreamResponse:
         """Asked by RetailCRM when somebody clicks the receiver beside a number."""
-        client = self.tenants.of_client_id(_last(request, "clientId") or "")
+        client = self.tenants.of_client_id(last(request, "clientId") or "")
         enterprise = self.tenants.of_secret(request.match_info["secret"])
         if enterprise is None or enterprise is not client:
             self.strangers.note(request)
             return refusal(401, "unknown_account", "No account of ours is known by that.")
-        code = (_last(request, "code") or "").strip() or _extension_of(enterprise, _last(request, "userId") or "")
+        code = (last(request, "code") or "").strip() or _extension_of(enterprise, last(request, "userId") or "")
         if not code:
             return refusal(400, "no_extension", "This user has no extension.")
-        line = _last(request, "externalPhone")
-        click = Click(code, _last(request, "phone") or "", "retailcrm", line, _key(request))
+        line = last(request, "externalPhone")
+        click = Click(code, last(request, "phone") or "", "retailcrm", line, _key(request))
         try:
             await self._placed(request, enterprise, click)
         except ClickRefused as refused:
@@ -84,7 +80,7 @@ class ClickRoutes:
         return web.Response(text="OK", headers=UNCACHED)
 
     async def _placed(self, request: web.Request, enterprise: Enterprise, click: Click) -> Placed:
-        if "prefetch" in (request.headers.get("Sec-Purpose", "") + request.headers.get("Purpose", "")):
+        if looks_ahead(request):
             raise ClickRefused(Why.PREFETCH, "A browser only looks ahead here; nobody has clicked yet.")
         try:
             return await self.call(enterprise, click)
@@ -92,12 +88,6 @@ class ClickRoutes:
             if refused.smells:
                 self.suspects.note(request, enterprise=enterprise.id, way=click.way, reason=refused.why)
             raise
-
-
-def _last(request: web.Request, name: str) -> str | None:
-    """Of a parameter given twice the last counts."""
-    values = request.query.getall(name, [])
-    return values[-1] if values else None
 
 
 def _key(request: web.Request) -> str | None:
@@ -109,15 +99,6 @@ def _key(request: web.Request) -> str | None:
 def _extension_of(enterprise: Enterprise, user: str) -> Extension | None:
     """The extension of RetailCRM's *user*; of several, the first."""
     return min((one.extension for one in enterprise.operators.values() if str(one.user) == user.strip()), default=None)
-
-
-def _legacy(status: int, detail: str | list[dict[str, Any]], **more: str) -> web.Response:
-    """An error as FastAPI writes it, which callers of this route were made for."""
-    return web.json_response({"detail": detail, **more}, status=status, headers=UNCACHED)
-
-
-def _missing(name: str) -> dict[str, Any]:
-    return {"type": "missing", "loc": ["query", name], "msg": "Field required", "input": None}
 
 
 def _described(enterprise: Enterprise, placed: Placed) -> dict[str, Any]:

@@ -56,8 +56,12 @@ ACCOUNTS = {
 
 
 BRIDGE = "bridge"
-BRIDGE_MAY = "read=system,call,agent,dialplan\nwrite=system,reporting,originate\n"
+BRIDGE_MAY = "read=system,call,agent,dialplan\nwrite=system,reporting,originate,call\n"
 """The account of the manual, for a bridge beside the listeners."""
+
+HEARS = "hears"
+HEARS_ONLY = "read=system,call,agent,dialplan\nwrite=system,reporting\n"
+"""One that may neither call nor transfer."""
 
 
 class Driver(StrEnum):
@@ -278,7 +282,7 @@ class Asterisk:
 
     def _manager_conf(self) -> str:
         general = f"[general]\nenabled=yes\nport=5038\nbindaddr={self.address}\ntimestampevents=yes\n"
-        accounts = ACCOUNTS | {BRIDGE: BRIDGE_MAY}
+        accounts = ACCOUNTS | {BRIDGE: BRIDGE_MAY, HEARS: HEARS_ONLY}
         return general + "".join(f"[{name}]\nsecret=secret\n{may}\n" for name, may in accounts.items())
 
     def _pjsip_conf(self) -> str:

@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-from collections.abc import AsyncIterator
-from dataclasses import dataclass
-from typing import Any
 from urllib.parse import urlencode
 
 import asyncpg
@@ -14,64 +10,18 @@ import pytest
 from structlog.testing import capture_logs
 
 from amibridge.ami.actions import ping
-from amibridge.calls.record import Extension
-from amibridge.enterprises import Account, AmiHost, Enterprise, EnterpriseId, HostName, LinkState, Operator
-from amibridge.redact import Secret
-from amibridge.runtime.originate import Originator
-from amibridge.store.directory import Directory
-from tests.delivery.waiting import until
-from tests.real.asterisk import BRIDGE, NEVER_THERE, Asterisk
+from amibridge.enterprises import LinkState
+from tests.real.asterisk import NEVER_THERE
+from tests.real.bridged import NUMBER, SECRET, bridging
 from tests.real.office import CUSTOMER, Office, hangs_up, moment
-from tests.runtime.keeping import KEYRING, Kept, keeping
 from tests.runtime.placing import customer
-from tests.web.serving import Answer, Site, serving
 
 pytestmark = pytest.mark.postgres
 
-NUMBER = EnterpriseId("0123")
 NAME = "Иван Петров"
 PHONE = "+79161112233"
-SECRET = "hush-webhook-secret"
 
 WAYS = pytest.mark.parametrize("way", ["phone", "local"])
-
-
-@dataclass
-class Bridge:
-    """The parts of a daemon that a click goes through."""
-
-    pool: asyncpg.Pool
-    kept: Kept
-    site: Site
-
-    async def click(self, code: str = "101", phone: str = CUSTOMER, **more: Any) -> Answer:
-        query = urlencode({"code": code, "phone": phone, "clientId": "client-one"})
-        return await self.site.ask(f"/api/makecallexternal?{query}", **more)
-
-    async def calls(self, count: int = 1) -> list[asyncpg.Record]:
-        """The rows of so many calls that ended."""
-        async with asyncio.timeout(20):
-            while await self.pool.fetchval("SELECT count(*) FROM calls") < count:
-                await asyncio.sleep(0.02)
-        return list(await self.pool.fetch("SELECT * FROM calls ORDER BY started_at"))
-
-
-@contextlib.asynccontextmanager
-async def bridging(
-    pool: asyncpg.Pool, asterisk: Asterisk, way: str = "phone", account: str = BRIDGE
-) -> AsyncIterator[Bridge]:
-    channel = f"{asterisk.driver}/{{extension}}" if way == "phone" else "Local/{extension}@from-internal/n"
-    host = AmiHost(NUMBER, HostName("pbx"), *asterisk.ami, account, Secret("secret"), originate_channel=channel)
-    enterprise = Enterprise(
-        NUMBER, "Ромашка", Account("https://romashka.retailcrm.ru", Secret("hush-key")), (host,), "client-one",
-        Secret(SECRET), operators={Extension("101"): Operator(Extension("101"), 27)},
-    )  # fmt: skip
-    await Directory(pool, KEYRING).apply(enterprise)
-    async with keeping(pool) as kept, serving(pool) as site:
-        await until(lambda: kept.states().get("pbx") in (LinkState.UP, LinkState.REFUSED))
-        site.tenants.enterprises([enterprise])
-        site.call = Originator(pool, kept.keeper.send, kept.keeper.standings).call
-        yield Bridge(pool, kept, site)
 
 
 @WAYS

@@ -16,6 +16,7 @@ from structlog.testing import capture_logs
 from yarl import URL
 
 from amibridge.calls.clicks import Click, Placed
+from amibridge.calls.transfers import Asked, Done
 from amibridge.config import WebSettings
 from amibridge.enterprises import CrmStanding, Enterprise, EnterpriseId, HistoryStanding, HostStanding
 from amibridge.redact import Secret
@@ -29,6 +30,7 @@ from amibridge.store.recorder import FactQueue
 from amibridge.web.app import Address, WebServices, make_app, serve
 from amibridge.web.clicks import Call
 from amibridge.web.tenants import Tenants
+from amibridge.web.transfers import Transfer
 from tests.delivery.waiting import until
 
 NOBODY = Told(Nobody(Why.NOT_TOLD))
@@ -47,10 +49,15 @@ async def no_call(enterprise: Enterprise, click: Click) -> Placed:
     raise AssertionError(f"nobody was to be called: {click}")
 
 
+async def no_transfer(enterprise: Enterprise, asked: Asked) -> Done:
+    raise AssertionError(f"nobody was to be handed on: {asked}")
+
+
 @dataclass
 class Site:
     """*standings*, *crms*, *histories*, *queue*, *stall*: what health and metrics tell. *zones_changed*: whose was said
-    to be; *hints*: what came by webhook; *call*: who places calls. *asked*: who should take a call, which *responsible*
+    to be; *hints*: what came by webhook; *call*, *transfer*: who
+    places calls and hands on. *asked*: who should take a call, which *responsible*
     answers."""
 
     host: str
@@ -65,6 +72,7 @@ class Site:
     zones_changed: list[EnterpriseId] = field(default_factory=list)
     hints: list[tuple[EnterpriseId, Hint]] = field(default_factory=list)
     call: Call = no_call
+    transfer: Transfer = no_transfer
     asked: list[tuple[EnterpriseId, str, str | None]] = field(default_factory=list)
     responsible: Told | Exception = NOBODY
 
@@ -99,7 +107,20 @@ def idle_services(pool: asyncpg.Pool) -> WebServices:
         raise AssertionError("nobody asks")
 
     return WebServices(
-        pool, Outbox(pool), list, list, FactQueue(), timedelta, KEYRING, Tenants(), print, print, nobody, nobody, nobody
+        pool,
+        Outbox(pool),
+        list,
+        list,
+        FactQueue(),
+        timedelta,
+        KEYRING,
+        Tenants(),
+        print,
+        print,
+        nobody,
+        nobody,
+        nobody,
+        nobody,
     )
 
 
@@ -122,6 +143,7 @@ async def serving(
             site.zones_changed.append,
             lambda enterprise, hint: site.hints.append((enterprise, hint)),
             lambda enterprise, click: site.call(enterprise, click),
+            lambda enterprise, asked: site.transfer(enterprise, asked),
             lambda told, within: keep_status(pool, told, within=within),
             site.who,
             lambda: site.histories,

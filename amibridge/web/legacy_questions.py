@@ -1,0 +1,49 @@
+"""How the older service was asked and refused, to which people's bookmarks and other software hold on."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from aiohttp import web
+
+UNCACHED = {"Cache-Control": "no-store"}
+
+
+class Incomplete(Exception):
+    """Parameters are missing or empty. *answer* says so."""
+
+    def __init__(self, answer: web.Response) -> None:
+        super().__init__()
+        self.answer = answer
+
+
+def given(request: web.Request, *names: str) -> list[str]:
+    """The parameters of these *names*, without blanks around them. Raises Incomplete."""
+    asked = {name: last(request, name) for name in names}
+    missing = [name for name, value in asked.items() if value is None]
+    if missing:
+        raise Incomplete(legacy_refusal(422, [_missing(name) for name in missing]))
+    values = [value.strip() for value in asked.values() if value is not None]
+    if not all(values):
+        raise Incomplete(legacy_refusal(400, f"{', '.join(names[:-1])} and {names[-1]} must not be empty"))
+    return values
+
+
+def last(request: web.Request, name: str) -> str | None:
+    """Of a parameter given twice the last counts."""
+    values = request.query.getall(name, [])
+    return values[-1] if values else None
+
+
+def looks_ahead(request: web.Request) -> bool:
+    """Whether a browser fetches what nobody has clicked yet."""
+    return "prefetch" in (request.headers.get("Sec-Purpose", "") + request.headers.get("Purpose", ""))
+
+
+def legacy_refusal(status: int, detail: str | list[dict[str, Any]], **more: str) -> web.Response:
+    """An error as FastAPI writes it, which callers were made for."""
+    return web.json_response({"detail": detail, **more}, status=status, headers=UNCACHED)
+
+
+def _missing(name: str) -> dict[str, Any]:
+    return {"type": "missing", "loc": ["query", name], "msg": "Field required", "input": None}
