@@ -20,9 +20,11 @@ import structlog
 from amibridge import __version__
 from amibridge.ami.link import LinkSettings
 from amibridge.calls.record import CallRecord
-from amibridge.config import Settings
+from amibridge.config import Settings, WebSettings
 from amibridge.delivery.worker import Deliveries
 from amibridge.enterprises import Enterprise, EnterpriseId
+from amibridge.recordings.library import Library, library_settings
+from amibridge.recordings.places import is_within_reach
 from amibridge.retailcrm.client import CrmSettings, open_crm
 from amibridge.runtime.keeper import Keeper
 from amibridge.runtime.pulse import Pulse
@@ -42,7 +44,7 @@ from amibridge.store.outbox import Outbox
 from amibridge.store.recorder import FactQueue, StoreHopeless, record
 from amibridge.sync.worker import Watchers
 from amibridge.web.app import AddressTaken, WebServices, make_app, serve, taken
-from amibridge.web.recordings import is_within_reach, record_url
+from amibridge.web.recordings import record_url
 from amibridge.web.tenants import Tenants
 
 log = structlog.get_logger()
@@ -54,7 +56,7 @@ DRAINED_WITHIN = timedelta(seconds=2)
 """For the facts in the queue at the stop; if the database is away, the next start learns of their calls otherwise."""
 
 LISTEN_FOR = timedelta(days=3 * 365)
-"""How long the CRM's player may ask for a recording: as long as companies keep them."""
+"""How long the CRM's player may ask for a recording where nobody says otherwise: as long as companies keep them."""
 
 _FATAL = (Hopeless, StoreHopeless, EmbeddedStopped, EmbeddedUnusable, DatabaseMissing, AddressTaken)
 
@@ -106,24 +108,27 @@ async def serving(settings: Settings, stop: asyncio.Event) -> AsyncIterator[Runn
     settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     secrets = settings.secrets
     found = find_keyring(secrets.key_file, guarded=secrets.guarded)
+    library = Library(library_settings(settings.data_dir, settings.recordings))
     try:
         async with (
             taken(settings.web) as address,
             open_database(settings.database, settings.data_dir) as server,
             open_pool(server.dsn) as pool,
             open_crm(CrmSettings()) as crm,
+            library.serving(),
         ):
             keyring = found or open_keyring(secrets.key_file, guarded=secrets.guarded)
             directory, ledger, outbox = Directory(pool, keyring), Ledger(pool), Outbox(pool)
             queue, pulse, tenants = FactQueue(), Pulse(), Tenants()
             traces = Traces(settings.data_dir / RING, settings.traces)
-            deliveries = Deliveries(outbox, crm, Customers(pool), record_url=_record_urls(settings, keyring))
+            deliveries = Deliveries(outbox, crm, Customers(pool), record_url=record_urls(settings.web, keyring))
             watchers = Watchers(Mirror(pool), crm)
 
             def know(enterprises: Sequence[Enterprise]) -> None:
                 deliveries.enterprises(enterprises)
                 watchers.enterprises(enterprises)
                 tenants.enterprises(enterprises)
+                library.enterprises({one.id: one.recordings_keep for one in enterprises})
 
             def forget_zone(enterprise: EnterpriseId) -> None:
                 deliveries.forget_zone(enterprise)
@@ -141,6 +146,8 @@ async def serving(settings: Settings, stop: asyncio.Event) -> AsyncIterator[Runn
                 tenants,
                 forget_zone,
                 watchers.hint,
+                library,
+                settings.web.trusted_proxies,
             )
             lanes_stop, web_stop, traces_stop, listening = (asyncio.Event() for _ in range(4))
             async with asyncio.TaskGroup() as tasks:
@@ -191,15 +198,17 @@ async def serving(settings: Settings, stop: asyncio.Event) -> AsyncIterator[Runn
         raise DaemonFailed(_why(failed)) from failed
 
 
-def _record_urls(settings: Settings, keyring: Keyring) -> Callable[[Enterprise, CallRecord], str | None]:
+def record_urls(settings: WebSettings, keyring: Keyring) -> Callable[[Enterprise, CallRecord], str | None]:
     """Where the CRM can listen to a call; nowhere, if the host's recordings are not within our reach."""
 
     def url_of(enterprise: Enterprise, record: CallRecord) -> str | None:
         host = next((host for host in enterprise.hosts if record.call_id.startswith(f"{host.name}:")), None)
-        if host is None or not is_within_reach(host.recordings or "") or not record.recordings:
+        if host is None or host.recordings is None or not record.recordings:
             return None
-        expires_at = datetime.now(UTC) + LISTEN_FOR
-        return record_url(settings.web.public_url, keyring, enterprise.id, record.call_id, expires_at)
+        if not is_within_reach(host.recordings, host.recordings_password):
+            return None
+        expires_at = datetime.now(UTC) + (enterprise.links_valid or enterprise.recordings_keep or LISTEN_FOR)
+        return record_url(settings.public_url, keyring, enterprise.id, record.call_id, expires_at)
 
     return url_of
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import NewType
 from zoneinfo import ZoneInfo
@@ -48,6 +48,7 @@ class AmiHost:
     originate_channel: str = "PJSIP/{extension}"
     originate_context: str = "from-internal"
     recordings: str | None = None
+    recordings_password: Secret | None = None
 
 
 class LinkState(StrEnum):
@@ -121,7 +122,11 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Enterprise:
-    """*time_zone* None: ask the CRM's settings before the first history upload. *module_code* None: our usual one."""
+    """*time_zone* None: ask the CRM's settings before the first history upload. *module_code* None: our usual one.
+
+    *recordings_keep*: for how long after a call its recording can be heard; None: as long as it is there.
+    *links_valid*: for how long a link to it is; None: as long as it is kept.
+    """
 
     id: EnterpriseId
     name: str
@@ -138,3 +143,5 @@ class Enterprise:
     create_orders: bool = False
     module_code: str | None = None
     module: ModuleStanding = field(default_factory=ModuleStanding)
+    recordings_keep: timedelta | None = None
+    links_valid: timedelta | None = None

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from amibridge.config import ConfigError, Settings, load
+from amibridge.config import ConfigError, RecordingSettings, Settings, load
 from amibridge.config.documents import LARGEST_FILE, line_of, nearest
 
 WHOLE = """
@@ -34,6 +34,11 @@ level = "debug"
 [traces]
 keep_hours = 12
 max_megabytes = 3
+
+[recordings]
+cache_megabytes = 5
+sftp_key_file = "keys/sftp"
+known_hosts_file = "/etc/ssh/ssh_known_hosts"
 """
 
 
@@ -67,6 +72,9 @@ def test_a_whole_file_is_read(tmp_path: Path) -> None:
     assert settings.secrets.key_file == Path("/etc/amibridge/keyring")
     assert (settings.log.format, settings.log.level) == ("logfmt", "debug")
     assert (settings.traces.keep, settings.traces.most_bytes) == (timedelta(hours=12), 3 * 1024 * 1024)
+    assert settings.recordings == RecordingSettings(
+        5 * 1024 * 1024, tmp_path / "keys/sftp", Path("/etc/ssh/ssh_known_hosts")
+    )
 
 
 def test_settings_do_not_show_the_password(tmp_path: Path) -> None:
@@ -84,11 +92,15 @@ def test_without_a_file_there_are_sensible_defaults() -> None:
     assert settings.secrets.key_file == Path("/var/lib/private/amibridge/keyring")
     assert (settings.log.format, settings.log.level) == ("auto", "info")
     assert (settings.traces.keep, settings.traces.most_bytes) == (timedelta(hours=48), 64 * 1024 * 1024)
+    assert settings.recordings == RecordingSettings(1024 * 1024 * 1024, None, None)
 
 
 def test_numbers_are_numbers_in_every_source(tmp_path: Path) -> None:
     environ = {"AMIBRIDGE_TRACES__KEEP_HOURS": "0", **credentials(tmp_path, traces__max_megabytes="7\n")}
-    traces = load(None, environ).traces
+    environ["AMIBRIDGE_RECORDINGS__CACHE_MEGABYTES"] = "9"
+    settings = load(None, environ)
+    traces = settings.traces
+    assert settings.recordings.cache_bytes == 9 * 1024 * 1024
     assert (traces.keep, traces.most_bytes) == (timedelta(0), 7 * 1024 * 1024)
     for text in ("-1", "1.5", "٣", "much", "9" * 5000, "0x10", "1_0"):
         [problem] = problems(None, {"AMIBRIDGE_TRACES__KEEP_HOURS": text})
@@ -201,6 +213,9 @@ dsn = "mysql://u:hush@h"
         ("[traces]\nkeep_hours = 1e9", "traces.keep_hours: must be"),
         ("[traces]\nkeep_hours = '48'", "traces.keep_hours: must be a whole number"),
         ("[traces]\nmax_megabytes = 0", "traces.max_megabytes: must be greater than or equal to 1"),
+        ("[recordings]\ncache_megabytes = 0", "recordings.cache_megabytes: must be greater than or equal to 1"),
+        ("[recordings]\nsftp_key_file = ''", "recordings.sftp_key_file: must not be empty"),
+        ("[recordings]\nkey_file = 'a'", "recordings.key_file: unknown key; did you mean 'sftp_key_file'?"),
         ("[log]\nlevel = true", "log.level: must be 'debug'"),
         ('instance = "a\\nb"', "instance: must not contain line breaks"),
         ('data_dir = "a\\u0000b"', "data_dir: must not contain line breaks"),

@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Iterator, Sequence
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -147,9 +148,15 @@ def _described(one: Enterprise) -> Iterator[tuple[str, Any]]:
                 "originate_channel": host.originate_channel,
                 "originate_context": host.originate_context,
                 "recordings": host.recordings,
+                "recordings_password": host.recordings_password and HIDDEN,
             }
             for host in one.hosts
         ],
     )
+    yield "recordings", {"keep_days": _days(one.recordings_keep), "links_valid_days": _days(one.links_valid)}
     yield "operators", {who: {"user": operator.user, "name": operator.name} for who, operator in one.operators.items()}
     yield "lines", {number: {"site": line.site, "name": line.name} for number, line in one.lines.items()}
+
+
+def _days(span: timedelta | None) -> int | None:
+    return None if span is None else span.days

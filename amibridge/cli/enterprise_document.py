@@ -8,7 +8,6 @@ from __future__ import annotations
 import re
 from ipaddress import IPv6Address
 from typing import Annotated, Literal
-from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
 from phonenumbers import SUPPORTED_REGIONS
@@ -16,6 +15,7 @@ from pydantic import AfterValidator, Field
 
 from amibridge.calls.numbering import DEFAULT_INTERNAL
 from amibridge.config.documents import Shape, Text, nearest, with_a_home
+from amibridge.recordings.places import place_of
 from amibridge.retailcrm.account_url import check_account_url
 
 LONGEST_PATTERN = 200
@@ -127,9 +127,7 @@ def _is_context(text: str) -> str:
 
 
 def _is_recordings(text: str) -> str:
-    scheme = urlsplit(text).scheme if "://" in text else ""
-    if not text.startswith("/") and scheme not in ("http", "https", "sftp"):
-        raise ValueError("must be a whole path, or begin with https://, http:// or sftp://")
+    place_of(text)
     return text
 
 
@@ -161,6 +159,16 @@ class AsteriskTable(Shape):
     originate_channel: Annotated[Text, AfterValidator(_is_channel)] = "PJSIP/{extension}"
     originate_context: Annotated[Text, AfterValidator(_is_context)] = "from-internal"
     recordings: Annotated[Text, AfterValidator(_is_recordings)] | None = None
+    recordings_password: GivenText | None = None
+    recordings_password_file: GivenPath | None = None
+
+
+Days = Annotated[int, Field(ge=1, le=36_500)]
+
+
+class RecordingsTable(Shape):
+    keep_days: Days | None = None
+    links_valid_days: Days | None = None
 
 
 class OperatorTable(Shape):
@@ -184,5 +192,6 @@ class EnterpriseDocument(Shape):
     client_id: Annotated[Text, AfterValidator(_is_client_id)] | None = None
     retailcrm: RetailcrmTable
     asterisk: Annotated[list[AsteriskTable], Field(min_length=1)]
+    recordings: RecordingsTable = RecordingsTable()
     operators: dict[ExtensionKey, OperatorTable] = Field(default_factory=dict)
     lines: dict[ExtensionKey, LineTable] = Field(default_factory=dict)

@@ -10,6 +10,7 @@ from amibridge.config.documents import ConfigError
 from amibridge.config.settings import (
     DatabaseSettings,
     LogSettings,
+    RecordingSettings,
     SecretsSettings,
     Settings,
     TraceSettings,
@@ -22,6 +23,7 @@ __all__ = [
     "ConfigError",
     "DatabaseSettings",
     "LogSettings",
+    "RecordingSettings",
     "SecretsSettings",
     "Settings",
     "TraceSettings",

@@ -91,6 +91,12 @@ class TracesTable(Shape):
     max_megabytes: Annotated[int, Field(ge=1, le=1_000_000)] = 64
 
 
+class RecordingsTable(Shape):
+    cache_megabytes: Annotated[int, Field(ge=1, le=10_000_000)] = 1024
+    sftp_key_file: GivenPath | None = None
+    known_hosts_file: GivenPath | None = None
+
+
 class ProcessDocument(Shape):
     """`amibridge.toml`, and what the other sources say in its terms."""
 
@@ -101,3 +107,4 @@ class ProcessDocument(Shape):
     secrets: SecretsTable = SecretsTable()
     log: LogTable = LogTable()
     traces: TracesTable = TracesTable()
+    recordings: RecordingsTable = RecordingsTable()

@@ -53,6 +53,16 @@ class TraceSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class RecordingSettings:
+    """*cache_bytes*: what was fetched or converted, of all enterprises. *sftp_key_file*, *known_hosts_file*: our
+    private key, and the host keys of PBXs; None: `sftp_key` and `known_hosts` in the data folder."""
+
+    cache_bytes: int = 1024 * 1024 * 1024
+    sftp_key_file: Path | None = None
+    known_hosts_file: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """*data_dir*: recordings cache, embedded database, captured traces. *instance*: who speaks in logs and leases."""
 
@@ -63,3 +73,4 @@ class Settings:
     secrets: SecretsSettings
     log: LogSettings
     traces: TraceSettings = TraceSettings()
+    recordings: RecordingSettings = RecordingSettings()

@@ -22,6 +22,8 @@ from amibridge.doctor.bridge import Health
 from amibridge.doctor.findings import Check, Finding, Level, fail, findings_of, ok, warn
 from amibridge.doctor.neighbours import shared_hosts
 from amibridge.enterprises import Enterprise, EnterpriseId
+from amibridge.recordings.library import library_settings
+from amibridge.recordings.sftp import SftpSettings
 from amibridge.secrets import KeyringUnusable, SealBroken, find_keyring
 from amibridge.store.db import DATABASE_FAILURES, DatabaseMissing, open_pool, place_of
 from amibridge.store.directory import Directory, enterprise_numbers
@@ -86,7 +88,7 @@ async def examine(settings: Settings, file: Path | None, number: EnterpriseId | 
             )
         _tell(installation, "installation", number is None, say)
         if usable:
-            await _enterprises(pool, settings.secrets, number, health, say)
+            await _enterprises(pool, settings, number, health, say)
         else:
             _not_looked_at(number, say)
 
@@ -110,10 +112,11 @@ def _not_looked_at(number: EnterpriseId | None, say: Say) -> None:
 
 
 async def _enterprises(
-    pool: asyncpg.Pool, secrets: SecretsSettings, number: EnterpriseId | None, health: Health, say: Say
+    pool: asyncpg.Pool, settings: Settings, number: EnterpriseId | None, health: Health, say: Say
 ) -> None:
+    sftp = library_settings(settings.data_dir, settings.recordings).sftp
     try:
-        known, broken = await _loaded(pool, secrets)
+        known, broken = await _loaded(pool, settings.secrets)
     except DATABASE_FAILURES as error:
         say(fail("enterprises", f"they could not be read: {error}", "mend the database, and ask again"))
         return
@@ -126,7 +129,9 @@ async def _enterprises(
     chosen = [one for one in everybody if number in (None, one)]
     async with asyncio.TaskGroup() as tasks:
         looks = [
-            tasks.create_task(_about_one(one, known, broken, health, outbox, survey, turns), name=f"doctor of {one}")
+            tasks.create_task(
+                _about_one(one, known, broken, health, outbox, survey, sftp, turns), name=f"doctor of {one}"
+            )
             for one in chosen
         ]
     for one, look in zip(chosen, looks, strict=True):
@@ -164,6 +169,7 @@ async def _about_one(
     health: Health,
     outbox: Outbox,
     survey: Survey,
+    sftp: SftpSettings,
     turns: asyncio.Semaphore,
 ) -> list[Finding]:
     ledgers = [
@@ -183,7 +189,7 @@ async def _about_one(
         for host in enterprise.hosts
         for check in (
             Check(f"{host.name} login", partial(pbx.pbx, host, enterprise, survey), pbx.WITHIN),
-            Check(f"{host.name} recordings", partial(recordings.recordings, host, survey)),
+            Check(f"{host.name} recordings", partial(recordings.recordings, host, survey, sftp)),
         )
     ]
     checks += [Check("CRM", partial(crm.crm, enterprise), crm.WITHIN), *ledgers]

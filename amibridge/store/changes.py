@@ -6,6 +6,7 @@ Law: a secret is only ever said to have changed.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from datetime import timedelta
 from typing import TypeVar
 
 from amibridge.enterprises import AmiHost, Enterprise, Line, Operator
@@ -41,6 +42,9 @@ def _differing(what: str, old: Mapping[Name, Named], new: Mapping[Name, Named]) 
             yield from _changed(f"{what} {name}: ", _fields(before), _fields(now))
             if isinstance(now, AmiHost):
                 yield from _secret(f"{what} {name}: secret", before.secret, now.secret)
+                yield from _secret(
+                    f"{what} {name}: recordings password", before.recordings_password, now.recordings_password
+                )
 
 
 def _changed(where: str, old: Mapping[str, object], new: Mapping[str, object]) -> Iterator[str]:
@@ -49,7 +53,7 @@ def _changed(where: str, old: Mapping[str, object], new: Mapping[str, object]) -
             yield f"{where}{name} changed from {_shown(before)} to {_shown(new[name])}"
 
 
-def _secret(what: str, old: str, new: str) -> Iterator[str]:
+def _secret(what: str, old: str | None, new: str | None) -> Iterator[str]:
     if old != new:
         yield f"{what} changed"
 
@@ -60,6 +64,8 @@ def _shown(value: object) -> str:
             return "none"
         case bool():
             return "yes" if value else "no"
+        case timedelta():
+            return f"{value.days} days"
         case tuple():
             return ", ".join(str(part) for part in value)
         case _:
@@ -78,6 +84,8 @@ def _enterprise_fields(enterprise: Enterprise) -> dict[str, object]:
         "create customers": enterprise.create_customers,
         "create orders": enterprise.create_orders,
         "module code": enterprise.module_code,
+        "recordings kept": enterprise.recordings_keep,
+        "links valid": enterprise.links_valid,
     }
 
 

@@ -190,6 +190,8 @@ class Directory:
             create_orders=row["create_orders"],
             module_code=row["module_code"],
             module=_module(row),
+            recordings_keep=row["recordings_keep"],
+            links_valid=row["links_valid"],
         )
         return _Stored(enterprise, row["moved_to"], reading.all_current, reading.broken)
 
@@ -211,6 +213,8 @@ class Directory:
                 new.create_customers,
                 new.create_orders,
                 new.module_code,
+                new.recordings_keep,
+                new.links_valid,
             )
         except asyncpg.UniqueViolationError:
             raise EnterpriseRefused(f"{number}: client_id is that of another enterprise already") from None
@@ -230,6 +234,8 @@ class Directory:
                     host.originate_channel,
                     host.originate_context,
                     host.recordings,
+                    host.recordings_password
+                    and seal(host.recordings_password, about=recordings_password_of(number, host.name)),
                 )
                 for host in new.hosts
             ],
@@ -310,6 +316,8 @@ def _host(row: asyncpg.Record, region: str, reading: _Reading) -> AmiHost:
         originate_channel=row["originate_channel"],
         originate_context=row["originate_context"],
         recordings=row["recordings"],
+        recordings_password=row["recordings_password"]
+        and reading.open(row["recordings_password"], recordings_password_of(number, row["host"])),
     )
 
 
@@ -317,6 +325,11 @@ def _module(row: asyncpg.Record) -> ModuleStanding:
     if row["told_at"] is None:
         return ModuleStanding()
     return ModuleStanding(row["active"], row["frozen"], row["told_at"], unheeded=row["unheeded"])
+
+
+def recordings_password_of(number: EnterpriseId, host: str) -> str:
+    """The place that the password for a host's recordings is bound to."""
+    return _about(number, "hosts", host, "recordings")
 
 
 def _about(*place: str) -> str:

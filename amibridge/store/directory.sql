@@ -5,7 +5,7 @@ SELECT pg_advisory_xact_lock(hashtextextended('enterprise_id ' || $1::text, 0))
 -- load_enterprises --
 -- Every enterprise, or the one that is named, with what its CRM said of our module.
 SELECT enterprises.enterprise_id, name, time_zone, region, client_id, webhook_secret, crm_url, crm_api_key, crm_site,
-       credit, create_customers, create_orders, module_code, active, frozen, told_at, moved_to, unheeded
+       credit, create_customers, create_orders, module_code, recordings_keep, links_valid, active, frozen, told_at, moved_to, unheeded
   FROM enterprises
   LEFT JOIN crm_modules ON crm_modules.enterprise_id = enterprises.enterprise_id
  WHERE $1::text IS NULL OR enterprises.enterprise_id = $1
@@ -14,7 +14,7 @@ SELECT enterprises.enterprise_id, name, time_zone, region, client_id, webhook_se
 -- load_hosts --
 -- The Asterisk hosts of every enterprise, or of the one that is named.
 SELECT enterprise_id, host, address, port, username, secret, internal, trunks, originate_channel, originate_context,
-       recordings
+       recordings, recordings_password
   FROM hosts
  WHERE $1::text IS NULL OR enterprise_id = $1
  ORDER BY enterprise_id, host
@@ -36,24 +36,26 @@ SELECT enterprise_id, number, site, name
 -- put_enterprise --
 -- Write an enterprise as its file says it.
 INSERT INTO enterprises (enterprise_id, name, time_zone, region, client_id, webhook_secret, crm_url, crm_api_key,
-                         crm_site, credit, create_customers, create_orders, module_code)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
+                         crm_site, credit, create_customers, create_orders, module_code, recordings_keep, links_valid)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)
     ON CONFLICT (enterprise_id) DO UPDATE
    SET name = excluded.name, time_zone = excluded.time_zone, region = excluded.region,
        client_id = excluded.client_id, webhook_secret = excluded.webhook_secret, crm_url = excluded.crm_url,
        crm_api_key = excluded.crm_api_key, crm_site = excluded.crm_site, credit = excluded.credit,
        create_customers = excluded.create_customers, create_orders = excluded.create_orders,
-       module_code = excluded.module_code, updated_at = now()
+       module_code = excluded.module_code, recordings_keep = excluded.recordings_keep,
+       links_valid = excluded.links_valid, updated_at = now()
 
 -- put_host --
 -- Write one Asterisk host of an enterprise.
 INSERT INTO hosts (enterprise_id, host, address, port, username, secret, internal, trunks, originate_channel,
-                   originate_context, recordings)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
+                   originate_context, recordings, recordings_password)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
     ON CONFLICT (enterprise_id, host) DO UPDATE
    SET address = excluded.address, port = excluded.port, username = excluded.username, secret = excluded.secret,
        internal = excluded.internal, trunks = excluded.trunks, originate_channel = excluded.originate_channel,
-       originate_context = excluded.originate_context, recordings = excluded.recordings
+       originate_context = excluded.originate_context, recordings = excluded.recordings,
+       recordings_password = excluded.recordings_password
 
 -- put_operator --
 -- Write one operator of an enterprise.

@@ -20,7 +20,9 @@ CREATE TABLE enterprises (
     create_orders    boolean     NOT NULL,
     created_at       timestamptz NOT NULL DEFAULT now(),
     updated_at       timestamptz NOT NULL DEFAULT now(),
-    module_code      text        -- NULL: our usual one
+    module_code      text,       -- NULL: our usual one
+    recordings_keep  interval    CHECK (recordings_keep > '0'), -- NULL: as long as they are there
+    links_valid      interval    CHECK (links_valid > '0')      -- NULL: as long as recordings are kept
 );
 
 CREATE TABLE hosts (
@@ -35,6 +37,7 @@ CREATE TABLE hosts (
     originate_channel text    NOT NULL,
     originate_context text    NOT NULL,
     recordings        text,
+    recordings_password bytea, -- sealed
     PRIMARY KEY (enterprise_id, host)
 );
 

@@ -17,6 +17,7 @@ from aiohttp import web
 
 from amibridge.config import WebSettings
 from amibridge.enterprises import CrmStanding, EnterpriseId, HostStanding
+from amibridge.recordings.library import Library
 from amibridge.retailcrm.triggers import Hint
 from amibridge.secrets import Keyring
 from amibridge.store.outbox import Outbox
@@ -25,8 +26,9 @@ from amibridge.web.answers import identified
 from amibridge.web.connection import Connection
 from amibridge.web.health import live, readiness
 from amibridge.web.module import ModuleRoutes
-from amibridge.web.recordings import serve_recordings
+from amibridge.web.recordings import Tell, log_fetch, serve_recordings
 from amibridge.web.tenants import Tenants
+from amibridge.web.visitors import address_of
 from amibridge.web.webhook import take_hints
 
 log = structlog.get_logger()
@@ -56,6 +58,9 @@ class WebServices:
     tenants: Tenants
     zone_changed: Callable[[EnterpriseId], None]
     hint: Callable[[EnterpriseId, Hint], None]
+    library: Library
+    trusted_proxies: Sequence[str] = ()
+    fetched: Tell = log_fetch
 
 
 def make_app(services: WebServices) -> web.Application:
@@ -65,7 +70,11 @@ def make_app(services: WebServices) -> web.Application:
         "/health/ready",
         readiness(services.outbox, services.hosts, services.crms, services.queue, services.longest_stall),
     )
-    app.router.add_get("/recordings/{token}", serve_recordings(services.pool, services.keyring))
+    playing = serve_recordings(
+        services.pool, services.keyring, services.library, address_of(services.trusted_proxies), services.fetched
+    )
+    for path in ("/recordings/{token}", "/recordings/{token}/{number}"):
+        app.router.add_get(path, playing)
     ModuleRoutes(services.pool, services.tenants, services.zone_changed).add_to(app.router)
     webhook = take_hints(services.tenants, services.hint)
     for path in ("/retailcrm/webhook", "/retailcrm/webhook/{secret}"):

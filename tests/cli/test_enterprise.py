@@ -206,8 +206,10 @@ class TestReading:
                         "originate_channel": "Local/{extension}@from-internal/n",
                         "originate_context": "from-inside",
                         "recordings": "/var/spool/asterisk/monitor",
+                        "recordings_password": None,
                     }
                 ],
+                "recordings": {"keep_days": None, "links_valid_days": None},
                 "operators": {"101": {"user": 27, "name": "Иван"}, "102": {"user": 31, "name": None}},
                 "lines": {"74951110001": {"site": "romashka", "name": "Москва"}},
             }

@@ -15,6 +15,7 @@ from amibridge.cli.enterprise_document import (
     EnterpriseDocument,
     LineTable,
     OperatorTable,
+    RecordingsTable,
     RetailcrmTable,
 )
 from amibridge.cli.enterprise_file import read_enterprise
@@ -125,13 +126,13 @@ def switched_on(example: Path) -> str:
 
 def keys_of_an_enterprise() -> set[str]:
     """Every key that an enterprise file may have."""
-    shapes = (EnterpriseDocument, RetailcrmTable, AsteriskTable, OperatorTable, LineTable)
+    shapes = (EnterpriseDocument, RetailcrmTable, AsteriskTable, RecordingsTable, OperatorTable, LineTable)
     tables = {"retailcrm", "asterisk", "operators", "lines"}
     return {key for shape in shapes for key in shape.model_fields} - tables
 
 
 def test_the_example_enterprise_is_valid_as_it_is_and_with_every_line_switched_on(tmp_path: Path) -> None:
-    for name in ("0123.key", "0123-pbx1.secret"):
+    for name in ("0123.key", "0123-pbx1.secret", "0123-pbx1.recordings"):
         (tmp_path / name).write_text("hush\n")
     file = tmp_path / "0123.toml"
     file.write_text(ENTERPRISE.read_text("utf-8"), encoding="utf-8")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import timedelta
 from zoneinfo import ZoneInfo
 
 from amibridge.calls.numbering import Numbering
@@ -46,6 +47,8 @@ def test_every_field_that_differs_is_named_with_both_values() -> None:
         credit=Credit.FIRST,
         create_customers=True,
         create_orders=False,
+        recordings_keep=timedelta(days=365),
+        links_valid=timedelta(days=90),
     )
     said = changes(OLD, new)
     assert said == [
@@ -58,6 +61,8 @@ def test_every_field_that_differs_is_named_with_both_values() -> None:
         "credit changed from last to first",
         "create customers changed from no to yes",
         "create orders changed from yes to no",
+        "recordings kept changed from none to 365 days",
+        "links valid changed from none to 90 days",
         "api key changed",
         "webhook secret changed",
     ]
@@ -73,6 +78,7 @@ def test_hosts_operators_and_lines_come_go_and_change() -> None:
         username="other",
         originate_channel="PJSIP/{extension}",
         originate_context="inside",
+        recordings_password=Secret("hush-recordings"),
     )
     new = replace(
         OLD,
@@ -91,6 +97,7 @@ def test_hosts_operators_and_lines_come_go_and_change() -> None:
         "host pbx1: originate context changed from from-internal to inside",
         "host pbx1: recordings changed from /var/spool/asterisk/monitor to none",
         "host pbx1: secret changed",
+        "host pbx1: recordings password changed",
         "host pbx2 added",
         "operator 102 removed",
         "operator 101: user changed from 27 to 28",

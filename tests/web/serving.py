@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import aiohttp
@@ -15,13 +17,15 @@ from aiohttp import web
 from structlog.testing import capture_logs
 from yarl import URL
 
-from amibridge.config import WebSettings
+from amibridge.config import RecordingSettings, WebSettings
 from amibridge.enterprises import CrmStanding, EnterpriseId, HostStanding
+from amibridge.recordings.library import Library, library_settings
 from amibridge.retailcrm.triggers import Hint
 from amibridge.secrets import Key, Keyring
 from amibridge.store.outbox import Outbox
 from amibridge.store.recorder import FactQueue
 from amibridge.web.app import Address, WebServices, make_app, serve
+from amibridge.web.recordings import Fetch
 from amibridge.web.tenants import Tenants
 from tests.delivery.waiting import until
 
@@ -39,18 +43,20 @@ class Answer:
 @dataclass
 class Site:
     """*standings*, *crms*, *queue*, *stall*: what the health check tells. *zones_changed*: whose was said to be;
-    *hints*: what came by webhook."""
+    *hints*: what came by webhook; *fetches*: who was given which recording. *cache*: of recordings."""
 
     host: str
     port: int
     client: aiohttp.ClientSession
     queue: FactQueue
+    cache: Path
     tenants: Tenants = field(default_factory=Tenants)
     standings: list[HostStanding] = field(default_factory=list)
     crms: list[CrmStanding] = field(default_factory=list)
     stall: timedelta = timedelta(0)
     zones_changed: list[EnterpriseId] = field(default_factory=list)
     hints: list[tuple[EnterpriseId, Hint]] = field(default_factory=list)
+    fetches: list[Fetch] = field(default_factory=list)
 
     async def ask(self, path: str, method: str = "GET", **more: Any) -> Answer:
         """*path* is sent as it is."""
@@ -71,10 +77,17 @@ class Site:
 
 
 @contextlib.asynccontextmanager
-async def serving(pool: asyncpg.Pool, app: web.Application | None = None) -> AsyncIterator[Site]:
+async def serving(
+    pool: asyncpg.Pool, app: web.Application | None = None, *, trusted_proxies: Sequence[str] = ()
+) -> AsyncIterator[Site]:
     stop, listening, queue = asyncio.Event(), asyncio.Event(), FactQueue()
-    async with aiohttp.ClientSession() as client, asyncio.TaskGroup() as tasks:
-        site = Site("127.0.0.1", 0, client, queue)
+    async with contextlib.AsyncExitStack() as stack:
+        folder = Path(stack.enter_context(TemporaryDirectory()))
+        library = Library(library_settings(folder, RecordingSettings()))
+        await stack.enter_async_context(library.serving())
+        client = await stack.enter_async_context(aiohttp.ClientSession())
+        tasks = await stack.enter_async_context(asyncio.TaskGroup())
+        site = Site("127.0.0.1", 0, client, queue, folder / "recordings")
         services = WebServices(
             pool,
             Outbox(pool),
@@ -86,6 +99,9 @@ async def serving(pool: asyncpg.Pool, app: web.Application | None = None) -> Asy
             site.tenants,
             site.zones_changed.append,
             lambda enterprise, hint: site.hints.append((enterprise, hint)),
+            library,
+            trusted_proxies,
+            site.fetches.append,
         )
         settings = WebSettings("127.0.0.1", 0, "https://bridge.example")
         with capture_logs() as lines:

@@ -20,8 +20,10 @@ import structlog
 
 from amibridge import log
 from amibridge.calls.record import CallId
-from amibridge.config import WebSettings
+from amibridge.config import RecordingSettings, WebSettings
 from amibridge.enterprises import EnterpriseId
+from amibridge.recordings.library import Library, library_settings
+from amibridge.secrets import Keyring
 from amibridge.store.db import open_pool
 from amibridge.store.outbox import Outbox
 from amibridge.store.recorder import FactQueue
@@ -31,6 +33,9 @@ from amibridge.web.app import Address, AddressTaken, WebServices, make_app, serv
 from amibridge.web.recordings import record_url
 from amibridge.web.tenants import Tenants
 from tests.web.serving import KEYRING, Answer, Site, serving
+
+LIBRARY = Library(library_settings(Path("/nowhere"), RecordingSettings()))
+"""Nobody asks it."""
 
 ID = re.compile(r"[0-9a-f]{16}")
 
@@ -109,14 +114,10 @@ class TestErrors:
     async def test_a_connection_of_ours_that_broke_is_no_visitor_who_left(
         self, site: Site, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        def fail(found: object) -> None:
-            raise ConnectionResetError("the file server has gone")
+        def fail(*_: object) -> None:
+            raise ConnectionResetError("something of ours has gone")
 
-        async def any_call(*args: object, **more: object) -> object:
-            return object()
-
-        monkeypatch.setattr(recordings, "recordings_of_call", any_call)
-        monkeypatch.setattr(recordings, "find_file", fail)
+        monkeypatch.setattr(Keyring, "read_link", fail)
         assert is_error(await site.ask(f"/recordings/{token_of()}"), 500, "internal_error")
 
     @pytest.mark.usefixtures("broken")
@@ -258,7 +259,9 @@ class TestHostileInput:
 
 class TestServing:
     async def test_an_address_that_is_taken_is_said(self, pool: asyncpg.Pool) -> None:
-        services = WebServices(pool, Outbox(pool), list, list, FactQueue(), timedelta, KEYRING, Tenants(), print, print)
+        services = WebServices(
+            pool, Outbox(pool), list, list, FactQueue(), timedelta, KEYRING, Tenants(), print, print, LIBRARY
+        )
         with socket.socket() as other:
             other.bind(("127.0.0.1", 0))
             other.listen()
@@ -269,7 +272,9 @@ class TestServing:
         assert str(taken.value) == f"cannot listen on 127.0.0.1:{port}: Address already in use"
 
     async def test_an_address_that_is_none_is_said(self, pool: asyncpg.Pool) -> None:
-        services = WebServices(pool, Outbox(pool), list, list, FactQueue(), timedelta, KEYRING, Tenants(), print, print)
+        services = WebServices(
+            pool, Outbox(pool), list, list, FactQueue(), timedelta, KEYRING, Tenants(), print, print, LIBRARY
+        )
         settings = WebSettings("no-such-host.invalid", 8019, "https://bridge.example")
         with pytest.raises(AddressTaken, match=r"no-such-host\.invalid:8019: "):
             await serve(make_app(services), Address(settings), asyncio.Event(), asyncio.Event())
@@ -284,7 +289,9 @@ class TestServing:
                     await asyncio.open_connection("127.0.0.1", unused_tcp_port)
 
     async def test_serving_may_begin_anew_on_an_address(self, pool: asyncpg.Pool, unused_tcp_port: int) -> None:
-        services = WebServices(pool, Outbox(pool), list, list, FactQueue(), timedelta, KEYRING, Tenants(), print, print)
+        services = WebServices(
+            pool, Outbox(pool), list, list, FactQueue(), timedelta, KEYRING, Tenants(), print, print, LIBRARY
+        )
         async with taken(WebSettings("localhost", unused_tcp_port, "https://bridge.example")) as address:
             for _ in range(2):
                 stop, listening = asyncio.Event(), asyncio.Event()
@@ -339,15 +346,14 @@ class TestServing:
         self, pool: asyncpg.Pool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """A half request, a connection that is kept, and a player that has stopped reading."""
-        with (tmp_path / "long.wav").open("wb") as file:
+        with (tmp_path / "long.ogg").open("wb") as file:
             file.truncate(200 * MEGABYTE)
 
         async def any_file(*args: object, **more: object) -> CallRecordings:
-            return CallRecordings(("long.wav",), str(tmp_path), datetime.now(UTC))
+            return CallRecordings(("long.ogg",), str(tmp_path), datetime.now(UTC) - timedelta(hours=1))
 
         monkeypatch.setattr(app, "GRACE", 0.2)
         monkeypatch.setattr(recordings, "recordings_of_call", any_file)
-        monkeypatch.setattr(recordings, "find_file", lambda found: tmp_path / "long.wav")
         loop = asyncio.get_running_loop()
         async with serving(pool) as site:
             half, kept, player = [await asyncio.open_connection(site.host, site.port) for _ in range(3)]
