@@ -37,6 +37,7 @@ from amibridge.store.customers import Customers
 from amibridge.store.db import DatabaseMissing, open_pool, place_of
 from amibridge.store.directory import Directory
 from amibridge.store.embedded import EmbeddedStopped, EmbeddedUnusable
+from amibridge.store.follow_ups import FollowUps
 from amibridge.store.ledger import Ledger
 from amibridge.store.mirror import Mirror
 from amibridge.store.opening import open_database
@@ -121,7 +122,9 @@ async def serving(settings: Settings, stop: asyncio.Event) -> AsyncIterator[Runn
             directory, ledger, outbox = Directory(pool, keyring), Ledger(pool), Outbox(pool)
             queue, pulse, tenants = FactQueue(), Pulse(), Tenants()
             traces = Traces(settings.data_dir / RING, settings.traces)
-            deliveries = Deliveries(outbox, crm, Customers(pool), record_url=record_urls(settings.web, keyring))
+            deliveries = Deliveries(
+                outbox, crm, Customers(pool), FollowUps(pool), record_url=record_urls(settings.web, keyring)
+            )
             watchers = Watchers(Mirror(pool), crm)
 
             def know(enterprises: Sequence[Enterprise]) -> None:
@@ -147,6 +150,8 @@ async def serving(settings: Settings, stop: asyncio.Event) -> AsyncIterator[Runn
                 forget_zone,
                 watchers.hint,
                 library,
+                watchers.standings,
+                settings.web.metrics_token,
                 settings.web.trusted_proxies,
             )
             lanes_stop, web_stop, traces_stop, listening = (asyncio.Event() for _ in range(4))

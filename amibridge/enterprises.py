@@ -12,6 +12,7 @@ from zoneinfo import ZoneInfo
 from amibridge.calls.numbering import Numbering
 from amibridge.calls.record import Extension
 from amibridge.redact import Secret
+from amibridge.tallies import CrmTally, HostTally
 
 EnterpriseId = NewType("EnterpriseId", str)
 """The enterprise's number, e.g. ``"0123"``: first column of every key."""
@@ -65,7 +66,8 @@ class LinkState(StrEnum):
 class HostStanding:
     """How one host stands *since* when, and why.
 
-    *ami*: the version of the protocol, not Asterisk's. *events* and *garbled*: messages since we follow it.
+    *ami*: the version of the protocol, not Asterisk's. *events* and *garbled*: messages since we follow it. *lag*: how
+    late its events came at worst within the last minute or two; *ahead*: its clock of ours, None when it was not heard.
     """
 
     host: AmiHost
@@ -75,15 +77,36 @@ class HostStanding:
     ami: str
     events: int
     garbled: int
+    lag: timedelta = timedelta(0)
+    ahead: timedelta | None = None
+    tally: HostTally = field(default_factory=HostTally)
 
 
 @dataclass(frozen=True, slots=True)
 class CrmStanding:
-    """How one enterprise stands with its CRM *since* when, and why: *state* is well, troubled or paused."""
+    """How one enterprise stands with its CRM *since* when, and why: *state* is well, troubled or paused.
+
+    *answers*: what its account said to all that it was asked, by the kinds of `retailcrm.errors`.
+    """
 
     enterprise: EnterpriseId
     state: str
     since: datetime
+    reason: str | None
+    tally: CrmTally = field(default_factory=CrmTally)
+    answers: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryStanding:
+    """How one *history* of a CRM, customers or orders, is followed.
+
+    *read_at*: when it was last read, None if not since our start. *reason*: why it is not followed now, None if it is.
+    """
+
+    enterprise: EnterpriseId
+    history: str
+    read_at: datetime | None
     reason: str | None
 
 
@@ -121,6 +144,27 @@ class Line:
 
 
 @dataclass(frozen=True, slots=True)
+class MissedCalls:
+    """How a missed call is followed up in the CRM, where tasks or orders are wanted.
+
+    *wait*: so long somebody may reach the customer before anything is made. *never_for*: numbers, E.164, for which
+    nothing is. *text*: what people read there, before number and time. *performer*: the CRM's user who gets the tasks
+    about customers of no operator; *task_within*: until when they are to be done. The order's words are codes of the
+    account, None as the CRM pleases; *order_status_reached* None leaves the order as it is.
+    """
+
+    wait: timedelta = timedelta(minutes=3)
+    never_for: tuple[str, ...] = ()
+    performer: int | None = None
+    text: str = "Пропущенный звонок"
+    task_within: timedelta = timedelta(hours=1)
+    order_method: str | None = None
+    order_type: str | None = None
+    order_status: str | None = None
+    order_status_reached: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Enterprise:
     """*time_zone* None: ask the CRM's settings before the first history upload. *module_code* None: our usual one.
 
@@ -141,6 +185,8 @@ class Enterprise:
     credit: Credit = Credit.FIRST
     create_customers: bool = True
     create_orders: bool = False
+    create_tasks: bool = False
+    missed_calls: MissedCalls = field(default_factory=MissedCalls)
     module_code: str | None = None
     module: ModuleStanding = field(default_factory=ModuleStanding)
     recordings_keep: timedelta | None = None

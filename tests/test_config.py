@@ -23,6 +23,7 @@ dsn = "postgresql://amibridge:hush@db/amibridge"
 listen = "[::1]:8020"
 public_url = "https://bridge.example.com/"
 trusted_proxies = ["127.0.0.1", "10.0.0.0/8"]
+metrics_token = "hush-hush-hush-hush"
 
 [secrets]
 key_file = "/etc/amibridge/keyring"
@@ -69,6 +70,7 @@ def test_a_whole_file_is_read(tmp_path: Path) -> None:
     assert (settings.web.listen_host, settings.web.listen_port) == ("::1", 8020)
     assert settings.web.public_url == "https://bridge.example.com"
     assert settings.web.trusted_proxies == ("127.0.0.1", "10.0.0.0/8")
+    assert settings.web.metrics_token == "hush-hush-hush-hush"
     assert settings.secrets.key_file == Path("/etc/amibridge/keyring")
     assert (settings.log.format, settings.log.level) == ("logfmt", "debug")
     assert (settings.traces.keep, settings.traces.most_bytes) == (timedelta(hours=12), 3 * 1024 * 1024)
@@ -209,6 +211,10 @@ dsn = "mysql://u:hush@h"
         ("[web]\npublic_url = 'https://u:hush@x'", "web.public_url: must not have"),
         ("[web]\npublic_url = 'https://x?a=b'", "web.public_url: must not have"),
         ("[web]\ntrusted_proxies = '127.0.0.1'", "web.trusted_proxies: must be a list"),
+        ("[web]\nmetrics_token = 'hush'", "web.metrics_token: must be 16 or more of"),
+        ("[web]\nmetrics_token = 'hush hush hush hush'", "web.metrics_token: must be 16 or more of"),
+        ("[web]\nmetrics_token = 'hush-hush-hush-hush-é'", "web.metrics_token: must be 16 or more of"),
+        ("[web]\nmetrics_token = ''", "web.metrics_token: must be 16 or more of"),
         ("[traces]\nkeep_hours = -1", "traces.keep_hours: must be greater than or equal to 0"),
         ("[traces]\nkeep_hours = 1e9", "traces.keep_hours: must be"),
         ("[traces]\nkeep_hours = '48'", "traces.keep_hours: must be a whole number"),

@@ -154,10 +154,16 @@ def parser(commands: dict[str, Command]) -> argparse.ArgumentParser:
         words,
         "doctor",
         "look at everything this installation depends on, and say what to do",
-        "amibridge doctor\n  amibridge doctor 0123",
+        "amibridge doctor\n  amibridge doctor 0123\n  amibridge doctor 0123 --live",
     )
     doctor.add_argument("number", nargs="?", metavar="N", help="an enterprise's number: all about that one")
     doctor.add_argument("--json", action="store_true", help="print JSON lines")
+    doctor.add_argument(
+        "--live", action="store_true", help="also ask N's account how RetailCRM behaves where nobody documents it"
+    )
+    doctor.add_argument(
+        "--write", action="store_true", help="with --live: also what leaves a test customer, two calls and a task there"
+    )
     return whole
 
 

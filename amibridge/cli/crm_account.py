@@ -17,16 +17,19 @@ from amibridge.enterprises import Enterprise, EnterpriseId
 from amibridge.retailcrm.client import CrmSettings, RetailCrm, open_crm
 from amibridge.retailcrm.errors import CrmBusy, CrmError, CrmMissing, CrmRefused
 from amibridge.retailcrm.module_wish import module_code
-from amibridge.retailcrm.modules import IntegrationModule, ModuleEdited, edit_integration_module, integration_module
+from amibridge.retailcrm.modules import (
+    IntegrationModule,
+    ModuleEdited,
+    edit_integration_module,
+    integration_module,
+    says_there_is_none,
+)
 from amibridge.retailcrm.requests import ReplyT, Request
 from amibridge.retailcrm.users import User
 from amibridge.retailcrm.users import users as list_users
 from amibridge.secrets import open_keyring
 from amibridge.store.directory import Directory
 from amibridge.store.modules import tell_module
-
-NO_SUCH_MODULE = "errors in the input parameters"
-"""What RetailCRM says under 400 when it is asked for a module that there is not."""
 
 PATIENT_TRIES = 3
 
@@ -50,11 +53,8 @@ class CrmAccount:
         request = integration_module(module_code(self.enterprise))
         try:
             return (await self._ask(request)).module
-        except CrmMissing:
-            return None
-        except CrmRefused as error:
-            # Any other refusal is no proof that there is none: registering it anew would wipe what people entered.
-            if error.message.lower().startswith(NO_SUCH_MODULE):
+        except (CrmMissing, CrmRefused) as error:
+            if says_there_is_none(error):
                 return None
             raise
 

@@ -21,6 +21,9 @@ from amibridge.retailcrm.account_url import check_account_url
 LONGEST_PATTERN = 200
 """Characters of `internal`: an expression longer than that is a mistake, or an attack on the one who runs it."""
 
+LONGEST_TEXT = 100
+"""Characters of `text`; number and time of the call come after it, and people read it in a list."""
+
 
 def is_given(text: str) -> str:
     if not text.strip():
@@ -65,6 +68,25 @@ def _is_webhook_secret(text: str) -> str:
 def _is_module_code(text: str) -> str:
     if re.fullmatch(r"[0-9A-Za-z][0-9A-Za-z._-]{0,63}", text) is None:
         raise ValueError("must be up to 64 letters, digits, dots, - and _")
+    return text
+
+
+def _is_crm_code(text: str) -> str:
+    if re.fullmatch(r"[0-9A-Za-z._-]{1,255}", text) is None:
+        raise ValueError("must be a code of the CRM's dictionaries: letters, digits, dots, - and _")
+    return text
+
+
+def _is_short_text(text: str) -> str:
+    if len(is_given(text)) > LONGEST_TEXT:
+        raise ValueError(f"is longer than {LONGEST_TEXT} characters")
+    return text
+
+
+def _is_phone(text: str) -> str:
+    # In which region it is read, the document as a whole knows; what is one nowhere, no region makes one.
+    if re.fullmatch(r"\+?[0-9][0-9 ().-]{4,30}", text) is None:
+        raise ValueError("is not a telephone number")
     return text
 
 
@@ -142,9 +164,28 @@ class RetailcrmTable(Shape):
     site: GivenText | None = None
     create_customers: bool = True
     create_orders: bool = False
+    create_tasks: bool = False
     credit: Literal["first", "last"] = "first"
     webhook_secret: Annotated[Text, AfterValidator(_is_webhook_secret)] | None = None
     module_code: Annotated[Text, AfterValidator(_is_module_code)] | None = None
+
+
+CrmCode = Annotated[Text, AfterValidator(_is_crm_code)]
+UserId = Annotated[int, Field(ge=1, le=2**31 - 1)]
+
+
+class MissedCallsTable(Shape):
+    wait_minutes: Annotated[int, Field(ge=0, le=24 * 60)] = 3
+    never_for: Annotated[list[Annotated[Text, AfterValidator(_is_phone)]], Field(max_length=1000)] = Field(
+        default_factory=list
+    )
+    performer: UserId | None = None
+    text: Annotated[Text, AfterValidator(_is_short_text)] = "Пропущенный звонок"
+    task_minutes: Annotated[int, Field(ge=1, le=30 * 24 * 60)] = 60
+    order_method: CrmCode | None = None
+    order_type: CrmCode | None = None
+    order_status: CrmCode | None = None
+    order_status_reached: CrmCode | None = None
 
 
 class AsteriskTable(Shape):
@@ -172,7 +213,7 @@ class RecordingsTable(Shape):
 
 
 class OperatorTable(Shape):
-    user: Annotated[int, Field(ge=1, le=2**31 - 1)] | None = None
+    user: UserId | None = None
     name: GivenText | None = None
 
 
@@ -191,6 +232,7 @@ class EnterpriseDocument(Shape):
     region: Annotated[Text, AfterValidator(_is_region)] = "RU"
     client_id: Annotated[Text, AfterValidator(_is_client_id)] | None = None
     retailcrm: RetailcrmTable
+    missed_calls: MissedCallsTable = Field(default_factory=MissedCallsTable)
     asterisk: Annotated[list[AsteriskTable], Field(min_length=1)]
     recordings: RecordingsTable = RecordingsTable()
     operators: dict[ExtensionKey, OperatorTable] = Field(default_factory=dict)

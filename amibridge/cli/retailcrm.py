@@ -79,7 +79,7 @@ def _registered(
     )
     _say(f"{number}: the module {wish.code} " + ("is registered" if changes else "is as it should be: nothing written"))
     for one in changes:
-        _say(f"{number}: {_sentence(one)}")
+        _say(f"{number}: {one.what} was {_word(one.found)}, is {_word(one.wish)} now")
     for user in edited.unknown_users:
         _say(f"{number}: the CRM has no user {user}: mend [operators] of the enterprise's file")
     for site in edited.unknown_sites:
@@ -159,6 +159,9 @@ async def _users(settings: Settings, number: EnterpriseId) -> int:
         _say(
             f"{number}: the module is not registered yet, so there are no codes: amibridge retailcrm register {number}"
         )
+    if people and not any(match.extension for match in found.matches):
+        example = f"101 = {{ user = {people[0].id} }}"
+        _say(f"{number}: nobody has an extension yet: say who has which in [operators] of the file, like {example}")
     if table := operators_table(operators, found.matches):
         _say(f"{number}: what the enterprise's file could say:", *table)
     return 1 if found.conflicts else 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from ipaddress import ip_network
 from typing import Annotated
 from urllib.parse import urlsplit
@@ -12,6 +13,9 @@ from amibridge.config.documents import Shape, Text, with_a_home
 from amibridge.config.settings import LogFormat, LogLevel
 
 DEFAULT_LISTEN = "127.0.0.1:8019"
+
+SHORTEST_TOKEN = 16
+"""Characters: what can be reached from anywhere is guessed at from everywhere."""
 
 
 def split_listen(text: str) -> tuple[str, int]:
@@ -57,6 +61,13 @@ def _is_network(text: str) -> str:
     return text
 
 
+def _is_token(text: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9._~+/-]+=*", text) or len(text) < SHORTEST_TOKEN:
+        letters = "A-Z a-z 0-9 . _ ~ + / -"
+        raise ValueError(f"must be {SHORTEST_TOKEN} or more of {letters}, as openssl rand -hex 24 makes them")
+    return text
+
+
 def _is_given(text: str) -> str:
     if not text.strip():
         raise ValueError("must not be empty")
@@ -75,6 +86,7 @@ class WebTable(Shape):
     listen: Annotated[Text, AfterValidator(_is_listen)] = DEFAULT_LISTEN
     public_url: Annotated[Text, AfterValidator(_is_public_url)] | None = None
     trusted_proxies: list[Annotated[Text, AfterValidator(_is_network)]] = Field(default_factory=list)
+    metrics_token: Annotated[Text, AfterValidator(_is_token)] | None = None
 
 
 class SecretsTable(Shape):

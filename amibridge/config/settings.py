@@ -22,12 +22,16 @@ class DatabaseSettings:
 
 @dataclass(frozen=True, slots=True)
 class WebSettings:
-    """*public_url* is what RetailCRM is told, without a trailing slash. *trusted_proxies*: addresses or networks."""
+    """*public_url* is what RetailCRM is told, without a trailing slash. *trusted_proxies*: addresses or networks.
+
+    *metrics_token* None: metrics are told to this machine only.
+    """
 
     listen_host: str
     listen_port: int
     public_url: str
     trusted_proxies: tuple[str, ...] = ()
+    metrics_token: Secret | None = None
 
 
 @dataclass(frozen=True, slots=True)

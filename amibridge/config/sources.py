@@ -59,6 +59,7 @@ KEYS: tuple[tuple[str, ...], ...] = tuple(
 )
 """Every setting there is, as ``(section, key)`` or ``(key,)``."""
 
+_SECRETS = (("database", "dsn"), ("web", "metrics_token"))
 _PATHS = frozenset(
     {
         ("data_dir",),
@@ -167,8 +168,9 @@ def _mistakes(said: Said) -> list[tuple[KeyPath, str]]:
 def _merge(trees: Sequence[Said]) -> ProcessDocument:
     """The trees in one, key by key; the first that says something wins."""
     for tree in trees:  # pydantic-settings can be told, by a variable, to log what it merges
-        if dsn := tree.get("database", {}).get("dsn"):
-            tree["database"]["dsn"] = Secret(dsn)
+        for table, key in _SECRETS:
+            if secret := tree.get(table, {}).get(key):
+                tree[table][key] = Secret(secret)
 
     class Merged(ProcessDocument, BaseSettings):
         model_config = SettingsConfigDict(extra="forbid", frozen=True, strict=True, hide_input_in_errors=True)
@@ -195,7 +197,13 @@ def _settings(document: ProcessDocument, environ: Mapping[str, str], credentials
         data_dir=data_dir.absolute(),
         instance=document.instance or socket.gethostname(),
         database=DatabaseSettings(Secret(document.database.dsn) if document.database.dsn else None),
-        web=WebSettings(host, port, web.public_url or f"http://{web.listen}", tuple(web.trusted_proxies)),
+        web=WebSettings(
+            host,
+            port,
+            web.public_url or f"http://{web.listen}",
+            tuple(web.trusted_proxies),
+            Secret(web.metrics_token) if web.metrics_token else None,
+        ),
         secrets=_secrets(document.secrets.key_file, data_dir.absolute(), credentials),
         log=LogSettings(document.log.format, document.log.level),
         traces=TraceSettings(timedelta(hours=document.traces.keep_hours), document.traces.max_megabytes * 1024 * 1024),

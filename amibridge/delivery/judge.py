@@ -6,7 +6,7 @@ what an account answered before its settings were changed says nothing of how it
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import assert_never
 
@@ -17,6 +17,7 @@ from amibridge.delivery.standing import Mood, Standing
 from amibridge.enterprises import CrmStanding, Enterprise
 from amibridge.retailcrm.errors import CrmBusy, CrmError, CrmMissing, CrmRefused
 from amibridge.store.outbox import Delivery, DeliveryStatus, Settlement
+from amibridge.tallies import CrmTally
 
 ANSWER_MAX = 500
 """Characters of an answer kept with the row."""
@@ -36,6 +37,7 @@ class Judge:
     ) -> None:
         self.enterprise = enterprise
         self.standing = Standing()
+        self.tally = CrmTally()
         self.now = now
         self._settle = settle
         self._jitter = jitter
@@ -46,10 +48,10 @@ class Judge:
 
     def crm_standing(self) -> CrmStanding:
         """How the account stands, since when, and why."""
-        return CrmStanding(self.enterprise.id, self.standing.mood, self._since, self._reason or None)
+        return CrmStanding(self.enterprise.id, self.standing.mood, self._since, self._reason or None, self.tally)
 
     def reconfigure(self, enterprise: Enterprise) -> None:
-        """A new account is a new beginning; so is a module that was switched on again."""
+        """A new account is a new beginning; so is a module that works again, or that a command has found to work."""
         if not enterprise.module.works:
             if _why_held(enterprise) != _why_held(self.enterprise):
                 self._hold(enterprise)
@@ -57,6 +59,8 @@ class Judge:
             self._begin_anew("the module works again, the CRM says")
         elif enterprise.account != self.enterprise.account:
             self._begin_anew("the account's settings were changed")
+        elif enterprise.module.told_at != self.enterprise.module.told_at and self.standing.mood is Mood.PAUSED:
+            self._begin_anew("the module works, the CRM says")
         self.enterprise = enterprise
 
     def _hold(self, enterprise: Enterprise) -> None:
@@ -116,7 +120,8 @@ class Judge:
         else:
             self.note(error, standing, holds_history=True)
 
-    def write(self, rows: Iterable[Delivery], status: DeliveryStatus, answer: str) -> None:
+    def write(self, rows: Sequence[Delivery], status: DeliveryStatus, answer: str) -> None:
+        self.tally.settled.update((row.kind, str(status)) for row in rows)
         due = status is DeliveryStatus.DUE
         tries = 1 if status in (DeliveryStatus.SENT, DeliveryStatus.PARKED) else 0
         # What a server says may be anything; what the table takes is valid UTF-8 without NUL.

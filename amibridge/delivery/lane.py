@@ -9,13 +9,16 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any, assert_never
 
 import structlog
 
+from amibridge.delivery.courier import Courier
 from amibridge.delivery.customers import Acquaintance
+from amibridge.delivery.follow_ups import FollowUpErrand
 from amibridge.delivery.judge import Judge
 from amibridge.delivery.plan import DROPS_AT_ONCE, History, Popup
 from amibridge.delivery.rights import KeyRights
@@ -26,6 +29,7 @@ from amibridge.delivery.zone import AccountZone
 from amibridge.enterprises import CrmStanding, Enterprise
 from amibridge.retailcrm.client import RetailCrm
 from amibridge.store.customers import Customers
+from amibridge.store.follow_ups import FollowUps
 from amibridge.store.outbox import Delivery, Settlement
 
 POPUPS_IN_FLIGHT = 6
@@ -54,6 +58,7 @@ class Lane:
         settle: Callable[[Sequence[Settlement]], None],
         record_url: RecordUrl,
         customers: Customers,
+        follow_ups: FollowUps,
         now: Callable[[], datetime],
         jitter: Callable[[], float],
     ) -> None:
@@ -61,8 +66,18 @@ class Lane:
         self._stock = Stock(read_due, unwritten)
         self._judge = Judge(enterprise, settle=settle, now=now, jitter=jitter, log=self._log)
         self._teller = Teller(self._judge, self._stock.agenda, crm=crm, record_url=record_url, log=self._log)
-        self._acquaintance = Acquaintance(self._judge, self._stock.errands, crm=crm, customers=customers, log=self._log)
         self._zone = AccountZone(enterprise.account, self._log)
+        acquaintance = Acquaintance(self._judge, crm=crm, customers=customers, log=self._log)
+        follow_up = FollowUpErrand(
+            self._judge,
+            acquaintance,
+            crm=crm,
+            customers=customers,
+            follow_ups=follow_ups,
+            zone=lambda: self._zone.zone,
+            log=self._log,
+        )
+        self._courier = Courier(self._judge, self._stock.errands, acquaintance, follow_up, self._log)
         self._rights = KeyRights(self._log)
         self._crm = crm
         self._now = now
@@ -77,7 +92,7 @@ class Lane:
         self._asking_rights: asyncio.Task[None] | None = None
 
     def crm_standing(self) -> CrmStanding:
-        return self._judge.crm_standing()
+        return replace(self._judge.crm_standing(), answers=self._crm.answers(self._judge.enterprise.account))
 
     def offer(self, rows: Iterable[Delivery]) -> None:
         """Take rows just committed; after `close` they are left to the next start."""
@@ -157,7 +172,8 @@ class Lane:
         )
         zone = self._judge.enterprise.time_zone or self._zone.zone
         ask_at = None
-        if zone is None and agenda.history and room.history and not _busy(self._asking):
+        waits_for_it = agenda.history or self._stock.errands.waiting
+        if zone is None and waits_for_it and room.history and not _busy(self._asking):
             ask_at = self._zone.ask_at
             if ask_at is None or ask_at <= now:
                 failed = partial(self._judge.fail_beside, standing=standing)
@@ -182,7 +198,7 @@ class Lane:
         if room.errand and (plan.sends == () or standing.mood is not Mood.PAUSED):
             errand = self._stock.errands.begin(now)
             if errand is not None:
-                self._errand = self._spawn(tasks, "errand", self._acquaintance.see_to(errand))
+                self._errand = self._spawn(tasks, "errand", self._courier.see_to(errand))
         errands_at = self._stock.errands.wake_at() if room.errand else None
         return min(
             (at for at in (plan.wake_at, standing.wake_at(now), ask_at, errands_at) if at is not None), default=None

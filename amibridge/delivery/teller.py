@@ -14,7 +14,7 @@ from zoneinfo import ZoneInfo
 
 from structlog.typing import FilteringBoundLogger
 
-from amibridge.calls.facts import CallEnded
+from amibridge.calls.facts import CallEnded, CallStarted, OperatorRang
 from amibridge.calls.notices import NoticeKind
 from amibridge.calls.record import CallRecord
 from amibridge.delivery.judge import Judge
@@ -26,7 +26,7 @@ from amibridge.retailcrm import render
 from amibridge.retailcrm.client import RetailCrm
 from amibridge.retailcrm.errors import CrmBroken, CrmError, CrmMissing, CrmRefused, CrmUnreachable
 from amibridge.retailcrm.replies import CallEventReply, CallsUploadReply
-from amibridge.store.outbox import KNOWS_NOT, Delivery, DeliveryStatus
+from amibridge.store.outbox import USER, Delivery, DeliveryStatus, knows_not
 
 POPUP_PATIENCE = timedelta(seconds=10)
 """An answer to a popup is awaited no longer: its place is worth more to the next call."""
@@ -85,13 +85,24 @@ class Teller:
     def _told(self, rows: Sequence[Delivery], reply: CallEventReply, standing: Standing) -> None:
         self._judge.answered(standing)
         self._agenda.settled(rows, reached=True)
-        unknown = (*reply.not_exist_codes, *map(str, reply.not_exist_users))
-        self._judge.write(rows, DeliveryStatus.SENT, f"{KNOWS_NOT}{', '.join(unknown)}" if unknown else "accepted")
+        self._time(rows)
+        unknown = (*reply.not_exist_codes, *(f"{USER}{user}" for user in reply.not_exist_users))
+        self._judge.write(rows, DeliveryStatus.SENT, knows_not(unknown) if unknown else "accepted")
         self._log.debug("popup_delivered", call=rows[0].call, facts=[row.fact.kind for row in rows])
-        for code in unknown:
-            if code not in self._unknown:
-                self._unknown.add(code)
-                self._log.warning("crm_knows_no_such_extension", extension=code, call=rows[0].call)
+        new = [name for name in unknown if name not in self._unknown]
+        self._unknown.update(new)
+        for name in new:
+            if name.startswith(USER):
+                self._log.warning("crm_knows_no_such_user", user=name.removeprefix(USER), call=rows[0].call)
+            else:
+                self._log.warning("crm_knows_no_such_extension", extension=name, call=rows[0].call)
+
+    def _time(self, rows: Sequence[Delivery]) -> None:
+        """How long ringing phones waited for their popups: by our clock, from the event on."""
+        now = self._judge.now()
+        for row in rows:
+            if isinstance(row.fact, OperatorRang | CallStarted):
+                self._judge.tally.popup_delays.add(max(0.0, (now - row.created_at).total_seconds()))
 
     def _judge_popup(
         self, rows: Sequence[Delivery], fresh_until: datetime | None, error: CrmError, standing: Standing

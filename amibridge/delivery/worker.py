@@ -22,6 +22,7 @@ from amibridge.delivery.teller import RecordUrl
 from amibridge.enterprises import CrmStanding, Enterprise, EnterpriseId
 from amibridge.retailcrm.client import RetailCrm
 from amibridge.store.customers import Customers
+from amibridge.store.follow_ups import FollowUps
 from amibridge.store.outbox import Delivery, Outbox, Settlement
 
 log = structlog.get_logger()
@@ -52,6 +53,7 @@ class Deliveries:
         outbox: Outbox,
         crm: RetailCrm,
         customers: Customers,
+        follow_ups: FollowUps,
         enterprises: Iterable[Enterprise] = (),
         *,
         record_url: RecordUrl = no_record_url,
@@ -61,6 +63,7 @@ class Deliveries:
         self._outbox = outbox
         self._crm = crm
         self._customers = customers
+        self._follow_ups = follow_ups
         self._enterprises = {enterprise.id: enterprise for enterprise in enterprises}
         self._record_url = record_url
         self._now = now
@@ -158,6 +161,7 @@ class Deliveries:
             settle=self._settlements.put,
             record_url=self._record_url,
             customers=self._customers,
+            follow_ups=self._follow_ups,
             now=self._now,
             jitter=self._jitter,
         )

@@ -1,1 +1,1 @@
-"""Looks at everything an installation depends on, and says what it found and what to do about it. Changes nothing."""
+"""Looks at everything an installation depends on, says what it found and what to do. Changes nothing unless told to."""

@@ -50,7 +50,12 @@ async def health_of(settings: WebSettings) -> Health:
         ):
             body = json.loads(await _read(response)) if REQUEST_ID in response.headers else None
     except (aiohttp.ClientConnectorError, ConnectionError):
-        return Health(unasked=("nobody answers", "start it: systemctl start amibridge; its log says why it ended"))
+        return Health(
+            unasked=(
+                "nobody answers",
+                "start it: systemctl start amibridge, or amibridge run; its log says why it ended",
+            )
+        )
     except (aiohttp.ClientError, TimeoutError) as error:
         return Health(unasked=why(error))
     except (ValueError, RecursionError):
@@ -109,9 +114,19 @@ async def following(health: Health, number: EnterpriseId) -> AsyncGenerator[Find
     for crm in crms:
         said = crm.get("crm")
         yield _told(said if isinstance(said, dict) else {})
+    for history in health.about("histories", number):
+        yield _followed(history)
     if not hosts and not crms:
         advice = "ask again in half a minute, if it was just applied; else look for enterprise_unreadable in the log"
         yield fail("bridge", "it runs, and does not serve this enterprise", advice)
+
+
+def _followed(history: Mapping[str, Any]) -> Finding:
+    about, read_at = f"CRM {history.get('history')}", history.get("read_at")
+    if history.get("reason") is not None:
+        found = f"cannot be read: {history['reason']}; last read {read_at or 'never'}"
+        return warn(about, found, "see what is found of the key and its rights; the bridge tries again by itself")
+    return ok(about, f"last read {read_at}" if read_at else "not read yet")
 
 
 def _told(crm: Mapping[str, Any]) -> Finding:
@@ -121,5 +136,5 @@ def _told(crm: Mapping[str, Any]) -> Finding:
     found = f"{state} since {crm.get('since')}: {crm.get('reason') or 'no reason said'}"
     if state == "troubled":
         return warn(about, found, "history waits meanwhile; look at the CRM, if it lasts")
-    advice = "mend the reason; then apply the enterprise file, which ends the pause"
+    advice = "mend the reason; then a new key that is applied, or `amibridge retailcrm register`, ends the pause"
     return fail(about, found, advice)

@@ -1,7 +1,7 @@
 """One RetailCRM account: whether it lets us in, what the key may do, and whether it means what our file means.
 
-Only questions are asked. Whether the telephony module is active RetailCRM tells nobody who asks: it shows in what it
-answered to popups and calls.
+Only questions are asked. Of modules RetailCRM tells only of ours: that another service's is active shows in what it
+answers to popups and calls.
 """
 
 from __future__ import annotations
@@ -16,8 +16,11 @@ from amibridge.doctor.findings import Finding, fail, ok, warn
 from amibridge.doctor.over_http import why
 from amibridge.enterprises import Enterprise
 from amibridge.retailcrm.client import CrmSettings, RetailCrm, open_crm
-from amibridge.retailcrm.errors import CrmError, CrmForbids, CrmLockedOut, CrmUnreachable
+from amibridge.retailcrm.errors import CrmError, CrmForbids, CrmLockedOut, CrmMissing, CrmRefused, CrmUnreachable
 from amibridge.retailcrm.installation import api_versions
+from amibridge.retailcrm.module_wish import module_code
+from amibridge.retailcrm.modules import integration_module, says_there_is_none
+from amibridge.retailcrm.reference import order_methods, order_types, statuses
 from amibridge.retailcrm.replies import CredentialsReply
 from amibridge.retailcrm.requests import credentials, settings
 from amibridge.retailcrm.rights import missing
@@ -36,6 +39,8 @@ WITHIN = timedelta(seconds=40)
 
 MOST_PAGES = 20
 """Of 100 users each."""
+
+MEND = "mend [operators], or performer of [missed_calls], and apply the file"
 
 
 async def crm(enterprise: Enterprise) -> AsyncGenerator[Finding]:
@@ -61,7 +66,7 @@ async def crm(enterprise: Enterprise) -> AsyncGenerator[Finding]:
                 yield finding
         if (told := _date(dates)) is not None:
             yield compared("CRM clock", told, asked, datetime.now(UTC), step=timedelta(seconds=1))
-        for look in (_version, _time_zone, _users):
+        for look in (_version, _time_zone, _users, _order_words, _module):
             for finding in await look(client, enterprise):
                 yield finding
 
@@ -144,7 +149,11 @@ async def _time_zone(client: RetailCrm, enterprise: Enterprise) -> list[Finding]
 
 async def _users(client: RetailCrm, enterprise: Enterprise) -> list[Finding]:
     about = "CRM users"
-    wanted = {one.user: extension for extension, one in enterprise.operators.items() if one.user is not None}
+    wanted: dict[int, str] = {
+        one.user: extension for extension, one in enterprise.operators.items() if one.user is not None
+    }
+    if enterprise.create_tasks and enterprise.missed_calls.performer is not None:
+        wanted.setdefault(enterprise.missed_calls.performer, "performer")
     if not wanted:
         return [ok(about, "[operators] names none, so calls go to whose code the extension is")]
     try:
@@ -156,11 +165,58 @@ async def _users(client: RetailCrm, enterprise: Enterprise) -> list[Finding]:
     gone = [f"{user.id} (of {wanted[user.id]})" for user in known.values() if user.id in wanted and not user.active]
     findings = []
     if nobody:
-        findings.append(fail(about, f"there is no user {some(nobody)}", "mend [operators] and apply the file"))
+        findings.append(fail(about, f"there is no user {some(nobody)}", MEND))
     if gone:
-        advice = "give their extensions to somebody else in [operators], and apply the file"
+        advice = "give their extensions or tasks to somebody else, and apply the file"
         findings.append(warn(about, f"not active any more: {some(gone)}", advice))
-    return findings or [ok(about, f"all {len(wanted)} that [operators] names are there and active")]
+    return findings or [ok(about, f"all {len(wanted)} that the file names are there and active")]
+
+
+async def _order_words(client: RetailCrm, enterprise: Enterprise) -> list[Finding]:
+    """What orders for missed calls are to be called: a word that the account does not have makes it refuse each."""
+    about, account, wishes = "CRM orders", enterprise.account, enterprise.missed_calls
+    wanted = {
+        "order_method": wishes.order_method,
+        "order_type": wishes.order_type,
+        "order_status": wishes.order_status,
+        "order_status_reached": wishes.order_status_reached,
+    }
+    if not enterprise.create_orders or not any(wanted.values()):
+        return []
+    try:
+        words = {
+            "order_method": (await client.send(account, order_methods())).methods,
+            "order_type": (await client.send(account, order_types())).types,
+        }
+        status = (await client.send(account, statuses())).statuses
+    except CrmError as error:
+        return [warn(about, f"its dictionaries could not be asked: {error}", "give the key reference_read")]
+    strange = [f"{key}: {code}" for key, code in wanted.items() if code and code not in words.get(key, status)]
+    if strange:
+        advice = "write codes, not names, into [missed_calls], and apply the file"
+        return [fail(about, f"the account has no {some(strange)}", advice)]
+    return [ok(about, "the account has the words of [missed_calls]")]
+
+
+async def _module(client: RetailCrm, enterprise: Enterprise) -> list[Finding]:
+    about, code = "CRM module", module_code(enterprise)
+    register = f"amibridge retailcrm register {enterprise.id}"
+    try:
+        module = (await client.send(enterprise.account, integration_module(code))).module
+    except (CrmMissing, CrmRefused) as error:
+        if not says_there_is_none(error):
+            return [
+                warn(about, f"{code} could not be asked for: {error}", f"amibridge retailcrm status {enterprise.id}")
+            ]
+        return [warn(about, f"there is no {code}: without one neither popups nor calls are taken", register)]
+    except CrmError as error:
+        return [warn(about, f"{code} could not be asked for: {error}", "give the key integration_read, or ask again")]
+    if module.frozen:
+        advice = "an administrator of the account must settle it with RetailCRM, which then tells us"
+        return [fail(about, f"{code} is frozen by RetailCRM: its bills are not paid", advice)]
+    if not module.active:
+        return [fail(about, f"{code} is switched off: nothing is sent", f"switch it on in the CRM, or {register}")]
+    return [ok(about, f"{code} is active")]
 
 
 async def _all_users(client: RetailCrm, enterprise: Enterprise) -> dict[int, User]:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from datetime import timedelta
+from enum import Enum
 from functools import partial
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from amibridge.config import SecretsSettings, Settings
 from amibridge.doctor import bridge, crm, database, ledger, machine, pbx, public_url, recordings
 from amibridge.doctor.bridge import Health
 from amibridge.doctor.findings import Check, Finding, Level, fail, findings_of, ok, warn
+from amibridge.doctor.live.examination import ask_live
 from amibridge.doctor.neighbours import shared_hosts
 from amibridge.enterprises import Enterprise, EnterpriseId
 from amibridge.recordings.library import library_settings
@@ -41,6 +43,13 @@ AT_ONCE = 16
 Say = Callable[[Finding], None]
 
 
+class Live(Enum):
+    """How an account is asked about what we only assume: so that nothing is changed there, or all questions."""
+
+    READ = "read"
+    WRITE = "write"
+
+
 class UnknownEnterprise(Exception):
     """There is none of that number; *known* are there."""
 
@@ -49,10 +58,12 @@ class UnknownEnterprise(Exception):
         self.known = known
 
 
-async def examine(settings: Settings, file: Path | None, number: EnterpriseId | None, say: Say) -> None:
+async def examine(
+    settings: Settings, file: Path | None, number: EnterpriseId | None, say: Say, live: Live | None = None
+) -> None:
     """Tell *say* about the installation that *settings*, read from *file*, describe, or about one enterprise on it.
 
-    Raises UnknownEnterprise.
+    *live*: that enterprise's account is asked, too, how it behaves. Raises UnknownEnterprise.
     """
     health = await bridge.health_of(settings.web)
     installation = await _findings(
@@ -88,7 +99,7 @@ async def examine(settings: Settings, file: Path | None, number: EnterpriseId | 
             )
         _tell(installation, "installation", number is None, say)
         if usable:
-            await _enterprises(pool, settings, number, health, say)
+            await _enterprises(pool, settings, number, health, say, live)
         else:
             _not_looked_at(number, say)
 
@@ -112,7 +123,12 @@ def _not_looked_at(number: EnterpriseId | None, say: Say) -> None:
 
 
 async def _enterprises(
-    pool: asyncpg.Pool, settings: Settings, number: EnterpriseId | None, health: Health, say: Say
+    pool: asyncpg.Pool,
+    settings: Settings,
+    number: EnterpriseId | None,
+    health: Health,
+    say: Say,
+    live: Live | None,
 ) -> None:
     sftp = library_settings(settings.data_dir, settings.recordings).sftp
     try:
@@ -136,6 +152,9 @@ async def _enterprises(
         ]
     for one, look in zip(chosen, looks, strict=True):
         _tell(look.result(), known[one].name if one in known else "the rest", number is not None, say, one)
+    if live is not None and number in known:
+        async for finding in ask_live(known[number], write=live is Live.WRITE):
+            say(replace(finding, enterprise=number))
 
 
 async def _loaded(

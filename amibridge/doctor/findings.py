@@ -24,15 +24,34 @@ PATIENCE = timedelta(seconds=15)
 
 class Level(StrEnum):
     OK = "ok"
+    OPEN = "open"
     WARN = "warn"
     FAIL = "fail"
+
+
+class Verdict(StrEnum):
+    """Of what we assume of others."""
+
+    AS_ASSUMED = "as assumed"
+    DIFFERENT = "DIFFERENT"
+    UNASKED = "cannot be asked here"
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What a verdict rests on: *assumed* by us, *asked* and *answered*, None where nothing was."""
+
+    verdict: Verdict
+    assumed: str
+    asked: str | None = None
+    answered: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
     """*about*: what was looked at, in a word or two. *found* and *advice*: sentences without a full stop.
 
-    *enterprise* None: it concerns the whole installation.
+    *enterprise* None: it concerns the whole installation. *evidence*: only of what others do that we only assume.
     """
 
     level: Level
@@ -40,10 +59,16 @@ class Finding:
     found: str
     advice: str | None = None
     enterprise: EnterpriseId | None = None
+    evidence: Evidence | None = None
 
 
 def ok(about: str, found: str) -> Finding:
     return Finding(Level.OK, about, found)
+
+
+def unknown(about: str, found: str, advice: str | None, evidence: Evidence) -> Finding:
+    """It could not be found out, and nothing says that it is not well."""
+    return Finding(Level.OPEN, about, found, advice, evidence=evidence)
 
 
 def warn(about: str, found: str, advice: str) -> Finding:

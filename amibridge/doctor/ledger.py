@@ -9,7 +9,7 @@ from amibridge.doctor.clocks import ago
 from amibridge.doctor.database import some
 from amibridge.doctor.findings import Finding, fail, ok, warn
 from amibridge.enterprises import EnterpriseId
-from amibridge.store.outbox import Backlog, DeliveryStatus, Outbox
+from amibridge.store.outbox import USER, Backlog, DeliveryStatus, Outbox
 from amibridge.store.server import WITHIN
 from amibridge.store.survey import Survey
 
@@ -53,10 +53,15 @@ def _waiting(due: Backlog, now: datetime) -> str:
 async def unknown_to_crm(number: EnterpriseId, survey: Survey) -> AsyncGenerator[Finding]:
     about = "CRM extensions"
     unknown = await survey.unknown_to_crm(number, since=datetime.now(UTC) - LATELY)
-    if unknown:
+    extensions = [name for name in unknown if not name.startswith(USER)]
+    users = [name.removeprefix(USER) for name in unknown if name.startswith(USER)]
+    if extensions:
         advice = "enter each as the code of a user in the CRM, or give that user's id in [operators]"
-        yield warn(about, f"nobody in the CRM has {some(unknown)}: popups that nobody sees", advice)
-    else:
+        yield warn(about, f"nobody in the CRM has {some(extensions)}: popups that nobody sees", advice)
+    if users:
+        advice = "give the ids that these people have in the CRM now in [operators], and apply the file"
+        yield warn(about, f"the CRM has no user {some(users)}, whom [operators] names: popups that nobody sees", advice)
+    if not unknown:
         yield ok(about, "of none that rang lately the CRM said that it does not know it")
 
 

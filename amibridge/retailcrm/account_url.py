@@ -32,7 +32,7 @@ def check_account_url(url: str) -> str:
     if parts.query or parts.fragment or "?" in url or "#" in url:
         raise ValueError("the CRM address must not hold a query: keys do not belong into URLs")
     if parts.path not in ("", "/"):
-        raise ValueError("the CRM address must be that of the account, without a path")
+        raise ValueError("the CRM address must look like https://account.retailcrm.ru, without a path")
     if not _is_host(host):
         raise ValueError("the CRM address must look like https://account.retailcrm.ru")
     if parts.scheme == "http" and not is_loopback(host):

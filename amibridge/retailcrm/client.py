@@ -7,6 +7,7 @@ a bound; no account is asked more often than its rates allow; nothing is repeate
 from __future__ import annotations
 
 import asyncio
+from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -19,13 +20,17 @@ from yarl import URL
 from amibridge import __version__
 from amibridge.enterprises import Account
 from amibridge.retailcrm.account_url import check_account_url
-from amibridge.retailcrm.errors import CrmBroken, CrmLockedOut, CrmUnreachable
+from amibridge.retailcrm.errors import CrmBroken, CrmError, CrmLockedOut, CrmUnreachable
 from amibridge.retailcrm.limits import RATES, Rate, RateWindow
 from amibridge.retailcrm.requests import LimitClass, ReplyT, Request
 from amibridge.retailcrm.responses import read
 
 REDACTED_FROM = 8
 """Characters a key must have to be struck out of answers: a shorter one is no key and would be found everywhere."""
+
+ACCEPTED = "accepted"
+ABANDONED = "abandoned"
+"""What is counted when all went well, and when whoever asked did not wait for the answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,12 +55,29 @@ class RetailCrm:
         self._settings = settings
         self._tap = tap
         self._turns: dict[tuple[str, str, LimitClass], _Turns] = {}
+        self._answers: defaultdict[Account, Counter[str]] = defaultdict(Counter)
+
+    def answers(self, account: Account) -> Mapping[str, int]:
+        """What *account* has said to all that it was asked: `ACCEPTED`, the kinds of errors, `ABANDONED`."""
+        return self._answers[account]
 
     async def send(self, account: Account, request: Request[ReplyT]) -> ReplyT:
         """Ask once. Raises CrmError.
 
         An account whose address or key cannot be used at all is locked out without being asked.
         """
+        kind = ABANDONED
+        try:
+            reply = await self._send(account, request)
+            kind = ACCEPTED
+        except CrmError as error:
+            kind = error.kind
+            raise
+        finally:
+            self._answers[account][kind] += 1
+        return reply
+
+    async def _send(self, account: Account, request: Request[ReplyT]) -> ReplyT:
         try:
             base = check_account_url(account.url)
         except ValueError as error:

@@ -15,12 +15,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import timedelta
+from typing import ClassVar
 
 from amibridge.retailcrm.text import excerpt
 
 
 class CrmError(Exception):
-    """*status*: HTTP status, None when there was no answer. *text*: at most 200 printable characters, never the key."""
+    """*status*: HTTP status, None when there was no answer. *text*: at most 200 printable characters, never the key.
+
+    *kind*: its word where errors are counted.
+    """
+
+    kind: ClassVar[str]
 
     def __init__(self, text: str, *, status: int | None = None) -> None:
         self.text = excerpt(text)
@@ -34,21 +40,25 @@ class CrmError(Exception):
 class CrmBusy(CrmError):
     """*retry_after*: what the CRM asked for, None when it named no time."""
 
+    kind = "busy"
+
     def __init__(self, text: str, *, status: int | None = None, retry_after: timedelta | None = None) -> None:
         super().__init__(text, status=status)
         self.retry_after = retry_after
 
 
 class CrmUnreachable(CrmError):
-    pass
+    kind = "unreachable"
 
 
 class CrmBroken(CrmError):
-    pass
+    kind = "broken"
 
 
 class CrmRefused(CrmError):
     """*message*: the CRM's verdict. *errors*: its complaints by field, or by position where it sent a list."""
+
+    kind = "refused"
 
     def __init__(self, message: str, *, status: int | None = None, errors: Mapping[str, str] | None = None) -> None:
         self.message = excerpt(message)
@@ -60,18 +70,20 @@ class CrmRefused(CrmError):
 class CrmMissing(CrmError):
     """*combined_to*: the id of the customer that the one asked for was merged into; None if it never was."""
 
+    kind = "missing"
+
     def __init__(self, text: str, *, status: int | None = None, combined_to: int | None = None) -> None:
         super().__init__(text, status=status)
         self.combined_to = combined_to
 
 
 class CrmLockedOut(CrmError):
-    pass
+    kind = "locked_out"
 
 
 class CrmForbids(CrmError):
-    pass
+    kind = "forbidden"
 
 
 class CrmNotEnabled(CrmError):
-    pass
+    kind = "not_enabled"

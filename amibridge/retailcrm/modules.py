@@ -12,12 +12,15 @@ from typing import Self
 from urllib.parse import urlsplit
 
 from amibridge.retailcrm.account_url import is_loopback
-from amibridge.retailcrm.errors import CrmBroken
+from amibridge.retailcrm.errors import CrmBroken, CrmMissing, CrmRefused
 from amibridge.retailcrm.fields import filled
 from amibridge.retailcrm.requests import LimitClass, Request
 from amibridge.retailcrm.tolerant import flag, ids, mapping, mappings, number, text, texts
 
 MODULES = "/api/v5/integration-modules"
+
+NO_SUCH_MODULE = "errors in the input parameters"
+"""What RetailCRM says under 400 when it is asked for a module that there is not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,6 +197,11 @@ class ModuleEdited:
 def integration_module(code: str) -> Request[ModuleReply]:
     """A module as it stands. One that there is not is refused (CrmRefused) or missing (CrmMissing)."""
     return Request("GET", f"{MODULES}/{_code(code)}", ModuleReply, LimitClass.ORDINARY, True)
+
+
+def says_there_is_none(error: CrmMissing | CrmRefused) -> bool:
+    """Any other refusal is no proof that there is none: registering it anew would wipe what people entered."""
+    return isinstance(error, CrmMissing) or error.message.lower().startswith(NO_SUCH_MODULE)
 
 
 def edit_integration_module(module: IntegrationModule) -> Request[ModuleEdited]:

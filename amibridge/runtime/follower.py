@@ -16,11 +16,12 @@ from typing import assert_never
 import structlog
 
 from amibridge.ami.errors import AmiError, LoginRefused
-from amibridge.ami.events import AmiEvent, Tick
+from amibridge.ami.events import AmiEvent, Connected, Tick
 from amibridge.ami.link import AmiAddress, Link, LinkSettings
 from amibridge.calls.board import Board
 from amibridge.calls.facts import AnyFact
 from amibridge.enterprises import AmiHost, HostStanding, LinkState
+from amibridge.runtime.lag import Lag
 from amibridge.runtime.ring import Ring
 from amibridge.runtime.voice import Voice
 
@@ -72,13 +73,26 @@ class Follower:
         self._state, self._since = LinkState.CONNECTING, datetime.now(UTC)
         self._reason: str | None = None
         self._ami = ""
-        self._events = self._garbled_before = 0
+        self._garbled_before = 0
         self._ahead = timedelta(0)
+        self._lag = Lag()
         self._link: Link | None = None
 
     def standing(self) -> HostStanding:
         garbled = self._garbled_before + (0 if self._link is None else self._link.garbled)
-        return HostStanding(self._host, self._state, self._since, self._reason, self._ami, self._events, garbled)
+        tally, now = self._voice.tally, datetime.now(UTC)
+        return HostStanding(
+            self._host,
+            self._state,
+            self._since,
+            self._reason,
+            self._ami,
+            tally.events.total(),
+            garbled,
+            self._lag.longest(now),
+            self._lag.ahead(now),
+            tally,
+        )
 
     async def follow(self) -> None:
         """Connect, listen, come back; for ever."""
@@ -100,7 +114,9 @@ class Follower:
         """
         heard_at = datetime.now(UTC)
         self._ahead = events[-1].at - heard_at
-        self._events += len(events)
+        if not isinstance(events[0], Connected):  # which is dated by our clock
+            self._lag.heard(events[0].at, events[-1].at, heard_at)
+        self._voice.tally.events.update(map(type, events))
         facts = [fact for event in events for fact in self._fold(event)]
         self._voice.wonder(self._board.take_anomalies(), heard_at, self._ring.tail)
         self._voice.say(facts, heard_at)
@@ -116,20 +132,26 @@ class Follower:
             self._log.error("event_not_folded", event_type=type(event).__name__, exc_info=error)
             return []
 
+    def _take(self, data: bytes) -> None:
+        self._voice.tally.received += len(data)
+        self._ring.hear(data)
+
     async def _listen(self) -> AmiError:
         """One connection from its greeting to its end; why it ended."""
         link = self._link = Link(
             AmiAddress(self._host.host, self._host.port, self._host.username, self._host.secret),
             self.hear,
             settings=self._settings,
-            tap=self._ring.hear,
+            tap=self._take,
         )
+        self._lag = Lag()
         try:
             await link.open()
             self._ami = link.version
             self._stand(LinkState.UP, None)
             self._log.info("host_connected", ami=link.version, filtered=link.filtered)
             lost = await link.watch()
+            self._voice.tally.losses += 1
             self._stand(LinkState.LOST, str(lost))
         except LoginRefused as error:
             self._stand(LinkState.REFUSED, str(error))

@@ -34,6 +34,7 @@ from amibridge.enterprises import AmiHost
 from amibridge.store.anomalies import HeardAnomaly
 from amibridge.store.ledger import HeardFact
 from amibridge.store.recorder import FactQueue, QueueFull
+from amibridge.tallies import HostTally
 
 MOST_ANOMALIES = 10
 """Of one host that are told of within `SPELL`; more of them say nothing new."""
@@ -44,9 +45,10 @@ LONGEST_TRACE = 64 * 1024
 
 
 class Voice:
-    """What *host* has to say goes through here."""
+    """What *host* has to say goes through here, and is counted in *tally*."""
 
     def __init__(self, host: AmiHost, queue: FactQueue) -> None:
+        self.tally = HostTally()
         self._host = host
         self._queue = queue
         self._unsaid: deque[HeardFact] = deque()
@@ -58,6 +60,8 @@ class Voice:
         """Raises QueueFull; what it had no room for is kept."""
         for fact in facts:
             self._write_log(fact)
+            if isinstance(fact, CallEnded):
+                self.tally.calls[fact.record.direction, fact.record.outcome] += 1
             self._unsaid.append(HeardFact(self._host.enterprise, self._host.name, fact, heard_at))
         while self._unsaid:
             self._queue.put(self._unsaid[0])
@@ -74,6 +78,7 @@ class Voice:
     def wonder(self, anomalies: Iterable[Anomaly], heard_at: datetime, tail: Callable[[], Sequence[bytes]]) -> None:
         """Tell of *anomalies*, with what *tail*, the latest messages, has of their calls."""
         for anomaly in anomalies:
+            self.tally.anomalies += 1
             if abs(heard_at - self._wondering_since) > SPELL:
                 self._wondering_since, self._wondered = heard_at, 0
             self._wondered += 1

@@ -17,6 +17,7 @@ from amibridge.sandbox.crm_customers import Customers, full_name
 from amibridge.sandbox.crm_forms import DATE_FORMAT, CallEvent, IntegrationModule, UploadedCall
 from amibridge.sandbox.crm_history import History
 from amibridge.sandbox.crm_orders import Orders
+from amibridge.sandbox.crm_otherwise import Otherwise
 
 REMEMBERED_POPUPS = 200
 """Closed popups kept for the page, which shows them for some seconds."""
@@ -37,7 +38,8 @@ class SandboxAccount:
 
     *scopes*: rights of the key, None for all. *needs_module*: no telephony until a module is registered.
     What of RetailCRM nobody documents: *finds_parts*: a part of a name or number is enough to find a customer.
-    *ignores_unknown*: a filter that a list does not have is passed over, and everything is found.
+    *ignores_unknown*: a filter that a list does not have is passed over, and everything is found. *otherwise*: in what
+    it does otherwise than amibridge assumes.
     """
 
     site: str
@@ -50,6 +52,7 @@ class SandboxAccount:
     needs_module: bool = False
     finds_parts: bool = True
     ignores_unknown: bool = False
+    otherwise: frozenset[Otherwise] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,11 +10,12 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from amibridge.sandbox import crm_customer_verbs, crm_order_verbs, crm_people_verbs
+from amibridge.sandbox import crm_customer_verbs, crm_order_verbs, crm_people_verbs, crm_task_verbs
 from amibridge.sandbox.crm_account import CrmAccount
 from amibridge.sandbox.crm_ask import Answer, Ask, Method, yes
 from amibridge.sandbox.crm_customers import LONG_AGO, tail
 from amibridge.sandbox.crm_forms import Refused, read_calls, read_event, read_module
+from amibridge.sandbox.crm_otherwise import respond
 from amibridge.sandbox.crm_people_verbs import named
 from amibridge.sandbox.crm_queries import ManagerQuery
 
@@ -148,6 +149,7 @@ METHODS = (
     *crm_customer_verbs.METHODS,
     *crm_order_verbs.METHODS,
     *crm_people_verbs.METHODS,
+    *crm_task_verbs.METHODS,
 )
 _PATHS = tuple((method, re.compile(method.path)) for method in METHODS)
 
@@ -170,7 +172,11 @@ def find_method(verb: str, path: str) -> tuple[Method, Mapping[str, str]]:
 def carry_out(account: CrmAccount, verb: str, path: str, ask: Ask) -> Answer:
     """Raises Refused, also when the account's key lacks the right."""
     method, parts = find_method(verb, path)
-    scopes = account.account.scopes
-    if method.scope is not None and scopes is not None and method.scope not in scopes:
-        raise Refused(403, "Access denied.")
-    return method.answer(account, Ask(ask.at, parts, ask.query, ask.form))
+
+    def usual(ask: Ask) -> Answer:
+        scopes = account.account.scopes
+        if method.scope is not None and scopes is not None and method.scope not in scopes:
+            raise Refused(403, "Access denied.")
+        return method.answer(account, ask)
+
+    return respond(account, verb, path, Ask(ask.at, parts, ask.query, ask.form), usual)

@@ -64,8 +64,6 @@ def _shown(value: object) -> str:
             return "none"
         case bool():
             return "yes" if value else "no"
-        case timedelta():
-            return f"{value.days} days"
         case tuple():
             return ", ".join(str(part) for part in value)
         case _:
@@ -83,10 +81,24 @@ def _enterprise_fields(enterprise: Enterprise) -> dict[str, object]:
         "credit": enterprise.credit.value,
         "create customers": enterprise.create_customers,
         "create orders": enterprise.create_orders,
+        "create tasks": enterprise.create_tasks,
         "module code": enterprise.module_code,
-        "recordings kept": enterprise.recordings_keep,
-        "links valid": enterprise.links_valid,
+        "recordings kept": _days(enterprise.recordings_keep),
+        "links valid": _days(enterprise.links_valid),
+        "wait after a missed call": enterprise.missed_calls.wait,
+        "never for": enterprise.missed_calls.never_for,
+        "performer": enterprise.missed_calls.performer,
+        "text of missed calls": enterprise.missed_calls.text,
+        "task within": enterprise.missed_calls.task_within,
+        "order method": enterprise.missed_calls.order_method,
+        "order type": enterprise.missed_calls.order_type,
+        "order status": enterprise.missed_calls.order_status,
+        "order status when reached": enterprise.missed_calls.order_status_reached,
     }
+
+
+def _days(span: timedelta | None) -> str | None:
+    return None if span is None else f"{span.days} days"
 
 
 def _fields(one: AmiHost | Operator | Line) -> dict[str, object]:

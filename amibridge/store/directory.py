@@ -31,6 +31,7 @@ from amibridge.enterprises import (
     EnterpriseId,
     HostName,
     Line,
+    MissedCalls,
     ModuleStanding,
     Operator,
 )
@@ -188,6 +189,8 @@ class Directory:
             credit=Credit(row["credit"]),
             create_customers=row["create_customers"],
             create_orders=row["create_orders"],
+            create_tasks=row["create_tasks"],
+            missed_calls=_missed_calls(row),
             module_code=row["module_code"],
             module=_module(row),
             recordings_keep=row["recordings_keep"],
@@ -213,6 +216,16 @@ class Directory:
                 new.create_customers,
                 new.create_orders,
                 new.module_code,
+                new.create_tasks,
+                new.missed_calls.wait,
+                list(new.missed_calls.never_for),
+                new.missed_calls.performer,
+                new.missed_calls.text,
+                new.missed_calls.task_within,
+                new.missed_calls.order_method,
+                new.missed_calls.order_type,
+                new.missed_calls.order_status,
+                new.missed_calls.order_status_reached,
                 new.recordings_keep,
                 new.links_valid,
             )
@@ -318,6 +331,20 @@ def _host(row: asyncpg.Record, region: str, reading: _Reading) -> AmiHost:
         recordings=row["recordings"],
         recordings_password=row["recordings_password"]
         and reading.open(row["recordings_password"], recordings_password_of(number, row["host"])),
+    )
+
+
+def _missed_calls(row: asyncpg.Record) -> MissedCalls:
+    return MissedCalls(
+        wait=row["missed_wait"],
+        never_for=tuple(row["missed_never_for"]),
+        performer=row["task_performer"],
+        text=row["missed_text"],
+        task_within=row["task_within"],
+        order_method=row["order_method"],
+        order_type=row["order_type"],
+        order_status=row["order_status"],
+        order_status_reached=row["order_status_reached"],
     )
 
 

@@ -52,6 +52,9 @@ SELECT d.enterprise_id, d.host, d.call_id, d.key, d.kind::delivery_kind, d.fresh
   FROM unnest($19::text[], $20::text[], $21::text[], $22::text[], $23::text[], $24::timestamptz[], $25::timestamptz[])
        WITH ORDINALITY AS d (enterprise_id, host, call_id, key, kind, fresh_until, heard_at, ordinal)
   JOIN new ON new.enterprise_id = d.enterprise_id AND new.host = d.host AND new.key = d.key
+ WHERE d.kind <> 'follow_up'
+    OR EXISTS (SELECT FROM enterprises
+                WHERE enterprises.enterprise_id = d.enterprise_id AND (create_tasks OR create_orders))
  ORDER BY d.ordinal
 RETURNING enterprise_id, id, host, fact_key, kind::text, due_at, fresh_until, created_at
 

@@ -28,6 +28,12 @@ SQL = load_queries(__file__)
 KNOWS_NOT = "accepted; the CRM does not know "
 """Begins the answer to a popup that was taken, before the extensions and users that nobody in the CRM has."""
 
+USER = "user "
+"""Begins the name of a user there; an extension has no blank in it."""
+
+LONGEST_NAMES = 400
+"""Characters of them in one answer: of a big queue the rest is told when these are mended."""
+
 
 class DeliveryStatus(StrEnum):
     DUE = "due"
@@ -176,6 +182,12 @@ class Outbox:
         """Make parked or dropped history and errands due again; the ids for which that was possible."""
         rows = await self._pool.fetch(SQL["resend"], enterprise, list(ids), datetime.now(UTC))
         return [row["id"] for row in rows]
+
+
+def knows_not(names: Sequence[str]) -> str:
+    """The answer of a CRM that has none of *names*: extensions, and users as ``user 27``."""
+    said = ", ".join(names)
+    return KNOWS_NOT + (said if len(said) <= LONGEST_NAMES else said[:LONGEST_NAMES].rpartition(", ")[0])
 
 
 def delivery_row(row: asyncpg.Record) -> DeliveryRow:

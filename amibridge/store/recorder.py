@@ -7,7 +7,7 @@ is cried about and then stops us; one fact that PostgreSQL will not take holds u
 from __future__ import annotations
 
 import asyncio
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import timedelta
 from typing import TypeVar
@@ -15,6 +15,7 @@ from typing import TypeVar
 import asyncpg
 import structlog
 
+from amibridge.enterprises import EnterpriseId
 from amibridge.store.anomalies import HeardAnomaly
 from amibridge.store.ledger import HeardFact, Ledger
 from amibridge.store.outbox import Delivery
@@ -68,7 +69,10 @@ class StoreHopeless(Exception):
 
 
 class FactQueue:
-    """Facts on their way to the database, in the order they were heard; and anomalies, which may get lost."""
+    """Facts on their way to the database, in the order they were heard; and anomalies, which may get lost.
+
+    *set_aside*: how many facts of whom PostgreSQL would not take.
+    """
 
     def __init__(self, size: int = QUEUE_SIZE) -> None:
         self._size = size
@@ -77,9 +81,20 @@ class FactQueue:
         self._stirred, self._lightened = asyncio.Event(), asyncio.Event()
         self._put = self._safe = 0
         self.closed = False
+        self.set_aside: Counter[EnterpriseId] = Counter()
 
     def __len__(self) -> int:
         return len(self._facts)
+
+    @property
+    def room(self) -> int:
+        """For how many more there is."""
+        return self._size - len(self._facts)
+
+    @property
+    def written(self) -> int:
+        """How many have left it."""
+        return self._safe
 
     def put(self, heard: HeardFact) -> None:
         """Never waits. Raises QueueFull."""
@@ -199,6 +214,7 @@ async def _set_aside(queue: FactQueue, ledger: Ledger, heard: HeardFact, error: 
         reason=str(error),
     )
     await _in_the_end(lambda _: ledger.reject(heard, str(error)), queue, patience)
+    queue.set_aside[heard.enterprise] += 1
 
 
 async def _in_the_end(attempt: Callable[[bool], Awaitable[Result]], queue: FactQueue, patience: timedelta) -> Result:

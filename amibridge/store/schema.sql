@@ -1,7 +1,7 @@
 -- The database as it is after all migrations, to be read. A test holds it against what the migrations make.
 -- Laws: enterprise_id is the first column of every key; what was said of an enterprise outlives its removal.
 
-CREATE TYPE delivery_kind AS ENUM ('popup', 'history', 'customer');
+CREATE TYPE delivery_kind AS ENUM ('popup', 'history', 'customer', 'follow_up');
 CREATE TYPE delivery_status AS ENUM ('due', 'sent', 'dropped', 'parked');
 
 -- Whom we work for. Secrets are sealed with the keyring.
@@ -21,6 +21,17 @@ CREATE TABLE enterprises (
     created_at       timestamptz NOT NULL DEFAULT now(),
     updated_at       timestamptz NOT NULL DEFAULT now(),
     module_code      text,       -- NULL: our usual one
+    -- What is made in the CRM of a missed call.
+    create_tasks         boolean  NOT NULL DEFAULT false,
+    missed_wait          interval NOT NULL DEFAULT '3 minutes',
+    missed_never_for     text[]   NOT NULL DEFAULT '{}',
+    task_performer       integer,
+    missed_text          text     NOT NULL DEFAULT 'Пропущенный звонок',
+    task_within          interval NOT NULL DEFAULT '1 hour',
+    order_method         text,
+    order_type           text,
+    order_status         text,
+    order_status_reached text,
     recordings_keep  interval    CHECK (recordings_keep > '0'), -- NULL: as long as they are there
     links_valid      interval    CHECK (links_valid > '0')      -- NULL: as long as recordings are kept
 );
@@ -194,7 +205,7 @@ CREATE TABLE anomalies (
 );
 CREATE INDEX anomalies_by_host ON anomalies (enterprise_id, host, id);
 
--- Which customer in the CRM has which phone (E.164).
+-- Which customer in the CRM has which phone (E.164). made_for: the call for which we made him, NULL if he was found.
 -- enterprise_number: the same as enterprise_id, for software that knows this table by that name.
 CREATE TABLE retailcrm_customers (
     enterprise_id         text        NOT NULL,
@@ -203,9 +214,32 @@ CREATE TABLE retailcrm_customers (
     enterprise_number     text        GENERATED ALWAYS AS (enterprise_id) STORED,
     created_at            timestamptz NOT NULL DEFAULT now(),
     updated_at            timestamptz NOT NULL DEFAULT now(),
+    made_for              text,
     PRIMARY KEY (enterprise_id, phone)
 );
 CREATE INDEX retailcrm_customers_by_customer ON retailcrm_customers (enterprise_id, retailcrm_customer_id);
+
+-- Tasks and orders that we made in the CRM for missed calls: one of a call, one open of a phone (E.164) at a time.
+-- account, site: the address and the store where. mark: by which it is found there. missed_at: when he began to call, the last time that it
+-- stands for; whoever is reached later ends it. crm_id NULL: asked for, and not known whether it was made. crm_status: the order's, as we left it.
+CREATE TABLE follow_ups (
+    enterprise_id text        NOT NULL,
+    call_id       text        NOT NULL,
+    phone         text        NOT NULL,
+    kind          text        NOT NULL CHECK (kind IN ('task', 'order')),
+    account       text        NOT NULL,
+    site          text,
+    mark          text        NOT NULL,
+    missed_at     timestamptz NOT NULL,
+    crm_id        bigint,
+    crm_status    text,
+    created_at    timestamptz NOT NULL DEFAULT now(),
+    closed_at     timestamptz,
+    ending        text        CHECK (ending IN ('reached', 'by others', 'gone', 'account left')),
+    PRIMARY KEY (enterprise_id, call_id),
+    CHECK ((closed_at IS NULL) = (ending IS NULL))
+);
+CREATE UNIQUE INDEX follow_ups_open ON follow_ups (enterprise_id, phone) WHERE closed_at IS NULL;
 
 -- Customers as the CRM tells of them. name: empty when nobody wrote one. merged_into: who remained of two.
 -- deleted_at: since when we know that the CRM has the row no more. seen_at: when it was asked last.

@@ -92,10 +92,20 @@ class Survey:
         return {row.status: row for row in rows}
 
     async def unknown_to_crm(self, enterprise: EnterpriseId, *, since: datetime) -> Sequence[str]:
-        """Extensions and users that the CRM said it did not know, those it said last first."""
-        rows = await self._ask("answers_beginning", enterprise, KNOWS_NOT, since, RECENT)
-        said = (name for row in rows for name in row["last_answer"].removeprefix(KNOWS_NOT).split(", "))
-        return list(dict.fromkeys(said))
+        """Extensions and users that the CRM does not know, by what it said last when an extension rang or dialled.
+
+        Those it said last come first; a user is called as in `USER`.
+        """
+        told: set[str] = set()
+        found: dict[str, None] = {}
+        for row in await self._ask("answers_to_popups", enterprise, since, RECENT):
+            extension, answer = row["extension"], row["last_answer"]
+            if extension in told:
+                continue
+            told.add(extension)
+            names = answer.removeprefix(KNOWS_NOT).split(", ") if answer.startswith(KNOWS_NOT) else []
+            found |= dict.fromkeys(name for name in names if name == extension or name not in told)
+        return list(found)
 
     async def newest_call(self, enterprise: EnterpriseId, host: HostName) -> datetime | None:
         """When it ended."""

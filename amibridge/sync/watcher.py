@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 
 import structlog
 
-from amibridge.enterprises import Enterprise
+from amibridge.enterprises import Enterprise, HistoryStanding
 from amibridge.retailcrm.client import RetailCrm
 from amibridge.retailcrm.errors import CrmError, CrmForbids, CrmRefused
 from amibridge.retailcrm.requests import credentials, settings
@@ -48,7 +48,7 @@ SPEAKS_OF = {Subject.CUSTOMER: History.CUSTOMERS, Subject.ORDER: History.ORDERS}
 class _Line:
     """One history. *due*: it is to be read. *unseen*: there may be something that it does not tell.
 
-    *said*: the log says that it is not followed.
+    *read_at*: the last time that it could be. *said*: the log says that it is not followed.
     """
 
     history: History
@@ -56,6 +56,7 @@ class _Line:
     hinted: dict[int, None] = field(default_factory=dict)
     due: bool = True
     unseen: bool = True
+    read_at: datetime | None = None
     said: bool = False
     followed: Followed | None = None
 
@@ -111,6 +112,7 @@ class Watcher:
             self._is_new = True
             for line in self._lines:
                 line.patience.hurry()
+                line.read_at = None
             self.forget_zone()
 
     def forget_zone(self) -> None:
@@ -128,6 +130,12 @@ class Watcher:
                 hinted[hint.id] = None
         self._poll_at = min(self._poll_at, asyncio.get_running_loop().time() + SOON)
         self._bell.set()
+
+    def standings(self) -> list[HistoryStanding]:
+        return [
+            HistoryStanding(self._enterprise.id, line.history, line.read_at, line.patience.reason)
+            for line in self._lines
+        ]
 
     async def run(self) -> None:
         """Until cancelled, and what is cancelled is as good as never begun."""
@@ -209,7 +217,9 @@ class Watcher:
             await followed.fetch(ids)
         if line.due:
             for _ in range(PAGES_AT_ONCE):
-                if not await walk_page(followed, context):
+                more = await walk_page(followed, context)
+                line.read_at = self._now()
+                if not more:
                     line.due = False
                     break
         elif line.unseen:

@@ -14,7 +14,7 @@ from functools import partial
 
 import structlog
 
-from amibridge.enterprises import Enterprise, EnterpriseId
+from amibridge.enterprises import Enterprise, EnterpriseId, HistoryStanding
 from amibridge.retailcrm.client import RetailCrm
 from amibridge.retailcrm.triggers import Hint
 from amibridge.store.mirror import Mirror
@@ -71,6 +71,10 @@ class Watchers:
         watcher = self._watchers.get(enterprise)
         if watcher is not None:
             watcher.hint(hint)
+
+    def standings(self) -> list[HistoryStanding]:
+        """How each history stands of the CRMs that are followed."""
+        return [standing for watcher in self._watchers.values() for standing in watcher.standings()]
 
     def forget_zone(self, enterprise: EnterpriseId) -> None:
         """The account's settings were changed: its time zone is asked anew."""

@@ -16,17 +16,19 @@ import structlog
 from aiohttp import web
 
 from amibridge.config import WebSettings
-from amibridge.enterprises import CrmStanding, EnterpriseId, HostStanding
+from amibridge.enterprises import CrmStanding, EnterpriseId, HistoryStanding, HostStanding
 from amibridge.recordings.library import Library
+from amibridge.redact import Secret
 from amibridge.retailcrm.triggers import Hint
 from amibridge.secrets import Keyring
 from amibridge.store.outbox import Outbox
 from amibridge.store.recorder import FactQueue
 from amibridge.web.answers import identified
 from amibridge.web.connection import Connection
-from amibridge.web.health import live, readiness
+from amibridge.web.health import Sources, live, readiness
 from amibridge.web.module import ModuleRoutes
 from amibridge.web.recordings import Tell, log_fetch, serve_recordings
+from amibridge.web.scrape import expose
 from amibridge.web.tenants import Tenants
 from amibridge.web.visitors import address_of
 from amibridge.web.webhook import take_hints
@@ -59,6 +61,8 @@ class WebServices:
     zone_changed: Callable[[EnterpriseId], None]
     hint: Callable[[EnterpriseId, Hint], None]
     library: Library
+    histories: Callable[[], Sequence[HistoryStanding]] = tuple
+    metrics_token: Secret | None = None
     trusted_proxies: Sequence[str] = ()
     fetched: Tell = log_fetch
 
@@ -66,10 +70,9 @@ class WebServices:
 def make_app(services: WebServices) -> web.Application:
     app = web.Application(middlewares=[identified], client_max_size=LARGEST_BODY)
     app.router.add_get("/health/live", live)
-    app.router.add_get(
-        "/health/ready",
-        readiness(services.outbox, services.hosts, services.crms, services.queue, services.longest_stall),
-    )
+    sources = Sources(services.hosts, services.crms, services.histories, services.queue, services.longest_stall)
+    app.router.add_get("/health/ready", readiness(services.outbox, sources))
+    app.router.add_get("/metrics", expose(sources, services.outbox, services.metrics_token))
     playing = serve_recordings(
         services.pool, services.keyring, services.library, address_of(services.trusted_proxies), services.fetched
     )

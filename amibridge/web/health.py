@@ -6,12 +6,13 @@ Law: one PBX or CRM that is away does not make the bridge unready, for the other
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
 from aiohttp import web
 
-from amibridge.enterprises import CrmStanding, HostStanding
+from amibridge.enterprises import CrmStanding, HistoryStanding, HostStanding
 from amibridge.store.db import DATABASE_FAILURES
 from amibridge.store.outbox import Backlog, Outbox
 from amibridge.store.recorder import FactQueue
@@ -25,30 +26,37 @@ async def live(request: web.Request) -> web.Response:
     return web.json_response({"status": "live"})
 
 
-def readiness(
-    outbox: Outbox,
-    hosts: Callable[[], Sequence[HostStanding]],
-    crms: Callable[[], Sequence[CrmStanding]],
-    queue: FactQueue,
-    longest_stall: Callable[[], timedelta],
-) -> Handler:
+@dataclass(frozen=True, slots=True)
+class Sources:
+    """Whom to ask how things stand, beside the database."""
+
+    hosts: Callable[[], Sequence[HostStanding]]
+    crms: Callable[[], Sequence[CrmStanding]]
+    histories: Callable[[], Sequence[HistoryStanding]]
+    queue: FactQueue
+    longest_stall: Callable[[], timedelta]
+
+
+def readiness(outbox: Outbox, sources: Sources) -> Handler:
     async def respond(request: web.Request) -> web.StreamResponse:
-        backlogs, reason = await _backlogs(outbox)
+        backlogs, reason = await backlogs_of(outbox)
         body = {
             "status": "ready" if reason is None else "not_ready",
             "database": {"state": "up"} if reason is None else {"state": "away", "reason": reason},
-            "hosts": [_host(standing) for standing in hosts()],
-            "enterprises": [_enterprise(standing) for standing in crms()],
-            "facts_waiting": len(queue),
+            "hosts": [_host(standing) for standing in sources.hosts()],
+            "enterprises": [_enterprise(standing) for standing in sources.crms()],
+            "histories": [_history(standing) for standing in sources.histories()],
+            "facts_waiting": len(sources.queue),
             "deliveries": [_backlog(backlog) for backlog in backlogs],
-            "longest_stall_ms": round(longest_stall().total_seconds() * 1000, 1),
+            "longest_stall_ms": round(sources.longest_stall().total_seconds() * 1000, 1),
         }
         return web.json_response(body, status=200 if reason is None else 503)
 
     return respond
 
 
-async def _backlogs(outbox: Outbox) -> tuple[Sequence[Backlog], str | None]:
+async def backlogs_of(outbox: Outbox) -> tuple[Sequence[Backlog], str | None]:
+    """What waits, and why that cannot be told: None when it can."""
     try:
         return await outbox.backlogs(PATIENCE), None
     except TimeoutError:
@@ -75,6 +83,15 @@ def _enterprise(standing: CrmStanding) -> dict[str, Any]:
     return {
         "enterprise": standing.enterprise,
         "crm": {"state": standing.state, "since": since, "reason": standing.reason},
+    }
+
+
+def _history(standing: HistoryStanding) -> dict[str, Any]:
+    return {
+        "enterprise": standing.enterprise,
+        "history": standing.history,
+        "read_at": None if standing.read_at is None else standing.read_at.isoformat(timespec="seconds"),
+        "reason": standing.reason,
     }
 
 

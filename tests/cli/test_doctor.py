@@ -186,6 +186,7 @@ async def test_all_is_well_where_all_is_well(amibridge: Amibridge, tmp_path: Pat
             assert was in text
             text = text.replace(was, now)
         await amibridge.beside("enterprise", "apply", written(tmp_path, text))
+        assert (await amibridge.beside("retailcrm", "register", "0123")).code == 0
         done = await amibridge.beside("doctor", "0123")
     # But for what takes a bridge that runs, and an address in the internet.
     assert [rest[:24].strip() for level, rest in told(done) if level != "ok"] == ["bridge", "public_url"]

@@ -20,6 +20,7 @@ from amibridge.enterprises import (
     EnterpriseId,
     HostName,
     Line,
+    MissedCalls,
     Operator,
 )
 from amibridge.redact import Secret
@@ -64,6 +65,18 @@ def test_the_published_example_is_read_to_the_last_key(tmp_path: Path) -> None:
         credit=Credit.LAST,
         create_customers=False,
         create_orders=True,
+        create_tasks=True,
+        missed_calls=MissedCalls(
+            wait=timedelta(minutes=5),
+            never_for=("+375172222222", "+375291111111"),
+            performer=40,
+            text="Не дозвонились",
+            task_within=timedelta(minutes=30),
+            order_method="missed-call",
+            order_type="eshop-individual",
+            order_status="new",
+            order_status_reached="client-confirmed",
+        ),
     )
 
 

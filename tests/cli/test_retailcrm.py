@@ -122,7 +122,7 @@ class TestRegister:
         [answer] = done.answers
         assert (answer["module"], answer["written"], answer["left"]) == (CODE, True, [])
         assert (answer["unknown_users"], answer["unknown_sites"]) == ([], [])
-        assert done.sentences[0] == f"0123: the module {CODE} is registered"
+        assert done.sentences == [f"0123: the module {CODE} is registered", f"0123: code was nothing, is {CODE} now"]
         module, telephony = stage.module, stage.module.integrations.telephony
         assert (module.integration_code, module.active, module.name) == ("amibridge", True, "amibridge")
         assert (module.client_id, module.base_url) == ("d0c5-0123", PUBLIC)
@@ -358,6 +358,11 @@ class TestUsers:
             "109 = {}",
             '150 = { user = 50, name = "Клара Вебер" }',
         ]
+
+    async def test_where_nobody_has_an_extension_an_example_is_given(self, stage: Stage) -> None:
+        await stage.apply(EXAMPLE.partition("[operators]")[0])
+        done = await stage("users", "0123")
+        assert done.sentences[-1].endswith("say who has which in [operators] of the file, like 101 = { user = 27 }")
 
     async def test_contradictions_are_said_and_nothing_is_decided(self, stage: Stage) -> None:
         await stage("register", "0123")

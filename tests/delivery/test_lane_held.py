@@ -104,6 +104,22 @@ async def test_it_is_obeyed_at_once_and_an_answer_on_its_way_does_not_end_it(
     assert table.status(2) is table.status(3) is None
 
 
+async def test_a_pause_ends_when_the_module_was_registered_meanwhile(
+    enterprise: Enterprise, crm: RetailCrm, scripted: ScriptedCrm
+) -> None:
+    scripted.always[UPLOAD] = says(400, "Telephony not enabled or not supports calls upload")
+    table = Table()
+    async with running(enterprise, crm, table) as lane:
+        lane.offer([history(1, "pbx:1", at=now())])
+        await until(lambda: lane.crm_standing().state == "paused")
+        del scripted.always[UPLOAD]
+        lane.reconfigure(replace(enterprise, name="Василёк"))
+        assert lane.crm_standing().state == "paused"
+        lane.reconfigure(replace(enterprise, module=ModuleStanding(told_at=now())))
+        await until(lambda: table.status(1) == DeliveryStatus.SENT)
+        assert lane.crm_standing().state == "well"
+
+
 @pytest.mark.parametrize("answer", [html, says(403, 'Wrong "apiKey" value.')])
 async def test_a_failure_on_its_way_says_nothing_of_a_module_that_is_off(
     enterprise: Enterprise, crm: RetailCrm, scripted: ScriptedCrm, answer: Answer

@@ -23,6 +23,7 @@ READY: dict[str, Any] = {
     "database": {"state": "up"},
     "hosts": [{"enterprise": "0123", "host": "pbx1", "state": "up", "since": "2026-03-10T12:00:00+00:00", "events": 7}],
     "enterprises": [{"enterprise": "0123", "crm": {"state": "well", "since": "2026-03-10T12:00:00+00:00"}}],
+    "histories": [{"enterprise": "0123", "history": "orders", "read_at": "2026-03-10T12:00:00+00:00", "reason": None}],
     "facts_waiting": 0,
     "deliveries": [],
     "longest_stall_ms": 12.5,
@@ -48,7 +49,10 @@ async def told_of(health: Health) -> list[Finding]:
 async def test_one_that_is_well() -> None:
     found = await told_of(await said(READY))
     assert unwell(found) == []
-    assert set(by_about(found)) == {"bridge", "pbx1 followed", "CRM told"}
+    assert set(by_about(found)) == {"bridge", "pbx1 followed", "CRM told", "CRM orders"}
+    assert by_about(await told_of(await said(READY | {"histories": []}))).keys() == by_about(found).keys() - {
+        "CRM orders"
+    }
 
 
 @pytest.mark.parametrize(
@@ -63,6 +67,8 @@ async def test_one_that_is_well() -> None:
          "CRM told", "wrong key"),
         ({"enterprises": [{"enterprise": "0123", "crm": {"state": "troubled", "reason": "502"}}]}, Level.WARN,
          "CRM told", "502"),
+        ({"histories": [{"enterprise": "0123", "history": "orders", "reason": "no right"}]}, Level.WARN,
+         "CRM orders", "cannot be read: no right; last read never"),
         ({"hosts": [], "enterprises": []}, Level.FAIL, "bridge", "does not serve this enterprise"),
         ({"hosts": "\x1b", "enterprises": [7, {"enterprise": "0123", "crm": 7}], "facts_waiting": "many"}, Level.FAIL,
          "CRM told", "no reason said"),

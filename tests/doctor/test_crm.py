@@ -20,17 +20,19 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from amibridge.calls.record import Extension
 from amibridge.doctor.crm import crm
 from amibridge.doctor.findings import Finding, Level
-from amibridge.enterprises import Account, Enterprise, Line, Operator
+from amibridge.enterprises import Account, Enterprise, Line, MissedCalls, Operator
 from amibridge.redact import Secret
 from amibridge.retailcrm.rights import needed
 from amibridge.sandbox.crm_faults import BadGateway, Nonsense
 from amibridge.sandbox.retailcrm import SandboxCrm, SandboxUser
 from tests.doctor.looking import Told, all_of, by_about, unwell
+from tests.doctor.shop import registered
 from tests.sandbox.crm_asker import KEY, romashka
 from tests.store.enterprises import romashka as enterprise
 
 CREDENTIALS, VERSIONS = "/api/credentials", "/api/api-versions"
 SETTINGS, USERS = "/api/v5/settings", "/api/v5/users"
+MODULE = "/api/v5/integration-modules/amibridge-0123"
 ALL_WELL: Mapping[str, tuple[int, Any]] = {
     CREDENTIALS: (
         200,
@@ -51,10 +53,11 @@ ALL_WELL: Mapping[str, tuple[int, Any]] = {
             "users": [{"id": 27, "active": True}, {"id": 31, "active": True}],
         },
     ),
+    MODULE: (200, {"success": True, "integrationModule": {"code": "amibridge-0123", "active": True}}),
 }
 """What a content account answers, as the contract has it."""
 
-ABOUT = {"CRM key", "CRM rights", "CRM stores", "CRM clock", "CRM API", "CRM time zone", "CRM users"}
+ABOUT = {"CRM key", "CRM rights", "CRM stores", "CRM clock", "CRM API", "CRM time zone", "CRM users", "CRM module"}
 
 
 def of(url: str, key: str = KEY, **changes: Any) -> Enterprise:
@@ -71,6 +74,7 @@ async def found_at(answers: Mapping[str, Any], **changes: Any) -> list[Finding]:
 async def test_all_is_well_with_the_sandbox() -> None:
     sandbox = SandboxCrm([romashka()])
     async with sandbox.serve() as url:
+        registered(sandbox.account(KEY), of(url))
         found = await all_of(crm(of(url)))
     assert unwell(found) == []
     assert set(by_about(found)) == ABOUT
@@ -243,6 +247,43 @@ class TestUsers:
         assert by_about(found)["CRM users"] is Level.OK
 
 
+NO_MODULE = "there is no amibridge-0123: without one neither popups nor calls are taken"
+
+
+class TestModule:
+    @pytest.mark.parametrize(
+        ("module", "words"),
+        [
+            ({"active": False}, "amibridge-0123 is switched off: nothing is sent"),
+            (
+                {"active": True, "freeze": True},
+                "amibridge-0123 is frozen by RetailCRM: its bills are not paid",
+            ),
+        ],
+    )
+    async def test_one_that_does_not_work(self, module: dict[str, bool], words: str) -> None:
+        body = {"success": True, "integrationModule": {"code": "amibridge-0123", **module}}
+        assert unwell(await found_at({MODULE: (200, body)})) == [(Level.FAIL, "CRM module", words)]
+
+    @pytest.mark.parametrize(
+        ("status", "text", "words"),
+        [
+            (
+                400,
+                "Errors in the input parameters",
+                NO_MODULE,
+            ),
+            (404, "Not found", NO_MODULE),
+            (400, "Go away", "amibridge-0123 could not be asked for: Go away (HTTP 400)"),
+            (403, "Access denied.", "amibridge-0123 could not be asked for: Access denied. (HTTP 403)"),
+            (200, "", "amibridge-0123 could not be asked for: an answer without `success: true` (HTTP 200)"),
+        ],
+    )
+    async def test_one_that_is_not_there_or_not_told(self, status: int, text: str, words: str) -> None:
+        found = await found_at({MODULE: (status, {"success": False, "errorMsg": text})})
+        assert unwell(found) == [(Level.WARN, "CRM module", words)]
+
+
 def many(count: int) -> list[Any]:
     return [SandboxUser(1000 + number, f"User {number}") for number in range(count)]
 
@@ -269,3 +310,30 @@ def self_signed(folder: Path) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(pem)
     return context
+
+
+class TestMissedCalls:
+    async def test_who_gets_the_tasks_is_a_user_too(self) -> None:
+        wanted = {"create_tasks": True, "missed_calls": MissedCalls(performer=44)}
+        body = {**ALL_WELL[CREDENTIALS][1], "scopes": [*needed(replace(enterprise(), create_tasks=True))]}
+        found = unwell(await found_at({CREDENTIALS: (200, body)}, **wanted))
+        assert found == [(Level.FAIL, "CRM users", "there is no user 44 (of performer)")]
+
+    async def test_the_right_to_tasks_is_needed_where_they_are_wanted(self) -> None:
+        found = unwell(await found_at({}, create_tasks=True))
+        assert [(level, about) for level, about, _ in found] == [(Level.WARN, "CRM rights")]
+        assert found[0][2].startswith("task_read, task_write missing")
+
+    async def test_the_words_of_orders_are_those_of_the_account(self) -> None:
+        wishes = MissedCalls(order_method="missed-call", order_type="eshop-individual", order_status="new")
+        strange = replace(wishes, order_method="pigeon", order_status_reached="gone")
+        async with SandboxCrm([romashka()]).serve() as url:
+            assert by_about(await all_of(crm(of(url, missed_calls=wishes))))["CRM orders"] is Level.OK
+            found = [one for one in unwell(await all_of(crm(of(url, missed_calls=strange)))) if one[1] == "CRM orders"]
+        assert found == [
+            (Level.FAIL, "CRM orders", "the account has no order_method: pigeon, order_status_reached: gone")
+        ]
+
+    async def test_without_the_right_to_read_them_it_says_so(self) -> None:
+        found = unwell(await found_at({}, missed_calls=MissedCalls(order_status="new")))
+        assert [(level, about) for level, about, _ in found] == [(Level.WARN, "CRM orders")]

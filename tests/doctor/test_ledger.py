@@ -16,9 +16,9 @@ from amibridge.doctor.findings import Finding, Level
 from amibridge.enterprises import EnterpriseId, HostName
 from amibridge.store.anomalies import HeardAnomaly, record_anomalies
 from amibridge.store.ledger import HeardFact, Ledger
-from amibridge.store.outbox import KNOWS_NOT, DeliveryStatus, Outbox, Settlement
+from amibridge.store.outbox import KNOWS_NOT, DeliveryStatus, Outbox, Settlement, knows_not
 from amibridge.store.survey import Survey
-from tests.delivery.rows import ended, rang, record
+from tests.delivery.rows import dialled, ended, rang, record
 from tests.doctor.looking import all_of, unwell
 
 pytestmark = pytest.mark.postgres
@@ -91,6 +91,20 @@ class TestExtensions:
         [(level, about, found)] = unwell(await all_of(ledger.unknown_to_crm(ONE, Survey(pool))))
         assert (level, about) == (Level.WARN, "CRM extensions")
         assert found.startswith("nobody in the CRM has 106, 105:")
+
+    async def test_users_are_told_apart_for_it_is_another_thing_to_mend(self, story: Story, pool: asyncpg.Pool) -> None:
+        ids = await story.heard(rang("pbx1:1.1", "105"), dialled("pbx1:2.2", "106"))
+        await story.answered(ids, DeliveryStatus.SENT, knows_not(["105", "user 44"]))
+        extensions, users = unwell(await all_of(ledger.unknown_to_crm(ONE, Survey(pool))))
+        assert extensions[2].startswith("nobody in the CRM has 105:")
+        assert users[2].startswith("the CRM has no user 44,")
+
+    async def test_what_was_mended_is_well_as_soon_as_it_rang_again(self, story: Story, pool: asyncpg.Pool) -> None:
+        for call, said in (("pbx1:1.1", knows_not(["105", "user 44"])), ("pbx1:2.2", "accepted")):
+            await story.answered(await story.heard(rang(call, "105")), DeliveryStatus.SENT, said)
+        await story.answered(await story.heard(rang("pbx1:3.3", "106")), DeliveryStatus.SENT, knows_not(["106"]))
+        [(_, _, found)] = unwell(await all_of(ledger.unknown_to_crm(ONE, Survey(pool))))
+        assert found.startswith("nobody in the CRM has 106:")
 
     async def test_what_it_said_days_ago_is_forgotten(self, story: Story, pool: asyncpg.Pool) -> None:
         await story.answered(await story.heard(rang("pbx1:1.1", "105")), DeliveryStatus.SENT, f"{KNOWS_NOT}105")

@@ -14,6 +14,7 @@ from amibridge.cli.enterprise_document import (
     AsteriskTable,
     EnterpriseDocument,
     LineTable,
+    MissedCallsTable,
     OperatorTable,
     RecordingsTable,
     RetailcrmTable,
@@ -126,8 +127,16 @@ def switched_on(example: Path) -> str:
 
 def keys_of_an_enterprise() -> set[str]:
     """Every key that an enterprise file may have."""
-    shapes = (EnterpriseDocument, RetailcrmTable, AsteriskTable, RecordingsTable, OperatorTable, LineTable)
-    tables = {"retailcrm", "asterisk", "operators", "lines"}
+    shapes = (
+        EnterpriseDocument,
+        RetailcrmTable,
+        MissedCallsTable,
+        AsteriskTable,
+        RecordingsTable,
+        OperatorTable,
+        LineTable,
+    )
+    tables = {"retailcrm", "missed_calls", "asterisk", "operators", "lines"}
     return {key for shape in shapes for key in shape.model_fields} - tables
 
 

@@ -8,12 +8,17 @@ from zoneinfo import ZoneInfo
 
 from amibridge.calls.numbering import Numbering
 from amibridge.calls.record import Extension
-from amibridge.enterprises import Account, Credit, HostName, Line, Operator
+from amibridge.enterprises import Account, Credit, HostName, Line, MissedCalls, Operator
 from amibridge.redact import Secret
 from amibridge.store.changes import changes
 from tests.store.enterprises import host, romashka
 
-OLD = romashka()
+OLD = replace(
+    romashka(),
+    missed_calls=MissedCalls(
+        timedelta(minutes=5), ("+375291111111",), 40, "Не дозвонились", timedelta(minutes=30), "m", "t"
+    ),
+)
 
 
 def test_a_new_enterprise_is_told_with_all_that_is_in_it() -> None:
@@ -27,7 +32,8 @@ def test_a_new_enterprise_is_told_with_all_that_is_in_it() -> None:
 
 
 def test_the_same_is_no_change() -> None:
-    assert changes(OLD, romashka()) == []
+    assert changes(romashka(), romashka()) == []
+    assert changes(OLD, replace(OLD)) == []
 
 
 def test_the_order_of_hosts_is_no_change() -> None:
@@ -49,6 +55,10 @@ def test_every_field_that_differs_is_named_with_both_values() -> None:
         create_orders=False,
         recordings_keep=timedelta(days=365),
         links_valid=timedelta(days=90),
+        create_tasks=True,
+        missed_calls=MissedCalls(
+            timedelta(0), (), 41, "x", timedelta(hours=2), "phone", "legal", "new", "client-confirmed"
+        ),
     )
     said = changes(OLD, new)
     assert said == [
@@ -61,8 +71,18 @@ def test_every_field_that_differs_is_named_with_both_values() -> None:
         "credit changed from last to first",
         "create customers changed from no to yes",
         "create orders changed from yes to no",
+        "create tasks changed from no to yes",
         "recordings kept changed from none to 365 days",
         "links valid changed from none to 90 days",
+        "wait after a missed call changed from 0:05:00 to 0:00:00",
+        "never for changed from +375291111111 to none",
+        "performer changed from 40 to 41",
+        "text of missed calls changed from Не дозвонились to x",
+        "task within changed from 0:30:00 to 2:00:00",
+        "order method changed from m to phone",
+        "order type changed from t to legal",
+        "order status changed from none to new",
+        "order status when reached changed from none to client-confirmed",
         "api key changed",
         "webhook secret changed",
     ]

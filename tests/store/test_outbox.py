@@ -18,7 +18,16 @@ from amibridge.enterprises import EnterpriseId
 from amibridge.store import ledger as ledger_module
 from amibridge.store import outbox as module
 from amibridge.store.ledger import Ledger
-from amibridge.store.outbox import Backlog, Delivery, DeliveryRow, DeliveryStatus, Outbox, Settlement
+from amibridge.store.outbox import (
+    KNOWS_NOT,
+    Backlog,
+    Delivery,
+    DeliveryRow,
+    DeliveryStatus,
+    Outbox,
+    Settlement,
+    knows_not,
+)
 from tests.delivery.rows import ended, rang, record
 from tests.store.said import HEARD_AT, heard
 
@@ -269,3 +278,10 @@ async def test_no_question_about_deliveries_reads_a_table_from_end_to_end(crowde
         plan = await explained(crowded, sql, *arguments)
         assert scanned(plan) & {"deliveries", "facts"} == set(), sql
         assert indexes(plan) & by, sql
+
+
+@pytest.mark.parametrize("extensions", [[f"1{number:03}" for number in range(150)], ["1" * 64] * 30, ["101"]])
+def test_what_the_crm_does_not_know_is_named_and_no_name_is_cut(extensions: list[str]) -> None:
+    said = knows_not(extensions)
+    assert len(said) < 500
+    assert set(said.removeprefix(KNOWS_NOT).split(", ")) <= set(extensions)

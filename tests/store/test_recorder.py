@@ -154,6 +154,8 @@ async def test_one_fact_that_postgresql_will_not_take_is_set_aside_alone(
     assert [row.fact for row in one.handed] == rings(37)
     assert [line["event"] for line in logs] == ["fact_set_aside"]
     assert logs[0]["call"] == impossible.call
+    assert one.queue.set_aside == {ONE: 1}
+    assert one.queue.written == 38
     [row] = await pool.fetch("SELECT body, error FROM rejected_facts")
     assert row["body"] == repr(impossible)
     assert row["error"]

@@ -18,8 +18,9 @@ from structlog.testing import capture_logs
 from yarl import URL
 
 from amibridge.config import RecordingSettings, WebSettings
-from amibridge.enterprises import CrmStanding, EnterpriseId, HostStanding
+from amibridge.enterprises import CrmStanding, EnterpriseId, HistoryStanding, HostStanding
 from amibridge.recordings.library import Library, library_settings
+from amibridge.redact import Secret
 from amibridge.retailcrm.triggers import Hint
 from amibridge.secrets import Key, Keyring
 from amibridge.store.outbox import Outbox
@@ -42,8 +43,8 @@ class Answer:
 
 @dataclass
 class Site:
-    """*standings*, *crms*, *queue*, *stall*: what the health check tells. *zones_changed*: whose was said to be;
-    *hints*: what came by webhook; *fetches*: who was given which recording. *cache*: of recordings."""
+    """*standings*, *crms*, *histories*, *queue*, *stall*: what health and metrics tell. *zones_changed*: whose was said
+    to be; *hints*: what came by webhook; *fetches*: who was given which recording. *cache*: of recordings."""
 
     host: str
     port: int
@@ -53,6 +54,7 @@ class Site:
     tenants: Tenants = field(default_factory=Tenants)
     standings: list[HostStanding] = field(default_factory=list)
     crms: list[CrmStanding] = field(default_factory=list)
+    histories: list[HistoryStanding] = field(default_factory=list)
     stall: timedelta = timedelta(0)
     zones_changed: list[EnterpriseId] = field(default_factory=list)
     hints: list[tuple[EnterpriseId, Hint]] = field(default_factory=list)
@@ -78,7 +80,11 @@ class Site:
 
 @contextlib.asynccontextmanager
 async def serving(
-    pool: asyncpg.Pool, app: web.Application | None = None, *, trusted_proxies: Sequence[str] = ()
+    pool: asyncpg.Pool,
+    app: web.Application | None = None,
+    *,
+    metrics_token: str | None = None,
+    trusted_proxies: Sequence[str] = (),
 ) -> AsyncIterator[Site]:
     stop, listening, queue = asyncio.Event(), asyncio.Event(), FactQueue()
     async with contextlib.AsyncExitStack() as stack:
@@ -100,6 +106,8 @@ async def serving(
             site.zones_changed.append,
             lambda enterprise, hint: site.hints.append((enterprise, hint)),
             library,
+            lambda: site.histories,
+            None if metrics_token is None else Secret(metrics_token),
             trusted_proxies,
             site.fetches.append,
         )

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 import asyncpg
 
-from amibridge.enterprises import CrmStanding, HostStanding, LinkState
+from amibridge.enterprises import CrmStanding, HistoryStanding, HostStanding, LinkState
 from amibridge.store.ledger import HeardFact, Ledger
 from tests.delivery.rows import ended, record
 from tests.runtime.following import host_at
@@ -35,12 +35,17 @@ async def test_ready_tells_each_thing_we_depend_on(site: Site, pool: asyncpg.Poo
     await Ledger(pool).record([HeardFact(host.enterprise, host.name, fact, NOW)])
     site.standings = [standing(LinkState.UP), standing(LinkState.REFUSED, "Authentication failed")]
     site.crms = [CrmStanding(host.enterprise, "paused", NOW, "Access denied.")]
+    site.histories = [
+        HistoryStanding(host.enterprise, "customers", NOW, None),
+        HistoryStanding(host.enterprise, "orders", None, "Access denied."),
+    ]
     site.queue.put(HeardFact(host.enterprise, host.name, fact, NOW))
     site.stall = timedelta(milliseconds=12.34)
     answer = await site.ask("/health/ready")
     assert answer.status == 200
     told = dict(answer.json)
     [due, *rest] = told.pop("deliveries")
+    at = NOW.isoformat(timespec="seconds")
     assert told == {
         "status": "ready",
         "database": {"state": "up"},
@@ -49,7 +54,7 @@ async def test_ready_tells_each_thing_we_depend_on(site: Site, pool: asyncpg.Poo
                 "enterprise": "0123",
                 "host": "pbx1",
                 "state": state,
-                "since": NOW.isoformat(timespec="seconds"),
+                "since": at,
                 "reason": reason,
                 "ami": "11.0.0",
                 "events": 17,
@@ -60,8 +65,12 @@ async def test_ready_tells_each_thing_we_depend_on(site: Site, pool: asyncpg.Poo
         "enterprises": [
             {
                 "enterprise": "0123",
-                "crm": {"state": "paused", "since": NOW.isoformat(timespec="seconds"), "reason": "Access denied."},
+                "crm": {"state": "paused", "since": at, "reason": "Access denied."},
             }
+        ],
+        "histories": [
+            {"enterprise": "0123", "history": "customers", "read_at": at, "reason": None},
+            {"enterprise": "0123", "history": "orders", "read_at": None, "reason": "Access denied."},
         ],
         "facts_waiting": 1,
         "longest_stall_ms": 12.3,

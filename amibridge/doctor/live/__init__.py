@@ -1,0 +1,1 @@
+"""Asks an account about what nobody documents and the bridge assumes. By itself it changes nothing there."""
