@@ -107,14 +107,19 @@ class Library:
 
     @asynccontextmanager
     async def serving(self) -> AsyncIterator[None]:
-        """While it is entered, work is done; leaving it ends all work."""
+        """While it is entered, work is done; leaving it ends all work. What is raised inside comes out as it is."""
+        failure: Exception | None = None
         async with open_sources(self._sftp) as self._sources, asyncio.TaskGroup() as self._tasks:
             tidying = self._tasks.create_task(self._tidy(), name="recordings: tidying")
             try:
                 yield
+            except Exception as error:
+                failure = error
             finally:
                 for task in (tidying, *self._jobs.values()):
                     task.cancel()
+        if failure is not None:
+            raise failure
 
     def enterprises(self, keeps: Mapping[EnterpriseId, timedelta | None]) -> None:
         """These are all enterprises from now on, and for how long each keeps recordings; None: for ever."""

@@ -19,7 +19,10 @@ import asyncssh
 from amibridge.recordings.ends import Habits
 from amibridge.recordings.errors import SourceAway
 from amibridge.recordings.places import SftpFolder
-from amibridge.recordings.remote import ANSWERED_WITHIN, PIECE, Remote
+from amibridge.recordings.remote import ANSWERED_WITHIN, Remote
+
+PIECE = 32 * 1024
+"""Bytes that every server gives at once; newer ones say how many they do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,15 +42,10 @@ class SftpFolders:
     async def find(self, place: SftpFolder, path: str) -> AsyncIterator[Remote | None]:
         """As `Sources.find`."""
         try:
-            async with self._connected(place) as connection, connection.start_sftp_client() as sftp:
+            async with self._connected(place) as connection:
                 async with asyncio.timeout(ANSWERED_WITHIN.total_seconds()):
-                    found = await self._found(sftp, place, path)
-                if found is None:
-                    yield None
-                    return
-                file, told = found
-                async with sftp.open(file, "rb") as opened:
-                    yield Remote(told.size, told.mtime, _pieces(opened))
+                    remote = await self._opened(await connection.start_sftp_client(), place, path)
+                yield remote
         except asyncssh.HostKeyNotVerifiable as error:
             known = self._settings.known_hosts_file
             raise SourceAway(f"the host key of {place.host} is not the one in {known}") from error
@@ -58,9 +56,8 @@ class SftpFolders:
         except asyncssh.Error as error:
             raise SourceAway(f"{place.host} does not speak SFTP as it should: {type(error).__name__}") from error
 
-    async def _found(
-        self, sftp: asyncssh.SFTPClient, place: SftpFolder, path: str
-    ) -> tuple[str, asyncssh.SFTPAttrs] | None:
+    async def _opened(self, sftp: asyncssh.SFTPClient, place: SftpFolder, path: str) -> Remote | None:
+        """To be closed with its connection."""
         root = await sftp.realpath(place.path)
         assert isinstance(root, str)
         if not _is_folder(await _told(sftp.stat, root)):
@@ -68,7 +65,10 @@ class SftpFolders:
         for names in self._habits.ends_of(str(place), path):
             if found := await _real(sftp, root, join(root, *names)):
                 self._habits.found(str(place), path, names)
-                return found
+                file, told = found
+                return Remote(
+                    told.size, told.mtime, _pieces(await sftp.open(file, "rb"), sftp.limits.max_read_len or PIECE)
+                )
         return None
 
     @asynccontextmanager
@@ -98,8 +98,10 @@ class SftpFolders:
             reason = (error.strerror if isinstance(error, OSError) else None) or str(error) or "no answer in time"
             where = error.filename if isinstance(error, OSError) and error.filename else place
             raise SourceAway(f"{where}: {reason}") from error
-        async with connection:
+        try:
             yield connection
+        finally:
+            connection.abort()  # a goodbye would wait for one who may be silent
 
 
 async def _real(sftp: asyncssh.SFTPClient, root: str, file: str) -> tuple[str, asyncssh.SFTPAttrs] | None:
@@ -134,10 +136,11 @@ def _is_folder(told: asyncssh.SFTPAttrs | None) -> bool:
     return told is not None and stat.S_ISDIR(told.permissions or 0)
 
 
-async def _pieces(opened: asyncssh.SFTPClientFile) -> AsyncIterator[bytes]:
+async def _pieces(opened: asyncssh.SFTPClientFile, largest: int) -> AsyncIterator[bytes]:
+    """One question at a time: of several that are under way, asyncssh leaves the failures to the log."""
     while True:
         async with asyncio.timeout(ANSWERED_WITHIN.total_seconds()):
-            piece = await opened.read(PIECE)
+            piece = await opened.read(largest)
         if not piece:
             return
         yield piece  # type: ignore[misc]

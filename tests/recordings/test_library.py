@@ -40,6 +40,12 @@ async def test_what_is_kept_no_longer_goes_by_itself(tmp_path: Path, monkeypatch
         await until(lambda: names(cache) == {"0123/new.mp3", "0124/old.mp3"})
 
 
+async def test_what_fails_inside_comes_out_as_it_is(tmp_path: Path) -> None:
+    with pytest.raises(ZeroDivisionError):
+        async with Library(library_settings(tmp_path, RecordingSettings())).serving():
+            raise ZeroDivisionError
+
+
 async def test_what_is_under_way_ends_with_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     begun = asyncio.Event()
 

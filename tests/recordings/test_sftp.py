@@ -178,13 +178,21 @@ class TestOutside:
             assert await asked(library, place, "linked/secret.wav") is None
             assert await asked(library, place, "call.wav") is not None
 
-    async def test_a_server_that_says_a_recording_is_the_password_file(self, library: Library, tmp_path: Path) -> None:
+    @pytest.mark.parametrize("where", ["/etc/passwd", "{outside}", "{inside}/../secrets/call.wav"])
+    async def test_a_server_that_says_a_recording_is_elsewhere(
+        self, library: Library, tmp_path: Path, where: str
+    ) -> None:
+        """Also where a file of that name is in the folder, too."""
+        elsewhere = where.format(outside=tmp_path / "secrets/call.wav", inside=tmp_path / "monitor").encode()
+
         class Liar(asyncssh.SFTPServer):
             def realpath(self, path: bytes) -> bytes:
-                return b"/etc/passwd" if path.endswith(b".wav") else path
+                return elsewhere if path.endswith(b".wav") else path
 
-        (tmp_path / "data").mkdir()
+        for name in ("data", "secrets"):
+            (tmp_path / name).mkdir()
         put(tmp_path, "call.wav")
+        (tmp_path / "secrets/call.wav").write_bytes(CALL)
         async with sshd(tmp_path, Liar) as place:
             put_key(tmp_path, OUR_KEY)
             put_known(tmp_path, HOST_KEY, place)
@@ -256,6 +264,28 @@ class TestStrangers:
             await asked(library, replace(pbx, port=1))
         with pytest.raises(SourceAway, match="is no folder"):
             await asked(library, replace(pbx, path=str(tmp_path / "none/at/all")))
+
+    @pytest.mark.parametrize("question", ["realpath", "stat", "lstat", "open", "read"])
+    async def test_who_falls_silent_later_is_left(
+        self, library: Library, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, question: str
+    ) -> None:
+        silent, heard = asyncio.Event(), asyncio.Event()
+
+        async def hang(*_: object) -> None:
+            await silent.wait()
+            heard.set()
+            raise asyncssh.SFTPFailure("too late")
+
+        (tmp_path / "data").mkdir()
+        put(tmp_path, "call.wav")
+        monkeypatch.setattr("amibridge.recordings.sftp.ANSWERED_WITHIN", timedelta(seconds=1))
+        async with sshd(tmp_path, type("Silent", (asyncssh.SFTPServer,), {question: hang})) as place:
+            put_key(tmp_path, OUR_KEY)
+            put_known(tmp_path, HOST_KEY, place)
+            with pytest.raises(SourceAway):
+                await asked(library, place)
+            silent.set()
+            await heard.wait()
 
     async def test_who_is_silent_is_left(
         self, library: Library, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

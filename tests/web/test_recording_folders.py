@@ -151,4 +151,5 @@ async def test_many_asks_convert_once(
     assert {(ask.result().status, ask.result().headers["ETag"]) for ask in asks} == {
         (200, asks[0].result().headers["ETag"])
     }
+    assert (await site.ask(link())).status == 200
     assert len(begun) == 1
