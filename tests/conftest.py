@@ -13,7 +13,7 @@ from pytest_asyncio.plugin import PytestAsyncioFunction
 
 from tests.corpus import Trace
 
-pytest.register_assert_rewrite("tests.real.office")
+pytest.register_assert_rewrite("tests.real.office", "tests.system.law", "tests.system.history")
 
 if TYPE_CHECKING:
     import asyncpg

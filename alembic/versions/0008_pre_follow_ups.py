@@ -8,7 +8,7 @@ from __future__ import annotations
 from alembic import op
 
 revision = "0008"
-down_revision = "0006"
+down_revision = "0007"
 
 STATEMENTS = (
     "ALTER TYPE delivery_kind ADD VALUE 'follow_up'",

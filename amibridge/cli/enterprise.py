@@ -164,6 +164,7 @@ def _described(one: Enterprise) -> Iterator[tuple[str, Any]]:
                 "trunks": list(host.numbering.trunks),
                 "originate_channel": host.originate_channel,
                 "originate_context": host.originate_context,
+                "originate_number": host.originate_number,
                 "recordings": host.recordings,
                 "recordings_password": host.recordings_password and HIDDEN,
             }
@@ -171,6 +172,11 @@ def _described(one: Enterprise) -> Iterator[tuple[str, Any]]:
         ],
     )
     yield "recordings", {"keep_days": _days(one.recordings_keep), "links_valid_days": _days(one.links_valid)}
+    wanted = one.responsible
+    yield (
+        "responsible",
+        {"mode": wanted.mode, "dialplan": wanted.dialplan, "fallback": wanted.fallback, "name": list(wanted.name)},
+    )
     yield "operators", {who: {"user": operator.user, "name": operator.name} for who, operator in one.operators.items()}
     yield "lines", {number: {"site": line.site, "name": line.name} for number, line in one.lines.items()}
 

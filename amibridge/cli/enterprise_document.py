@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from ipaddress import IPv6Address
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeAlias
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
 from phonenumbers import SUPPORTED_REGIONS
@@ -17,6 +17,9 @@ from amibridge.calls.numbering import DEFAULT_INTERNAL
 from amibridge.config.documents import Shape, Text, nearest, with_a_home
 from amibridge.recordings.places import place_of
 from amibridge.retailcrm.account_url import check_account_url
+
+NamePart: TypeAlias = Literal["line", "customer", "shop"]
+SHOWN: tuple[NamePart, ...] = ("customer",)
 
 LONGEST_PATTERN = 200
 """Characters of `internal`: an expression longer than that is a mistake, or an attack on the one who runs it."""
@@ -153,6 +156,23 @@ def _is_recordings(text: str) -> str:
     return text
 
 
+def _is_dialplan(text: str) -> str:
+    rest = text.replace("{extension}", "", 1).replace("{line}", "", 1)
+    # Four, because the dialplans that ask take a short answer for none.
+    if "{extension}" not in text or re.fullmatch(r"[0-9A-Za-z_-]{4,40}", rest) is None:
+        raise ValueError(
+            "must be the name of a context with {extension} once, {line} at most once and 4 to 40 letters, digits, "
+            "- and _, like mngr{extension}_{line}_1"
+        )
+    return text
+
+
+def _once_each(parts: list[NamePart]) -> list[NamePart]:
+    if len(set(parts)) != len(parts):
+        raise ValueError("names a part twice")
+    return parts
+
+
 GivenText = Annotated[Text, AfterValidator(is_given)]
 GivenPath = Annotated[GivenText, AfterValidator(with_a_home)]
 
@@ -199,6 +219,7 @@ class AsteriskTable(Shape):
     trunks: list[Annotated[Text, AfterValidator(_is_trunk)]] = Field(default_factory=list)
     originate_channel: Annotated[Text, AfterValidator(_is_channel)] = "PJSIP/{extension}"
     originate_context: Annotated[Text, AfterValidator(_is_context)] = "from-internal"
+    originate_number: Literal["as_given", "e164", "digits", "national"] = "as_given"
     recordings: Annotated[Text, AfterValidator(_is_recordings)] | None = None
     recordings_password: GivenText | None = None
     recordings_password_file: GivenPath | None = None
@@ -210,6 +231,13 @@ Days = Annotated[int, Field(ge=1, le=36_500)]
 class RecordingsTable(Shape):
     keep_days: Days | None = None
     links_valid_days: Days | None = None
+
+
+class ResponsibleTable(Shape):
+    mode: Literal["off", "name", "route"] = "off"
+    dialplan: Annotated[Text, AfterValidator(_is_dialplan)] = "mngr{extension}_{line}_1"
+    fallback: Literal["none", "last_call"] = "none"
+    name: Annotated[list[NamePart], AfterValidator(_once_each)] = Field(default_factory=lambda: list(SHOWN))
 
 
 class OperatorTable(Shape):
@@ -235,5 +263,6 @@ class EnterpriseDocument(Shape):
     missed_calls: MissedCallsTable = Field(default_factory=MissedCallsTable)
     asterisk: Annotated[list[AsteriskTable], Field(min_length=1)]
     recordings: RecordingsTable = RecordingsTable()
+    responsible: ResponsibleTable = ResponsibleTable()
     operators: dict[ExtensionKey, OperatorTable] = Field(default_factory=dict)
     lines: dict[ExtensionKey, LineTable] = Field(default_factory=dict)

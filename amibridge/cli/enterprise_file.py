@@ -14,10 +14,17 @@ from zoneinfo import ZoneInfo
 
 from pydantic import ValidationError
 
+from amibridge.calls.clicks import Dialling
 from amibridge.calls.numbering import Numbering
 from amibridge.calls.phones import to_e164
 from amibridge.calls.record import Extension
-from amibridge.cli.enterprise_document import AsteriskTable, EnterpriseDocument, MissedCallsTable, is_given
+from amibridge.cli.enterprise_document import (
+    AsteriskTable,
+    EnterpriseDocument,
+    MissedCallsTable,
+    ResponsibleTable,
+    is_given,
+)
 from amibridge.config.documents import ConfigError, KeyPath, mistakes, one_line, parse_toml, placed, read_text
 from amibridge.enterprises import (
     Account,
@@ -25,10 +32,14 @@ from amibridge.enterprises import (
     Credit,
     Enterprise,
     EnterpriseId,
+    Fallback,
     HostName,
     Line,
     MissedCalls,
+    NamePart,
     Operator,
+    ResponsibleMode,
+    ResponsibleSettings,
 )
 from amibridge.recordings.places import is_within_reach, place_of
 from amibridge.redact import Secret
@@ -87,6 +98,16 @@ def _enterprise(document: EnterpriseDocument, secrets: dict[KeyPath, Secret]) ->
         module_code=crm.module_code,
         recordings_keep=_days(document.recordings.keep_days),
         links_valid=_days(document.recordings.links_valid_days),
+        responsible=_responsible(document.responsible),
+    )
+
+
+def _responsible(table: ResponsibleTable) -> ResponsibleSettings:
+    return ResponsibleSettings(
+        ResponsibleMode(table.mode),
+        table.dialplan,
+        Fallback(table.fallback),
+        tuple(NamePart(part) for part in table.name),
     )
 
 
@@ -131,6 +152,7 @@ def _host(number: EnterpriseId, region: str, table: AsteriskTable, secret: Secre
         numbering=Numbering(table.internal, tuple(table.trunks), region),
         originate_channel=table.originate_channel,
         originate_context=table.originate_context,
+        originate_number=Dialling(table.originate_number),
         recordings=table.recordings,
         recordings_password=password,
     )

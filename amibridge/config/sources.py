@@ -30,7 +30,9 @@ from amibridge.config.documents import (
 )
 from amibridge.config.process_document import ProcessDocument, split_listen
 from amibridge.config.settings import (
+    AgiSettings,
     DatabaseSettings,
+    KeepSettings,
     LogSettings,
     RecordingSettings,
     SecretsSettings,
@@ -68,7 +70,6 @@ _PATHS = frozenset(
         ("recordings", "known_hosts_file"),
     }
 )
-_NUMBERS = frozenset({("traces", "keep_hours"), ("traces", "max_megabytes"), ("recordings", "cache_megabytes")})
 
 Said: TypeAlias = dict[str, Any]
 """What one source says, as nested tables."""
@@ -212,6 +213,8 @@ def _settings(document: ProcessDocument, environ: Mapping[str, str], credentials
             _path(document.recordings.sftp_key_file),
             _path(document.recordings.known_hosts_file),
         ),
+        agi=AgiSettings(*split_listen(document.agi.listen)) if document.agi.listen else None,
+        keep=KeepSettings(timedelta(days=document.keep.requests_days), timedelta(days=document.keep.deliveries_days)),
     )
 
 
@@ -241,7 +244,7 @@ def _default_data_dir(environ: Mapping[str, str]) -> Path:
 
 def _value(key: tuple[str, ...], text: str) -> Any:
     """What a source that knows only text says: lists are JSON or divided by commas, numbers are digits."""
-    if key in _NUMBERS:
+    if key[0] in ("traces", "keep") or key == ("recordings", "cache_megabytes"):
         return int(text) if re.fullmatch(r"[0-9]{1,9}", text) else text
     if key != ("web", "trusted_proxies"):
         return text

@@ -15,8 +15,8 @@ from amibridge.calls.notices import NoticeKind
 from amibridge.delivery.customers import Acquaintance
 from amibridge.delivery.errands import Errands, NotYet
 from amibridge.delivery.follow_ups import FollowUpErrand
-from amibridge.delivery.judge import Judge
-from amibridge.delivery.policy import PATIENCE, Done, Drop, Park, PauseEnterprise, Retry, Verdict
+from amibridge.delivery.judge import UNSPEAKABLE, Judge
+from amibridge.delivery.policy import GIVEN_UP, PATIENCE, Done, Drop, Park, PauseEnterprise, Retry, Verdict
 from amibridge.delivery.standing import Standing
 from amibridge.retailcrm.errors import CrmError, CrmForbids
 from amibridge.store.db import DATABASE_FAILURES
@@ -59,7 +59,7 @@ class Courier:
             self._put_back(self._judge.now() + DATABASE_AGAIN, str(error) or type(error).__name__, tried=False)
         except Exception as error:
             self._log.error("call_not_expressible", call=row.call, fact=row.fact.kind, exc_info=error)
-            self._park(row, f"cannot be put into the CRM's words: {error}")
+            self._park(row, f"{UNSPEAKABLE}{error}")
         else:
             self._errands.done()
             self._judge.write([row], DeliveryStatus.SENT, answer)
@@ -99,7 +99,7 @@ class Courier:
             return self._judge.verdict(error, row, standing, attempts=row.attempts, fresh_until=None)
         now = self._judge.now()
         if now - (row.first_tried_at or now) >= PATIENCE:
-            return Park(f"given up after {PATIENCE.days} days: {error}")
+            return Park(f"{GIVEN_UP}{PATIENCE.days} days: {error}")
         return Retry(now + FORBIDDEN_AGAIN)
 
     def _put_back(self, at: datetime, why: str, *, tried: bool) -> None:

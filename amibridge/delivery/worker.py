@@ -18,6 +18,7 @@ import structlog
 from amibridge.calls.record import CallRecord
 from amibridge.delivery.lane import Lane
 from amibridge.delivery.settlements import Settlements
+from amibridge.delivery.standing import Mood
 from amibridge.delivery.teller import RecordUrl
 from amibridge.enterprises import CrmStanding, Enterprise, EnterpriseId
 from amibridge.retailcrm.client import RetailCrm
@@ -88,6 +89,11 @@ class Deliveries:
     def standings(self) -> list[CrmStanding]:
         """How each CRM stands that is told something."""
         return [lane.crm_standing() for lane in self._lanes.values()]
+
+    def may_ask(self, number: EnterpriseId) -> bool:
+        """Whether others may ask that CRM something: not while the account is paused, or nobody knows how it stands."""
+        lane = self._lanes.get(number)
+        return lane is not None and lane.crm_standing().state != Mood.PAUSED
 
     def forget_zone(self, number: EnterpriseId) -> None:
         """The account's settings were changed: its time zone is asked anew."""

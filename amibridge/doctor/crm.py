@@ -6,7 +6,7 @@ answers to popups and calls.
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Iterator, Mapping
+from collections.abc import AsyncGenerator, Iterator
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 
@@ -17,7 +17,9 @@ from amibridge.doctor.over_http import why
 from amibridge.enterprises import Enterprise
 from amibridge.retailcrm.client import CrmSettings, RetailCrm, open_crm
 from amibridge.retailcrm.errors import CrmError, CrmForbids, CrmLockedOut, CrmMissing, CrmRefused, CrmUnreachable
+from amibridge.retailcrm.exchange import Exchange
 from amibridge.retailcrm.installation import api_versions
+from amibridge.retailcrm.limits import BESIDE
 from amibridge.retailcrm.module_wish import module_code
 from amibridge.retailcrm.modules import integration_module, says_there_is_none
 from amibridge.retailcrm.reference import order_methods, order_types, statuses
@@ -32,7 +34,7 @@ VERSION = "5."
 NEEDED = "telephony_write"
 """The one right without which nothing is told. See docs/operations.md."""
 
-SETTINGS = CrmSettings(connect=timedelta(seconds=5), total=timedelta(seconds=8))
+SETTINGS = CrmSettings(connect=timedelta(seconds=5), total=timedelta(seconds=8), rates=BESIDE)
 
 WITHIN = timedelta(seconds=40)
 """All questions together."""
@@ -46,8 +48,8 @@ MEND = "mend [operators], or performer of [missed_calls], and apply the file"
 async def crm(enterprise: Enterprise) -> AsyncGenerator[Finding]:
     account, dates = enterprise.account, list[str]()
 
-    def note(headers: Mapping[str, str]) -> None:
-        dates.append(headers.get("Date", ""))
+    def note(exchange: Exchange) -> None:
+        dates.append(exchange.headers.get("Date", ""))
 
     async with open_crm(SETTINGS, tap=note) as client:
         asked = datetime.now(UTC)

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import asyncpg
 
-from amibridge.config import SecretsSettings, Settings
+from amibridge.config import KeepSettings, SecretsSettings, Settings
 from amibridge.doctor import bridge, crm, database, ledger, machine, pbx, public_url, recordings
 from amibridge.doctor.bridge import Health
 from amibridge.doctor.findings import Check, Finding, Level, fail, findings_of, ok, warn
@@ -94,6 +94,7 @@ async def examine(
             installation += await _findings(
                 [
                     Check("database rights", partial(database.rights, pool)),
+                    Check("table sizes", partial(database.largest, pool)),
                     Check("rejected facts", partial(database.rejected, Survey(pool))),
                 ]
             )
@@ -146,7 +147,8 @@ async def _enterprises(
     async with asyncio.TaskGroup() as tasks:
         looks = [
             tasks.create_task(
-                _about_one(one, known, broken, health, outbox, survey, sftp, turns), name=f"doctor of {one}"
+                _about_one(one, known, broken, health, outbox, survey, settings.keep, sftp, turns),
+                name=f"doctor of {one}",
             )
             for one in chosen
         ]
@@ -188,11 +190,13 @@ async def _about_one(
     health: Health,
     outbox: Outbox,
     survey: Survey,
+    keep: KeepSettings,
     sftp: SftpSettings,
     turns: asyncio.Semaphore,
 ) -> list[Finding]:
     ledgers = [
         Check("deliveries", partial(ledger.deliveries, number, outbox, survey)),
+        Check("retention", partial(ledger.retention, number, survey, keep)),
         Check("CRM extensions", partial(ledger.unknown_to_crm, number, survey)),
         Check("calls", partial(ledger.calls, number, survey)),
         Check("odd calls", partial(ledger.riddles, number, survey)),

@@ -16,7 +16,10 @@ from typing import NamedTuple
 
 import structlog
 
+from amibridge.ami.actions import Action
+from amibridge.ami.errors import HostUnreachable
 from amibridge.ami.link import LinkSettings
+from amibridge.ami.session import Reply
 from amibridge.calls.board import Board
 from amibridge.enterprises import AmiHost, Enterprise, HostStanding
 from amibridge.runtime.follower import ROOM_AGAIN, Follower
@@ -63,6 +66,13 @@ class Keeper:
     def standings(self) -> list[HostStanding]:
         """How each followed host stands."""
         return [running.follower.standing() for running in self._running.values()]
+
+    async def send(self, host: AmiHost, action: Action) -> Reply:
+        """As `Follower.send`. Raises HostUnreachable also when *host* is not followed."""
+        running = self._running.get(HostKey(host.enterprise, host.name))
+        if running is None:
+            raise HostUnreachable("it is not followed")
+        return await running.follower.send(action)
 
     async def keep(self, stop: asyncio.Event) -> None:
         """Until *stop*; then every follower has said goodbye to its host."""

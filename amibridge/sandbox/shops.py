@@ -66,7 +66,7 @@ class Shop:
                 AmiHost(self.number, host, *addresses[host], USERNAME, Secret(SECRET), recordings=str(recordings))
                 for host in self.hosts
             ),
-            client_id="",
+            client_id=f"demo-{self.number}",
             webhook_secret=Secret(""),
             region=self.region,
             operators={one: Operator(one, *PEOPLE[one]) for one in self.mapped},

@@ -85,6 +85,10 @@ def _enterprise_fields(enterprise: Enterprise) -> dict[str, object]:
         "module code": enterprise.module_code,
         "recordings kept": _days(enterprise.recordings_keep),
         "links valid": _days(enterprise.links_valid),
+        "responsible mode": enterprise.responsible.mode.value,
+        "responsible dialplan": enterprise.responsible.dialplan,
+        "responsible fallback": enterprise.responsible.fallback.value,
+        "responsible name": tuple(part.value for part in enterprise.responsible.name),
         "wait after a missed call": enterprise.missed_calls.wait,
         "never for": enterprise.missed_calls.never_for,
         "performer": enterprise.missed_calls.performer,
@@ -111,6 +115,7 @@ def _fields(one: AmiHost | Operator | Line) -> dict[str, object]:
                 "trunks": one.numbering.trunks,
                 "originate channel": one.originate_channel,
                 "originate context": one.originate_context,
+                "originate number": one.originate_number,
                 "recordings": one.recordings,
             }
         case Operator():

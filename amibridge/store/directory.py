@@ -21,6 +21,7 @@ from zoneinfo import ZoneInfo
 import asyncpg
 import structlog
 
+from amibridge.calls.clicks import Dialling
 from amibridge.calls.numbering import Numbering
 from amibridge.calls.record import Extension
 from amibridge.enterprises import (
@@ -31,14 +32,13 @@ from amibridge.enterprises import (
     EnterpriseId,
     HostName,
     Line,
-    MissedCalls,
-    ModuleStanding,
     Operator,
 )
 from amibridge.redact import Secret
 from amibridge.secrets import Keyring, SealBroken
 from amibridge.store.changes import changes
 from amibridge.store.db import DATABASE_FAILURES, load_queries
+from amibridge.store.enterprise_rows import missed_calls_of, module_of, responsible_of
 
 if TYPE_CHECKING:
     from asyncpg.pool import PoolConnectionProxy
@@ -174,7 +174,7 @@ class Directory:
             id=number,
             name=row["name"],
             account=Account(
-                row["crm_url"], reading.open(row["crm_api_key"], _about(number, "crm_api_key")), row["crm_site"]
+                row["crm_url"], reading.open(row["crm_api_key"], _about(number, "crm_api_key")), row["crm_site"], number
             ),
             hosts=tuple(_host(host, row["region"], reading) for host in hosts),
             client_id=row["client_id"],
@@ -190,11 +190,12 @@ class Directory:
             create_customers=row["create_customers"],
             create_orders=row["create_orders"],
             create_tasks=row["create_tasks"],
-            missed_calls=_missed_calls(row),
+            missed_calls=missed_calls_of(row),
             module_code=row["module_code"],
-            module=_module(row),
+            module=module_of(row),
             recordings_keep=row["recordings_keep"],
             links_valid=row["links_valid"],
+            responsible=responsible_of(row),
         )
         return _Stored(enterprise, row["moved_to"], reading.all_current, reading.broken)
 
@@ -216,6 +217,10 @@ class Directory:
                 new.create_customers,
                 new.create_orders,
                 new.module_code,
+                new.responsible.mode.value,
+                new.responsible.dialplan,
+                new.responsible.fallback.value,
+                [part.value for part in new.responsible.name],
                 new.create_tasks,
                 new.missed_calls.wait,
                 list(new.missed_calls.never_for),
@@ -247,6 +252,7 @@ class Directory:
                     host.originate_channel,
                     host.originate_context,
                     host.recordings,
+                    host.originate_number,
                     host.recordings_password
                     and seal(host.recordings_password, about=recordings_password_of(number, host.name)),
                 )
@@ -328,30 +334,11 @@ def _host(row: asyncpg.Record, region: str, reading: _Reading) -> AmiHost:
         numbering=reading.numbering(row["internal"], tuple(row["trunks"]), region),
         originate_channel=row["originate_channel"],
         originate_context=row["originate_context"],
+        originate_number=Dialling(row["originate_number"]),
         recordings=row["recordings"],
         recordings_password=row["recordings_password"]
         and reading.open(row["recordings_password"], recordings_password_of(number, row["host"])),
     )
-
-
-def _missed_calls(row: asyncpg.Record) -> MissedCalls:
-    return MissedCalls(
-        wait=row["missed_wait"],
-        never_for=tuple(row["missed_never_for"]),
-        performer=row["task_performer"],
-        text=row["missed_text"],
-        task_within=row["task_within"],
-        order_method=row["order_method"],
-        order_type=row["order_type"],
-        order_status=row["order_status"],
-        order_status_reached=row["order_status_reached"],
-    )
-
-
-def _module(row: asyncpg.Record) -> ModuleStanding:
-    if row["told_at"] is None:
-        return ModuleStanding()
-    return ModuleStanding(row["active"], row["frozen"], row["told_at"], unheeded=row["unheeded"])
 
 
 def recordings_password_of(number: EnterpriseId, host: str) -> str:

@@ -21,6 +21,10 @@ CREATE TABLE enterprises (
     created_at       timestamptz NOT NULL DEFAULT now(),
     updated_at       timestamptz NOT NULL DEFAULT now(),
     module_code      text,       -- NULL: our usual one
+    responsible_mode     text    NOT NULL DEFAULT 'off' CHECK (responsible_mode IN ('off', 'name', 'route')),
+    responsible_dialplan text    NOT NULL DEFAULT 'mngr{extension}_{line}_1',
+    responsible_fallback text    NOT NULL DEFAULT 'none' CHECK (responsible_fallback IN ('none', 'last_call')),
+    responsible_name     text[]  NOT NULL DEFAULT '{customer}',
     -- What is made in the CRM of a missed call.
     create_tasks         boolean  NOT NULL DEFAULT false,
     missed_wait          interval NOT NULL DEFAULT '3 minutes',
@@ -48,6 +52,8 @@ CREATE TABLE hosts (
     originate_channel text    NOT NULL,
     originate_context text    NOT NULL,
     recordings        text,
+    originate_number  text    NOT NULL DEFAULT 'as_given'
+        CHECK (originate_number IN ('as_given', 'e164', 'digits', 'national')),
     recordings_password bytea, -- sealed
     PRIMARY KEY (enterprise_id, host)
 );
@@ -79,7 +85,18 @@ CREATE TABLE crm_modules (
     unheeded      text
 );
 
--- All that hosts said of calls, append-only. seq: the order in which it was written.
+-- How an operator (crm_user: RetailCRM's id of him) stands, as the CRM told last. extension: his code there, if it said.
+CREATE TABLE operator_statuses (
+    enterprise_id text        NOT NULL REFERENCES enterprises ON DELETE CASCADE,
+    crm_user      bigint      NOT NULL,
+    extension     text,
+    status        text        NOT NULL CHECK (status IN ('free', 'busy', 'dinner', 'break')),
+    told_at       timestamptz NOT NULL,
+    PRIMARY KEY (enterprise_id, crm_user)
+);
+
+-- All that hosts said of calls, append-only, and never deleted: a fact that stands here is told to no CRM again, also when
+-- its deliveries are long gone. seq: the order in which it was written.
 CREATE TABLE facts (
     enterprise_id text        NOT NULL,
     host          text        NOT NULL,
@@ -188,6 +205,36 @@ CREATE TABLE deliveries (
 CREATE UNIQUE INDEX deliveries_once ON deliveries (enterprise_id, host, fact_key, kind);
 CREATE INDEX deliveries_unfinished ON deliveries (enterprise_id, status, id) WHERE status IN ('due', 'parked');
 CREATE INDEX deliveries_by_call ON deliveries (enterprise_id, call_id);
+
+-- Every request to a CRM, masked and bounded; the same question with an empty answer, asked every few minutes, is left
+-- out. calls, deliveries: what it told of, for which time (attempt). http_status NULL: no answer came. failure: why it was
+-- no success. verdict: what became of the deliveries; next_attempt_at: when the first of those still due is tried again.
+CREATE TABLE crm_requests (
+    enterprise_id   text        NOT NULL,
+    id              bigint      GENERATED ALWAYS AS IDENTITY,
+    at              timestamptz NOT NULL,
+    verb            text        NOT NULL,
+    address         text        NOT NULL,
+    calls           text[]      NOT NULL,
+    deliveries      bigint[]    NOT NULL,
+    attempt         integer     NOT NULL,
+    http_status     integer,
+    took            interval    NOT NULL,
+    failure         text,
+    verdict         text,
+    next_attempt_at timestamptz,
+    request         text        NOT NULL,
+    answer          text        NOT NULL,
+    PRIMARY KEY (enterprise_id, id)
+) WITH (autovacuum_vacuum_scale_factor = 0.02);
+
+-- In which requests a call was told of.
+CREATE TABLE crm_requests_of_calls (
+    enterprise_id text   NOT NULL,
+    call_id       text   NOT NULL,
+    request_id    bigint NOT NULL,
+    PRIMARY KEY (enterprise_id, call_id, request_id)
+) WITH (autovacuum_vacuum_scale_factor = 0.02);
 
 -- Changes of a call that the core did not understand, the newest of each host. passed_over: how many before it were only
 -- counted. trace: the raw AMI that was heard of the call lately.

@@ -12,6 +12,7 @@ from typing import Any
 
 import asyncpg
 
+from amibridge.calls.notices import NoticeKind
 from amibridge.calls.record import CallId
 from amibridge.enterprises import EnterpriseId, HostName
 from amibridge.store.db import fetch_within, load_queries
@@ -64,6 +65,24 @@ class AnsweredCall:
     ended_at: datetime
 
 
+@dataclass(frozen=True, slots=True)
+class ParkedFor:
+    """*rows* of *kind*, the *oldest* made then, all given up for one *reason*."""
+
+    kind: NoticeKind
+    reason: str | None
+    rows: int
+    oldest: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class OldestKept:
+    """When the first request was made and the first settled delivery settled, of those that are still kept."""
+
+    request: datetime | None
+    delivery: datetime | None
+
+
 class Survey:
     def __init__(self, pool: asyncpg.Pool) -> None:
         self._pool = pool
@@ -90,6 +109,15 @@ class Survey:
         """The newest that is due, that was sent, and that is parked, as far as there are any."""
         rows = [delivery_row(row) for row in await self._ask("newest_deliveries", enterprise)]
         return {row.status: row for row in rows}
+
+    async def parked_for(self, enterprise: EnterpriseId, *, most: int) -> Sequence[ParkedFor]:
+        """The most frequent reason first."""
+        rows = await self._ask("parked_for", enterprise, most)
+        return [ParkedFor(NoticeKind(row["kind"]), row["last_answer"], row["rows"], row["oldest"]) for row in rows]
+
+    async def oldest_kept(self, enterprise: EnterpriseId) -> OldestKept:
+        [row] = await self._ask("oldest_kept", enterprise)
+        return OldestKept(**dict(row))
 
     async def unknown_to_crm(self, enterprise: EnterpriseId, *, since: datetime) -> Sequence[str]:
         """Extensions and users that the CRM does not know, by what it said last when an extension rang or dialled.

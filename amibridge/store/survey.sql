@@ -64,3 +64,21 @@ SELECT call_id, text, (count(*) OVER () + sum(passed_over) OVER ())::bigint AS m
  WHERE enterprise_id = $1 AND recorded_at >= $2
  ORDER BY id DESC
  LIMIT 1
+
+-- parked_for --
+-- Why deliveries of an enterprise are parked, of which kind and how many, the most frequent reason first.
+SELECT kind::text, last_answer, count(*) AS rows, min(created_at) AS oldest
+  FROM deliveries
+ WHERE enterprise_id = $1 AND status = 'parked'
+ GROUP BY kind, last_answer
+ ORDER BY rows DESC, oldest
+ LIMIT $2
+
+-- oldest_kept --
+-- Since when requests and settled deliveries of an enterprise are kept: the first of each in their keys.
+SELECT (SELECT at FROM crm_requests WHERE enterprise_id = $1 ORDER BY id LIMIT 1) AS request,
+       (SELECT settled_at
+          FROM deliveries
+         WHERE enterprise_id = $1 AND status IN ('sent', 'dropped')
+         ORDER BY id
+         LIMIT 1) AS delivery

@@ -24,10 +24,13 @@ from amibridge.secrets import Keyring
 from amibridge.store.outbox import Outbox
 from amibridge.store.recorder import FactQueue
 from amibridge.web.answers import identified
+from amibridge.web.clicks import Call, ClickRoutes
 from amibridge.web.connection import Connection
 from amibridge.web.health import Sources, live, readiness
-from amibridge.web.module import ModuleRoutes
+from amibridge.web.legacy_dialplan import LEGACY_PATH, answer_legacy_dialplan
+from amibridge.web.module import KeepStatus, ModuleRoutes
 from amibridge.web.recordings import Tell, log_fetch, serve_recordings
+from amibridge.web.responsible import Ask, tell_responsible
 from amibridge.web.scrape import expose
 from amibridge.web.tenants import Tenants
 from amibridge.web.visitors import address_of
@@ -60,6 +63,9 @@ class WebServices:
     tenants: Tenants
     zone_changed: Callable[[EnterpriseId], None]
     hint: Callable[[EnterpriseId, Hint], None]
+    call: Call
+    keep_status: KeepStatus
+    responsible: Ask
     library: Library
     histories: Callable[[], Sequence[HistoryStanding]] = tuple
     metrics_token: Secret | None = None
@@ -78,7 +84,12 @@ def make_app(services: WebServices) -> web.Application:
     )
     for path in ("/recordings/{token}", "/recordings/{token}/{number}"):
         app.router.add_get(path, playing)
-    ModuleRoutes(services.pool, services.tenants, services.zone_changed).add_to(app.router)
+    ModuleRoutes(services.pool, services.tenants, services.zone_changed, services.keep_status).add_to(app.router)
+    ClickRoutes(services.tenants, services.call).add_to(app.router)
+    app.router.add_get(
+        "/retailcrm/{secret}/responsible", tell_responsible(services.tenants, services.responsible), allow_head=False
+    )
+    app.router.add_post(LEGACY_PATH, answer_legacy_dialplan(services.tenants, services.responsible))
     webhook = take_hints(services.tenants, services.hint)
     for path in ("/retailcrm/webhook", "/retailcrm/webhook/{secret}"):
         app.router.add_post(path, webhook)

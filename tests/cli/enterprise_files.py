@@ -42,7 +42,14 @@ internal = '^1\\d\\d$'
 trunks = ["PJSIP/provider", "SIP/00013*"]
 originate_channel = "Local/{extension}@from-internal/n"
 originate_context = "from-inside"
+originate_number = "national"
 recordings = "/var/spool/asterisk/monitor"
+
+[responsible]
+mode = "route"
+dialplan = "to-{extension}-on-{line}"
+fallback = "last_call"
+name = ["line", "customer"]
 
 [operators]
 101 = { user = 27, name = "Иван" }

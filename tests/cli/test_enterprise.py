@@ -217,11 +217,18 @@ class TestReading:
                         "trunks": ["PJSIP/provider", "SIP/00013*"],
                         "originate_channel": "Local/{extension}@from-internal/n",
                         "originate_context": "from-inside",
+                        "originate_number": "national",
                         "recordings": "/var/spool/asterisk/monitor",
                         "recordings_password": None,
                     }
                 ],
                 "recordings": {"keep_days": None, "links_valid_days": None},
+                "responsible": {
+                    "mode": "route",
+                    "dialplan": "to-{extension}-on-{line}",
+                    "fallback": "last_call",
+                    "name": ["line", "customer"],
+                },
                 "operators": {"101": {"user": 27, "name": "Иван"}, "102": {"user": 31, "name": None}},
                 "lines": {"74951110001": {"site": "romashka", "name": "Москва"}},
             }

@@ -30,7 +30,7 @@ def enterprise(number: str, url: str) -> Enterprise:
     return Enterprise(
         id=EnterpriseId(number),
         name="Ромашка",
-        account=Account(url, Secret(KEYS[number]), "romashka"),
+        account=Account(url, Secret(KEYS[number]), "romashka", EnterpriseId(number)),
         hosts=(host,),
         client_id=f"client-{number}",
         webhook_secret=Secret("secret"),

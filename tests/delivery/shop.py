@@ -34,7 +34,7 @@ KEY, NUMBER = bench.KEYS["0001"], EnterpriseId("0001")
 ANNA, BORIS, BOSS = 27, 31, 40
 """Users of the CRM: 101, 102, and who gets what is nobody's."""
 
-UNLIMITED = CrmSettings(rates={limit: Rate(1000, timedelta(milliseconds=10)) for limit in LimitClass})
+UNLIMITED = CrmSettings(rates={limit: Rate(1000, timedelta(milliseconds=10), unanswered=100) for limit in LimitClass})
 
 
 def account(**changes: Any) -> SandboxAccount:

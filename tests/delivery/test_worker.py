@@ -65,6 +65,7 @@ async def test_a_wrong_key_pauses_its_enterprise_and_no_other(bench: Bench, scri
             assert len(scripted.calls[KEYS["0002"]]) == 20
             assert "due" in await bench.counts("0001")
             asked = len([heard for heard in scripted.heard if heard.key == KEYS["0001"]])
+            assert [deliveries.may_ask(EnterpriseId(one)) for one in ("0001", "0002", "9999")] == [False, True, False]
             assert asked <= lane_module.POPUPS_IN_FLIGHT + 2
             mended = enterprise("0001", bench.url)
             mended = replace(mended, account=replace(mended.account, api_key=Secret("the-mended-key")))

@@ -17,6 +17,7 @@ from amibridge.cli.enterprise_document import (
     MissedCallsTable,
     OperatorTable,
     RecordingsTable,
+    ResponsibleTable,
     RetailcrmTable,
 )
 from amibridge.cli.enterprise_file import read_enterprise
@@ -133,10 +134,11 @@ def keys_of_an_enterprise() -> set[str]:
         MissedCallsTable,
         AsteriskTable,
         RecordingsTable,
+        ResponsibleTable,
         OperatorTable,
         LineTable,
     )
-    tables = {"retailcrm", "missed_calls", "asterisk", "operators", "lines"}
+    tables = {"retailcrm", "missed_calls", "asterisk", "responsible", "operators", "lines"}
     return {key for shape in shapes for key in shape.model_fields} - tables
 
 
@@ -153,7 +155,8 @@ def test_the_example_enterprise_is_valid_as_it_is_and_with_every_line_switched_o
     # Where a line shows the default, switching it on changes nothing.
     assert (ours.port, ours.numbering.internal) == (theirs.port, theirs.numbering.internal)
     assert (ours.originate_channel, ours.originate_context) == (theirs.originate_channel, theirs.originate_context)
-    for one in ("region", "credit", "create_customers", "create_orders"):
+    assert ours.originate_number == theirs.originate_number
+    for one in ("region", "credit", "create_customers", "create_orders", "responsible"):
         assert getattr(plain, one) == getattr(whole, one)
 
 

@@ -6,9 +6,10 @@ from dataclasses import replace
 from datetime import timedelta
 from zoneinfo import ZoneInfo
 
+from amibridge.calls.clicks import Dialling
 from amibridge.calls.numbering import Numbering
 from amibridge.calls.record import Extension
-from amibridge.enterprises import Account, Credit, HostName, Line, MissedCalls, Operator
+from amibridge.enterprises import Account, Credit, HostName, Line, MissedCalls, Operator, ResponsibleSettings
 from amibridge.redact import Secret
 from amibridge.store.changes import changes
 from tests.store.enterprises import host, romashka
@@ -55,6 +56,7 @@ def test_every_field_that_differs_is_named_with_both_values() -> None:
         create_orders=False,
         recordings_keep=timedelta(days=365),
         links_valid=timedelta(days=90),
+        responsible=ResponsibleSettings(name=()),
         create_tasks=True,
         missed_calls=MissedCalls(
             timedelta(0), (), 41, "x", timedelta(hours=2), "phone", "legal", "new", "client-confirmed"
@@ -74,6 +76,10 @@ def test_every_field_that_differs_is_named_with_both_values() -> None:
         "create tasks changed from no to yes",
         "recordings kept changed from none to 365 days",
         "links valid changed from none to 90 days",
+        "responsible mode changed from name to off",
+        "responsible dialplan changed from to-{extension} to mngr{extension}_{line}_1",
+        "responsible fallback changed from last_call to none",
+        "responsible name changed from line, customer to none",
         "wait after a missed call changed from 0:05:00 to 0:00:00",
         "never for changed from +375291111111 to none",
         "performer changed from 40 to 41",
@@ -99,6 +105,7 @@ def test_hosts_operators_and_lines_come_go_and_change() -> None:
         originate_channel="PJSIP/{extension}",
         originate_context="inside",
         recordings_password=Secret("hush-recordings"),
+        originate_number=Dialling.DIGITS,
     )
     new = replace(
         OLD,
@@ -115,6 +122,7 @@ def test_hosts_operators_and_lines_come_go_and_change() -> None:
         "host pbx1: trunks changed from PJSIP/provider, SIP/00013* to none",
         "host pbx1: originate channel changed from Local/{extension}@from-internal/n to PJSIP/{extension}",
         "host pbx1: originate context changed from from-internal to inside",
+        "host pbx1: originate number changed from as_given to digits",
         "host pbx1: recordings changed from /var/spool/asterisk/monitor to none",
         "host pbx1: secret changed",
         "host pbx1: recordings password changed",

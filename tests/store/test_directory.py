@@ -211,7 +211,7 @@ async def test_a_secret_in_the_place_of_another_does_not_open(directory: Directo
 
 
 BREAKINGS = {
-    "damaged": "UPDATE enterprises SET crm_api_key = overlay(crm_api_key PLACING '\\x00' FROM 20)",
+    "damaged": "UPDATE enterprises SET crm_api_key = set_byte(crm_api_key, 20, get_byte(crm_api_key, 20) # 1)",
     "empty": "UPDATE enterprises SET webhook_secret = ''",
     "garbage in a host": "UPDATE hosts SET secret = 'hush-ami'",
     "a time zone of another machine": "UPDATE enterprises SET time_zone = 'Europe/Atlantis'",

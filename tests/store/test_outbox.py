@@ -152,11 +152,11 @@ async def test_people_find_rows_by_state_and_by_call_newest_first(pool: asyncpg.
     assert [row.id for row in await outbox.find(ONE)] == [row.id for row in reversed(made)]
     assert [row.id for row in await outbox.find(ONE, limit=2)] == [made[4].id, made[3].id]
     assert [row.id for row in await outbox.find(ONE, status=SENT)] == [made[1].id, made[0].id]
-    of_call = await outbox.find(ONE, call=CallId("pbx:0"))
+    of_call = await outbox.find(ONE, calls=[CallId("pbx:0")])
     assert [row.id for row in of_call] == [made[4].id, made[3].id, made[0].id]
-    assert [row.id for row in await outbox.find(ONE, call=CallId("pbx:0"), status=DUE)] == [made[4].id, made[3].id]
-    assert await outbox.find(ONE, call=CallId("pbx:'")) == []
-    [oldest] = await outbox.find(ONE, call=CallId("pbx:1"))
+    assert [row.id for row in await outbox.find(ONE, calls=[CallId("pbx:0")], status=DUE)] == [made[4].id, made[3].id]
+    assert await outbox.find(ONE, calls=[CallId("pbx:'")]) == []
+    [oldest] = await outbox.find(ONE, calls=[CallId("pbx:1")])
     assert oldest == DeliveryRow(
         enterprise=ONE,
         id=made[1].id,

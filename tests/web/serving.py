@@ -17,19 +17,25 @@ from aiohttp import web
 from structlog.testing import capture_logs
 from yarl import URL
 
+from amibridge.calls.clicks import Click, Placed
 from amibridge.config import RecordingSettings, WebSettings
-from amibridge.enterprises import CrmStanding, EnterpriseId, HistoryStanding, HostStanding
+from amibridge.enterprises import CrmStanding, Enterprise, EnterpriseId, HistoryStanding, HostStanding
 from amibridge.recordings.library import Library, library_settings
 from amibridge.redact import Secret
+from amibridge.responsible.answer import Answer as Told
+from amibridge.responsible.answer import Nobody, Why
 from amibridge.retailcrm.triggers import Hint
 from amibridge.secrets import Key, Keyring
+from amibridge.store.operator_statuses import keep_status
 from amibridge.store.outbox import Outbox
 from amibridge.store.recorder import FactQueue
 from amibridge.web.app import Address, WebServices, make_app, serve
+from amibridge.web.clicks import Call
 from amibridge.web.recordings import Fetch
 from amibridge.web.tenants import Tenants
 from tests.delivery.waiting import until
 
+NOBODY = Told(Nobody(Why.NOT_TOLD))
 KEYRING = Keyring([Key("web", bytes(range(32)))])
 
 
@@ -41,10 +47,15 @@ class Answer:
     json: Any
 
 
+async def no_call(enterprise: Enterprise, click: Click) -> Placed:
+    raise AssertionError(f"nobody was to be called: {click}")
+
+
 @dataclass
 class Site:
     """*standings*, *crms*, *histories*, *queue*, *stall*: what health and metrics tell. *zones_changed*: whose was said
-    to be; *hints*: what came by webhook; *fetches*: who was given which recording. *cache*: of recordings."""
+    to be; *hints*: what came by webhook; *call*: who places calls. *asked*: who should take a call, which *responsible*
+    answers. *fetches*: who was given which recording. *cache*: of recordings."""
 
     host: str
     port: int
@@ -59,6 +70,15 @@ class Site:
     zones_changed: list[EnterpriseId] = field(default_factory=list)
     hints: list[tuple[EnterpriseId, Hint]] = field(default_factory=list)
     fetches: list[Fetch] = field(default_factory=list)
+    call: Call = no_call
+    asked: list[tuple[EnterpriseId, str, str | None]] = field(default_factory=list)
+    responsible: Told | Exception = NOBODY
+
+    async def who(self, enterprise: EnterpriseId, phone: str, line: str | None) -> Told:
+        self.asked.append((enterprise, phone, line))
+        if isinstance(self.responsible, Exception):
+            raise self.responsible
+        return self.responsible
 
     async def ask(self, path: str, method: str = "GET", **more: Any) -> Answer:
         """*path* is sent as it is."""
@@ -76,6 +96,17 @@ class Site:
             yield reader, writer
         finally:
             writer.transport.abort()
+
+
+def idle_services(pool: asyncpg.Pool) -> WebServices:
+    """For who is asked nothing."""
+
+    async def nobody(*_: object) -> Any:
+        raise AssertionError("nobody asks")
+
+    library = Library(library_settings(Path("/nowhere"), RecordingSettings()))
+    asked = (nobody, nobody, nobody, library)
+    return WebServices(pool, Outbox(pool), list, list, FactQueue(), timedelta, KEYRING, Tenants(), print, print, *asked)
 
 
 @contextlib.asynccontextmanager
@@ -105,6 +136,9 @@ async def serving(
             site.tenants,
             site.zones_changed.append,
             lambda enterprise, hint: site.hints.append((enterprise, hint)),
+            lambda enterprise, click: site.call(enterprise, click),
+            lambda told, within: keep_status(pool, told, within=within),
+            site.who,
             library,
             lambda: site.histories,
             None if metrics_token is None else Secret(metrics_token),
