@@ -50,7 +50,7 @@ class Transferor:
     def __init__(self, send: Send, conversations: Conversations) -> None:
         self._send = send
         self._conversations = conversations
-        self._under_way: dict[tuple[EnterpriseId, Extension], tuple[Asked, asyncio.Task[Done]]] = {}
+        self._under_way: dict[tuple[EnterpriseId, Extension], tuple[Asked, asyncio.Future[Done]]] = {}
 
     async def transfer(self, enterprise: Enterprise, asked: Asked) -> Done:
         """Answered when the PBX has done it. Raises ClickRefused, TransferRefused, TransferFailed."""
@@ -63,14 +63,23 @@ class Transferor:
             raise TransferRefused(Why.TO_HIMSELF, "Nobody is handed on to who has him.")
         key = (enterprise.id, from_)
         if key in self._under_way:
-            same, task = self._under_way[key]
+            same, answer = self._under_way[key]
             if same != asked:
                 raise TransferRefused(Why.BUSY, "Another transfer of this extension is under way.")
-        else:
-            task = asyncio.create_task(self._carry_out(enterprise, asked, from_, target), name=f"transfer {from_}")
-            self._under_way[key] = (asked, task)
-            task.add_done_callback(lambda _: self._under_way.pop(key))
-        return await asyncio.shield(task)  # who hangs up on us does not stop half of it
+            return await asyncio.shield(answer)
+        answer = asyncio.get_running_loop().create_future()
+        self._under_way[key] = (asked, answer)
+        try:
+            done = await self._carry_out(enterprise, asked, from_, target)
+            answer.set_result(done)
+        except Exception as error:
+            answer.set_exception(error)
+            answer.exception()  # seen, though nobody else may have asked
+            raise
+        finally:
+            answer.cancel()  # unless it is there
+            del self._under_way[key]
+        return done
 
     async def _carry_out(self, enterprise: Enterprise, asked: Asked, from_: Extension, target: Target | None) -> Done:
         begun = time.perf_counter()
