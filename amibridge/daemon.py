@@ -31,6 +31,7 @@ from amibridge.runtime.ring_files import RING
 from amibridge.runtime.supervise import Hopeless, spawn
 from amibridge.runtime.systemd import notify
 from amibridge.secrets import Keyring, find_keyring, open_keyring
+from amibridge.store.audit import AuditTrail
 from amibridge.store.customers import Customers
 from amibridge.store.db import DatabaseMissing, open_pool, place_of
 from amibridge.store.directory import Directory
@@ -115,7 +116,7 @@ async def serving(settings: Settings, stop: asyncio.Event) -> AsyncIterator[Runn
         ):
             keyring = found or open_keyring(secrets.key_file, guarded=secrets.guarded)
             directory, ledger, outbox = Directory(pool, keyring), Ledger(pool), Outbox(pool)
-            queue, pulse, tenants = FactQueue(), Pulse(), Tenants()
+            queue, pulse, tenants, trail = FactQueue(), Pulse(), Tenants(), AuditTrail(pool)
             traces = Traces(settings.data_dir / RING, settings.traces)
             deliveries = Deliveries(outbox, crm, Customers(pool), record_url=_record_urls(settings, keyring))
             watchers = Watchers(Mirror(pool), crm)
@@ -141,16 +142,19 @@ async def serving(settings: Settings, stop: asyncio.Event) -> AsyncIterator[Runn
                 tenants,
                 forget_zone,
                 watchers.hint,
+                trail,
                 watchers.standings,
                 settings.web.metrics_token,
+                settings.web.trusted_proxies,
             )
-            lanes_stop, web_stop, traces_stop, listening = (asyncio.Event() for _ in range(4))
+            lanes_stop, web_stop, traces_stop, audit_stop, listening = (asyncio.Event() for _ in range(5))
             async with asyncio.TaskGroup() as tasks:
                 watching = spawn(tasks, "database watch", server.watch, final=(EmbeddedStopped,))
                 recording = spawn(
                     tasks, "recorder", lambda: record(queue, ledger, deliveries.offer), final=(StoreHopeless,)
                 )
                 spawn(tasks, "traces", lambda: traces.write(traces_stop))
+                auditing = spawn(tasks, "audit", lambda: trail.write(audit_stop))
                 delivering = spawn(tasks, "deliveries", lambda: deliveries.run(lanes_stop))
                 following = spawn(tasks, "keeper", lambda: keeper.keep(stop))
                 watching_crms = spawn(tasks, "sync", lambda: watchers.run(stop))
@@ -178,14 +182,16 @@ async def serving(settings: Settings, stop: asyncio.Event) -> AsyncIterator[Runn
                     watching.cancel()
                     await asyncio.wait({following, watching_crms}, timeout=GONE_WITHIN.total_seconds())
                     traces_stop.set()
+                    audit_stop.set()
                     queue.close()
-                    await asyncio.wait({recording}, timeout=DRAINED_WITHIN.total_seconds())
-                    if not (following.done() and watching_crms.done() and recording.done()):
+                    await asyncio.wait({recording, auditing}, timeout=DRAINED_WITHIN.total_seconds())
+                    if not all(task.done() for task in (following, watching_crms, recording, auditing)):
                         # A server that went silent: asyncpg would wait for it to confirm that a query is cancelled.
                         pool.terminate()
                     if not recording.done():
                         log.error("facts_left", facts=len(queue), advice="the next start settles their calls anew")
                         recording.cancel()
+                    auditing.cancel()
                     lanes_stop.set()
                     await asyncio.wait({delivering})
                     beating.cancel()

@@ -142,6 +142,25 @@ class Line:
     name: str | None = None
 
 
+class Scope(StrEnum):
+    """What whoever presents a token may ask for: make calls, listen in on them, read them, hear recordings."""
+
+    CALL = "call"
+    SUPERVISE = "supervise"
+    READ = "read"
+    RECORDINGS = "recordings"
+
+
+@dataclass(frozen=True, slots=True)
+class ApiToken:
+    """*digest*: SHA-256 of the token, which nobody keeps. *expires_at* None: never."""
+
+    id: int
+    digest: bytes = field(repr=False)
+    scopes: frozenset[Scope]
+    expires_at: datetime | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class Enterprise:
     """*time_zone* None: ask the CRM's settings before the first history upload. *module_code* None: our usual one."""
@@ -161,3 +180,4 @@ class Enterprise:
     create_orders: bool = False
     module_code: str | None = None
     module: ModuleStanding = field(default_factory=ModuleStanding)
+    tokens: tuple[ApiToken, ...] = ()

@@ -11,7 +11,7 @@ import asyncio
 import re
 import secrets
 from collections import defaultdict
-from collections.abc import AsyncGenerator, Iterable
+from collections.abc import AsyncGenerator, Iterable, Sequence
 from contextlib import aclosing, suppress
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -26,6 +26,7 @@ from amibridge.calls.record import Extension
 from amibridge.enterprises import (
     Account,
     AmiHost,
+    ApiToken,
     Credit,
     Enterprise,
     EnterpriseId,
@@ -38,6 +39,7 @@ from amibridge.redact import Secret
 from amibridge.secrets import Keyring, SealBroken
 from amibridge.store.changes import changes
 from amibridge.store.db import DATABASE_FAILURES, load_queries
+from amibridge.store.tokens import load_tokens
 
 if TYPE_CHECKING:
     from asyncpg.pool import PoolConnectionProxy
@@ -160,13 +162,16 @@ class Directory:
         hosts = _by_enterprise(await connection.fetch(SQL["load_hosts"], number))
         operators = _by_enterprise(await connection.fetch(SQL["load_operators"], number))
         lines = _by_enterprise(await connection.fetch(SQL["load_lines"], number))
+        tokens = await load_tokens(connection, number)
         found = {}
         for row in await connection.fetch(SQL["load_enterprises"], number):
             key = EnterpriseId(row["enterprise_id"])
-            found[key] = self._opened(row, hosts[key], operators[key], lines[key])
+            found[key] = self._opened(row, hosts[key], operators[key], lines[key], tokens.get(key, ()))
         return found
 
-    def _opened(self, row: asyncpg.Record, hosts: Rows, operators: Rows, lines: Rows) -> _Stored:
+    def _opened(
+        self, row: asyncpg.Record, hosts: Rows, operators: Rows, lines: Rows, tokens: Sequence[ApiToken]
+    ) -> _Stored:
         number = EnterpriseId(row["enterprise_id"])
         reading = _Reading(self._keyring)
         enterprise = Enterprise(
@@ -190,6 +195,7 @@ class Directory:
             create_orders=row["create_orders"],
             module_code=row["module_code"],
             module=_module(row),
+            tokens=tuple(tokens),
         )
         return _Stored(enterprise, row["moved_to"], reading.all_current, reading.broken)
 

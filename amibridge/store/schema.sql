@@ -271,3 +271,32 @@ CREATE TABLE crm_cursors (
     moved_at        timestamptz NOT NULL,
     PRIMARY KEY (enterprise_id, history)
 );
+
+-- What opens the API, beside client_id: of an enterprise's tokens only their SHA-256. expires_at NULL: never.
+-- revoked_at NULL: it is good.
+CREATE TABLE api_tokens (
+    enterprise_id text        NOT NULL REFERENCES enterprises ON DELETE CASCADE,
+    id            bigint      GENERATED ALWAYS AS IDENTITY,
+    digest        bytea       NOT NULL,
+    scopes        text[]      NOT NULL,
+    created_at    timestamptz NOT NULL,
+    expires_at    timestamptz,
+    revoked_at    timestamptz,
+    PRIMARY KEY (enterprise_id, id)
+);
+
+-- What was done over HTTP or to tokens: who (never what opens anything), from where, what, on what, and how it ended.
+-- request: the id in the answer and in the log.
+CREATE TABLE audit (
+    enterprise_id text        NOT NULL,
+    id            bigint      GENERATED ALWAYS AS IDENTITY,
+    at            timestamptz NOT NULL,
+    who           text        NOT NULL,
+    address       text        NOT NULL,
+    action        text        NOT NULL,
+    target        text        NOT NULL,
+    outcome       text        NOT NULL,
+    request       text        NOT NULL,
+    PRIMARY KEY (enterprise_id, id)
+);
+CREATE INDEX audit_by_time ON audit (enterprise_id, at);

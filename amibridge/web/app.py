@@ -20,6 +20,7 @@ from amibridge.enterprises import CrmStanding, EnterpriseId, HistoryStanding, Ho
 from amibridge.redact import Secret
 from amibridge.retailcrm.triggers import Hint
 from amibridge.secrets import Keyring
+from amibridge.store.audit import AuditTrail
 from amibridge.store.outbox import Outbox
 from amibridge.store.recorder import FactQueue
 from amibridge.web.answers import identified
@@ -29,6 +30,7 @@ from amibridge.web.module import ModuleRoutes
 from amibridge.web.recordings import serve_recordings
 from amibridge.web.scrape import expose
 from amibridge.web.tenants import Tenants
+from amibridge.web.visitors import ADDRESS_OF, address_of
 from amibridge.web.webhook import take_hints
 
 log = structlog.get_logger()
@@ -58,12 +60,15 @@ class WebServices:
     tenants: Tenants
     zone_changed: Callable[[EnterpriseId], None]
     hint: Callable[[EnterpriseId, Hint], None]
+    trail: AuditTrail
     histories: Callable[[], Sequence[HistoryStanding]] = tuple
     metrics_token: Secret | None = None
+    trusted_proxies: Sequence[str] = ()
 
 
 def make_app(services: WebServices) -> web.Application:
     app = web.Application(middlewares=[identified], client_max_size=LARGEST_BODY)
+    app[ADDRESS_OF] = address_of(services.trusted_proxies)
     app.router.add_get("/health/live", live)
     sources = Sources(services.hosts, services.crms, services.histories, services.queue, services.longest_stall)
     app.router.add_get("/health/ready", readiness(services.outbox, sources))

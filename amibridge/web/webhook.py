@@ -12,21 +12,16 @@ import hmac
 from collections.abc import Callable
 from datetime import timedelta
 
-import structlog
 from aiohttp import web
 
 from amibridge.enterprises import Enterprise, EnterpriseId
 from amibridge.retailcrm.triggers import Hint, client_id_in, read_hint
 from amibridge.web.answers import Handler, refusal
+from amibridge.web.knocks import Knocks
 from amibridge.web.tenants import Tenants
-
-log = structlog.get_logger()
 
 BODY_WITHIN = timedelta(seconds=10)
 """A trigger has a few hundred bytes; who takes longer for them only holds a connection."""
-
-SAID_EVERY = timedelta(minutes=1)
-"""Refusals are counted and said together: whoever guesses must not write our log."""
 
 SECRET, SIGNATURE, PREFIX = "X-Webhook-Secret", "X-Signature", "sha256="
 
@@ -34,13 +29,13 @@ _NOBODYS = b"of nobody: so that a stranger's signature takes as long to refuse a
 
 
 def take_hints(tenants: Tenants, hint: Callable[[EnterpriseId, Hint], None]) -> Handler:
-    refused = _Refusals()
+    refused = Knocks("webhook_refused")
 
     async def take(request: web.Request) -> web.StreamResponse:
         in_path: str | None = request.match_info.get("secret")
         enterprise = tenants.of_secret(request.headers.get(SECRET, "") if in_path is None else in_path)
         if enterprise is None and (in_path is not None or SIGNATURE not in request.headers):
-            refused.say(request)
+            refused.note(request)
             return _not_found() if in_path is not None else _unauthorized()
         try:
             async with asyncio.timeout(BODY_WITHIN.total_seconds()):
@@ -50,7 +45,7 @@ def take_hints(tenants: Tenants, hint: Callable[[EnterpriseId, Hint], None]) -> 
         if enterprise is None:
             enterprise = _signer(tenants, request, body)
             if enterprise is None:
-                refused.say(request)
+                refused.note(request)
                 return _unauthorized()
         hint(enterprise.id, read_hint(request.query, body))
         return web.json_response({"success": True})
@@ -67,19 +62,6 @@ def _signer(tenants: Tenants, request: web.Request, body: bytes) -> Enterprise |
     given = request.headers.get(SIGNATURE, "").removeprefix(PREFIX).strip().lower()
     is_right = hmac.compare_digest(right.encode(), given.encode("utf-8", "surrogateescape"))
     return enterprise if is_right and secret and body else None
-
-
-class _Refusals:
-    def __init__(self) -> None:
-        self._unsaid = 0
-        self._quiet_till = 0.0
-
-    def say(self, request: web.Request) -> None:
-        now = asyncio.get_running_loop().time()
-        self._unsaid += 1
-        if now >= self._quiet_till:
-            log.warning("webhook_refused", peer=request.remote, times=self._unsaid)
-            self._unsaid, self._quiet_till = 0, now + SAID_EVERY.total_seconds()
 
 
 def _not_found() -> web.Response:

@@ -19,6 +19,7 @@ LINK = re.compile(r"\]\((?!https?://)([^)#]+)(?:#[^)]*)?\)")
 CODE = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
 LEVELS = {"debug", "info", "warning", "error", "critical"}
 BUILT = {
+    "self._event": {"webhook_refused", "api_request_refused", "api_request_limited"},  # web.knocks
     "f'call_{brief.direction}'": {f"call_{direction}" for direction in Direction},
     "fact.word.replace('.', '_')": {word.replace(".", "_") for word in FACT_TYPES if word.startswith("operator.")},
 }

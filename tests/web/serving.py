@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
@@ -20,6 +20,7 @@ from amibridge.enterprises import CrmStanding, EnterpriseId, HistoryStanding, Ho
 from amibridge.redact import Secret
 from amibridge.retailcrm.triggers import Hint
 from amibridge.secrets import Key, Keyring
+from amibridge.store.audit import AuditTrail
 from amibridge.store.outbox import Outbox
 from amibridge.store.recorder import FactQueue
 from amibridge.web.app import Address, WebServices, make_app, serve
@@ -46,6 +47,7 @@ class Site:
     port: int
     client: aiohttp.ClientSession
     queue: FactQueue
+    trail: AuditTrail
     tenants: Tenants = field(default_factory=Tenants)
     standings: list[HostStanding] = field(default_factory=list)
     crms: list[CrmStanding] = field(default_factory=list)
@@ -74,11 +76,15 @@ class Site:
 
 @contextlib.asynccontextmanager
 async def serving(
-    pool: asyncpg.Pool, app: web.Application | None = None, *, metrics_token: str | None = None
+    pool: asyncpg.Pool,
+    app: web.Application | None = None,
+    *,
+    metrics_token: str | None = None,
+    trusted_proxies: Sequence[str] = (),
 ) -> AsyncIterator[Site]:
     stop, listening, queue = asyncio.Event(), asyncio.Event(), FactQueue()
     async with aiohttp.ClientSession() as client, asyncio.TaskGroup() as tasks:
-        site = Site("127.0.0.1", 0, client, queue)
+        site = Site("127.0.0.1", 0, client, queue, AuditTrail(pool))
         services = WebServices(
             pool,
             Outbox(pool),
@@ -90,8 +96,10 @@ async def serving(
             site.tenants,
             site.zones_changed.append,
             lambda enterprise, hint: site.hints.append((enterprise, hint)),
+            site.trail,
             lambda: site.histories,
             None if metrics_token is None else Secret(metrics_token),
+            trusted_proxies,
         )
         settings = WebSettings("127.0.0.1", 0, "https://bridge.example")
         with capture_logs() as lines:

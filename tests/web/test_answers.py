@@ -22,6 +22,7 @@ from amibridge import log
 from amibridge.calls.record import CallId
 from amibridge.config import WebSettings
 from amibridge.enterprises import EnterpriseId
+from amibridge.store.audit import AuditTrail
 from amibridge.store.db import open_pool
 from amibridge.store.outbox import Outbox
 from amibridge.store.recorder import FactQueue
@@ -161,6 +162,12 @@ class TestErrors:
             assert token.split(".")[-1] not in written
 
 
+def services_of(pool: asyncpg.Pool) -> WebServices:
+    return WebServices(
+        pool, Outbox(pool), list, list, FactQueue(), timedelta, KEYRING, Tenants(), print, print, AuditTrail(pool)
+    )
+
+
 async def said_to(site: Site, raw: bytes) -> bytes:
     """All that comes back until the other side closes; nothing, if it closed while we were still talking."""
     async with site.connected() as (reader, writer):
@@ -258,7 +265,7 @@ class TestHostileInput:
 
 class TestServing:
     async def test_an_address_that_is_taken_is_said(self, pool: asyncpg.Pool) -> None:
-        services = WebServices(pool, Outbox(pool), list, list, FactQueue(), timedelta, KEYRING, Tenants(), print, print)
+        services = services_of(pool)
         with socket.socket() as other:
             other.bind(("127.0.0.1", 0))
             other.listen()
@@ -269,7 +276,7 @@ class TestServing:
         assert str(taken.value) == f"cannot listen on 127.0.0.1:{port}: Address already in use"
 
     async def test_an_address_that_is_none_is_said(self, pool: asyncpg.Pool) -> None:
-        services = WebServices(pool, Outbox(pool), list, list, FactQueue(), timedelta, KEYRING, Tenants(), print, print)
+        services = services_of(pool)
         settings = WebSettings("no-such-host.invalid", 8019, "https://bridge.example")
         with pytest.raises(AddressTaken, match=r"no-such-host\.invalid:8019: "):
             await serve(make_app(services), Address(settings), asyncio.Event(), asyncio.Event())
@@ -284,7 +291,7 @@ class TestServing:
                     await asyncio.open_connection("127.0.0.1", unused_tcp_port)
 
     async def test_serving_may_begin_anew_on_an_address(self, pool: asyncpg.Pool, unused_tcp_port: int) -> None:
-        services = WebServices(pool, Outbox(pool), list, list, FactQueue(), timedelta, KEYRING, Tenants(), print, print)
+        services = services_of(pool)
         async with taken(WebSettings("localhost", unused_tcp_port, "https://bridge.example")) as address:
             for _ in range(2):
                 stop, listening = asyncio.Event(), asyncio.Event()

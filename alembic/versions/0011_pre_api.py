@@ -1,0 +1,48 @@
+"""Who may ask over HTTP, and what was done there.
+
+Runs before the new version is deployed.
+"""
+
+from __future__ import annotations
+
+from alembic import op
+
+revision = "0011"
+down_revision = "0006"
+
+STATEMENTS = (
+    """
+    CREATE TABLE api_tokens (
+        enterprise_id text        NOT NULL REFERENCES enterprises ON DELETE CASCADE,
+        id            bigint      GENERATED ALWAYS AS IDENTITY,
+        digest        bytea       NOT NULL,
+        scopes        text[]      NOT NULL,
+        created_at    timestamptz NOT NULL,
+        expires_at    timestamptz,
+        revoked_at    timestamptz,
+        PRIMARY KEY (enterprise_id, id)
+    )
+    """,
+    """
+    CREATE TABLE audit (
+        enterprise_id text        NOT NULL,
+        id            bigint      GENERATED ALWAYS AS IDENTITY,
+        at            timestamptz NOT NULL,
+        who           text        NOT NULL,
+        address       text        NOT NULL,
+        action        text        NOT NULL,
+        target        text        NOT NULL,
+        outcome       text        NOT NULL,
+        request       text        NOT NULL,
+        PRIMARY KEY (enterprise_id, id)
+    )
+    """,
+    """
+    CREATE INDEX audit_by_time ON audit (enterprise_id, at)
+    """,
+)
+
+
+def upgrade() -> None:
+    for statement in STATEMENTS:
+        op.execute(statement)
