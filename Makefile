@@ -52,7 +52,7 @@ real: dev asterisk ## the calls on a real Asterisk, on every version and driver
 	$(BIN)/python -m pytest -q -rs -n 4 --every-stack tests/real $(PYTEST_ARGS)
 
 PURE := -p no:xdist -m "not io and not slow" --hypothesis-profile=quick --ignore=tests/retailcrm/test_client.py \
-  --ignore=tests/retailcrm/test_service.py
+  --ignore=tests/retailcrm/test_service.py --ignore=tests/retailcrm/test_exchange.py
 PURE_TESTS := tests/calls tests/ami/test_wire.py tests/ami/test_events.py tests/ami/test_session.py \
   tests/ami/test_transcript.py tests/ami/test_cutting.py \
   tests/ami/test_actions.py tests/retailcrm tests/delivery/test_plan.py tests/delivery/test_policy.py \

@@ -18,14 +18,19 @@ from datetime import UTC, datetime, timedelta
 import structlog
 
 from amibridge import __version__
+from amibridge.agi.server import AgiAddressTaken, AgiServer
 from amibridge.ami.link import LinkSettings
 from amibridge.calls.record import CallRecord
 from amibridge.config import Settings
 from amibridge.delivery.worker import Deliveries
 from amibridge.enterprises import Enterprise, EnterpriseId
+from amibridge.responsible.desks import Desks
 from amibridge.retailcrm.client import CrmSettings, open_crm
 from amibridge.runtime.keeper import Keeper
+from amibridge.runtime.originate import Originator
 from amibridge.runtime.pulse import Pulse
+from amibridge.runtime.request_log import RequestLog
+from amibridge.runtime.retention import forget
 from amibridge.runtime.ring import Traces
 from amibridge.runtime.ring_files import RING
 from amibridge.runtime.supervise import Hopeless, spawn
@@ -36,11 +41,14 @@ from amibridge.store.customers import Customers
 from amibridge.store.db import DatabaseMissing, open_pool, place_of
 from amibridge.store.directory import Directory
 from amibridge.store.embedded import EmbeddedStopped, EmbeddedUnusable
+from amibridge.store.follow_ups import FollowUps
 from amibridge.store.ledger import Ledger
 from amibridge.store.mirror import Mirror
 from amibridge.store.opening import open_database
 from amibridge.store.outbox import Outbox
 from amibridge.store.recorder import FactQueue, StoreHopeless, record
+from amibridge.store.requests import CrmRequests
+from amibridge.store.retention import Retention
 from amibridge.sync.worker import Watchers
 from amibridge.web.app import AddressTaken, WebServices, make_app, serve, taken
 from amibridge.web.recordings import is_within_reach, record_url
@@ -54,10 +62,13 @@ GONE_WITHIN = timedelta(seconds=2)
 DRAINED_WITHIN = timedelta(seconds=2)
 """For the facts in the queue at the stop; if the database is away, the next start learns of their calls otherwise."""
 
+LOGGED_WITHIN = timedelta(milliseconds=500)
+"""For the last requests to the CRMs, which are told anyway."""
+
 LISTEN_FOR = timedelta(days=3 * 365)
 """How long the CRM's player may ask for a recording: as long as companies keep them."""
 
-_FATAL = (Hopeless, StoreHopeless, EmbeddedStopped, EmbeddedUnusable, DatabaseMissing, AddressTaken)
+_FATAL = (Hopeless, StoreHopeless, EmbeddedStopped, EmbeddedUnusable, DatabaseMissing, AddressTaken, AgiAddressTaken)
 
 
 class DaemonFailed(Exception):
@@ -107,23 +118,28 @@ async def serving(settings: Settings, stop: asyncio.Event) -> AsyncIterator[Runn
     settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     secrets = settings.secrets
     found = find_keyring(secrets.key_file, guarded=secrets.guarded)
+    requests = RequestLog()
     try:
         async with (
             taken(settings.web) as address,
             open_database(settings.database, settings.data_dir) as server,
             open_pool(server.dsn) as pool,
-            open_crm(CrmSettings()) as crm,
+            open_crm(CrmSettings(), tap=requests.hear) as crm,
         ):
             keyring = found or open_keyring(secrets.key_file, guarded=secrets.guarded)
             directory, ledger, outbox = Directory(pool, keyring), Ledger(pool), Outbox(pool)
-            queue, pulse, tenants, trail = FactQueue(), Pulse(), Tenants(), AuditTrail(pool)
+            deliveries = Deliveries(
+                outbox, crm, Customers(pool), FollowUps(pool), record_url=_record_urls(settings, keyring)
+            )
+            desks = Desks(pool, crm, deliveries.may_ask)
+            queue, pulse, tenants, trail = FactQueue(hear=desks.hear), Pulse(), Tenants(), AuditTrail(pool)
             traces = Traces(settings.data_dir / RING, settings.traces)
-            deliveries = Deliveries(outbox, crm, Customers(pool), record_url=_record_urls(settings, keyring))
-            watchers = Watchers(Mirror(pool), crm)
+            watchers = Watchers(Mirror(pool, desks.customers_changed), crm)
 
             def know(enterprises: Sequence[Enterprise]) -> None:
                 deliveries.enterprises(enterprises)
                 watchers.enterprises(enterprises)
+                desks.enterprises(enterprises)
                 tenants.enterprises(enterprises)
 
             def forget_zone(enterprise: EnterpriseId) -> None:
@@ -142,12 +158,18 @@ async def serving(settings: Settings, stop: asyncio.Event) -> AsyncIterator[Runn
                 tenants,
                 forget_zone,
                 watchers.hint,
+                Originator(pool, keeper.send, keeper.standings).call,
+                desks.tell_status,
+                desks.answer,
                 trail,
+                keeper.live_calls,
                 watchers.standings,
                 settings.web.metrics_token,
                 settings.web.trusted_proxies,
             )
-            lanes_stop, web_stop, traces_stop, audit_stop, listening = (asyncio.Event() for _ in range(5))
+            lanes_stop, web_stop, traces_stop, audit_stop, listening, agi_listening = (
+                asyncio.Event() for _ in range(6)
+            )
             async with asyncio.TaskGroup() as tasks:
                 watching = spawn(tasks, "database watch", server.watch, final=(EmbeddedStopped,))
                 recording = spawn(
@@ -155,6 +177,8 @@ async def serving(settings: Settings, stop: asyncio.Event) -> AsyncIterator[Runn
                 )
                 spawn(tasks, "traces", lambda: traces.write(traces_stop))
                 auditing = spawn(tasks, "audit", lambda: trail.write(audit_stop))
+                logging_requests = spawn(tasks, "request log", lambda: requests.run(CrmRequests(pool).record))
+                forgetting = spawn(tasks, "retention", lambda: forget(Retention(pool), settings.keep, stop))
                 delivering = spawn(tasks, "deliveries", lambda: deliveries.run(lanes_stop))
                 following = spawn(tasks, "keeper", lambda: keeper.keep(stop))
                 watching_crms = spawn(tasks, "sync", lambda: watchers.run(stop))
@@ -164,9 +188,16 @@ async def serving(settings: Settings, stop: asyncio.Event) -> AsyncIterator[Runn
                     lambda: serve(make_app(services), address, web_stop, listening),
                     final=(AddressTaken,),
                 )
+                answering = spawn(tasks, "responsible", lambda: desks.run(web_stop))
+                if settings.agi is not None:
+                    agi = AgiServer(settings.agi, tenants.of_client_id, desks.answer)
+                    spawn(tasks, "agi", lambda: agi.serve(web_stop, agi_listening), final=(AgiAddressTaken,))
+                else:
+                    agi_listening.set()
                 beating = spawn(tasks, "pulse", pulse.beat)
                 try:
                     await listening.wait()
+                    await agi_listening.wait()
                     log.info(
                         "started",
                         version=__version__,
@@ -180,12 +211,13 @@ async def serving(settings: Settings, stop: asyncio.Event) -> AsyncIterator[Runn
                     stop.set()
                     web_stop.set()
                     watching.cancel()
-                    await asyncio.wait({following, watching_crms}, timeout=GONE_WITHIN.total_seconds())
+                    going = {following, watching_crms, answering, forgetting}
+                    await asyncio.wait(going, timeout=GONE_WITHIN.total_seconds())
                     traces_stop.set()
                     audit_stop.set()
                     queue.close()
                     await asyncio.wait({recording, auditing}, timeout=DRAINED_WITHIN.total_seconds())
-                    if not all(task.done() for task in (following, watching_crms, recording, auditing)):
+                    if not all(task.done() for task in (*going, recording, auditing)):
                         # A server that went silent: asyncpg would wait for it to confirm that a query is cancelled.
                         pool.terminate()
                     if not recording.done():
@@ -194,6 +226,11 @@ async def serving(settings: Settings, stop: asyncio.Event) -> AsyncIterator[Runn
                     auditing.cancel()
                     lanes_stop.set()
                     await asyncio.wait({delivering})
+                    requests.close()
+                    await asyncio.wait({logging_requests}, timeout=LOGGED_WITHIN.total_seconds())
+                    if not logging_requests.done():
+                        pool.terminate()
+                        logging_requests.cancel()
                     beating.cancel()
     except* _FATAL as failed:
         raise DaemonFailed(_why(failed)) from failed

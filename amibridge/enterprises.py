@@ -9,6 +9,7 @@ from enum import StrEnum
 from typing import NewType
 from zoneinfo import ZoneInfo
 
+from amibridge.calls.clicks import Dialling
 from amibridge.calls.numbering import Numbering
 from amibridge.calls.record import Extension
 from amibridge.redact import Secret
@@ -30,11 +31,12 @@ class Credit(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """A RetailCRM account. *url* has no trailing slash and no path."""
+    """A RetailCRM account. *url* has no trailing slash and no path. *enterprise*: whose it is, for the ledger alone."""
 
     url: str
     api_key: Secret
     site: str | None = None
+    enterprise: EnterpriseId | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +50,7 @@ class AmiHost:
     numbering: Numbering = field(default_factory=Numbering)
     originate_channel: str = "PJSIP/{extension}"
     originate_context: str = "from-internal"
+    originate_number: Dialling = Dialling.AS_GIVEN
     recordings: str | None = None
 
 
@@ -161,6 +164,60 @@ class ApiToken:
     expires_at: datetime | None = None
 
 
+class ResponsibleMode(StrEnum):
+    """What the question of an older bridge's dialplan is answered with."""
+
+    OFF = "off"
+    NAME = "name"
+    ROUTE = "route"
+
+
+class Fallback(StrEnum):
+    """Who should take the call of somebody whom nobody looks after."""
+
+    NONE = "none"
+    LAST_CALL = "last_call"
+
+
+class NamePart(StrEnum):
+    """What the name that an operator's phone shows is made of."""
+
+    LINE = "line"
+    CUSTOMER = "customer"
+    SHOP = "shop"
+
+
+@dataclass(frozen=True, slots=True)
+class ResponsibleSettings:
+    """*dialplan*: the context that rings ``{extension}`` for a call on ``{line}``, of an older bridge's dialplan."""
+
+    mode: ResponsibleMode = ResponsibleMode.OFF
+    dialplan: str = "mngr{extension}_{line}_1"
+    fallback: Fallback = Fallback.NONE
+    name: tuple[NamePart, ...] = (NamePart.CUSTOMER,)
+
+
+@dataclass(frozen=True, slots=True)
+class MissedCalls:
+    """How a missed call is followed up in the CRM, where tasks or orders are wanted.
+
+    *wait*: so long somebody may reach the customer before anything is made. *never_for*: numbers, E.164, for which
+    nothing is. *text*: what people read there, before number and time. *performer*: the CRM's user who gets the tasks
+    about customers of no operator; *task_within*: until when they are to be done. The order's words are codes of the
+    account, None as the CRM pleases; *order_status_reached* None leaves the order as it is.
+    """
+
+    wait: timedelta = timedelta(minutes=3)
+    never_for: tuple[str, ...] = ()
+    performer: int | None = None
+    text: str = "Пропущенный звонок"
+    task_within: timedelta = timedelta(hours=1)
+    order_method: str | None = None
+    order_type: str | None = None
+    order_status: str | None = None
+    order_status_reached: str | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class Enterprise:
     """*time_zone* None: ask the CRM's settings before the first history upload. *module_code* None: our usual one."""
@@ -178,6 +235,9 @@ class Enterprise:
     credit: Credit = Credit.FIRST
     create_customers: bool = True
     create_orders: bool = False
+    create_tasks: bool = False
+    missed_calls: MissedCalls = field(default_factory=MissedCalls)
     module_code: str | None = None
     module: ModuleStanding = field(default_factory=ModuleStanding)
     tokens: tuple[ApiToken, ...] = ()
+    responsible: ResponsibleSettings = field(default_factory=ResponsibleSettings)

@@ -23,7 +23,7 @@ from typing import Any, Literal, TextIO, TypeAlias, get_args
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
-from amibridge.redact import Secret
+from amibridge.redact import HIDDEN, Secret
 
 Format: TypeAlias = Literal["auto", "console", "json", "logfmt"]
 
@@ -35,7 +35,6 @@ LEVELS = {
     "critical": logging.CRITICAL,
 }
 
-HIDDEN = "******"
 LONGEST_TEXT = 8_000  # characters; the journal cuts a line at 48 KiB, and what follows a cut could pose as a new line
 
 _QUIET_LOGGERS = ("aiohttp.access", "alembic", "asyncio", "panoramisk", "sqlalchemy")
@@ -55,6 +54,23 @@ _PRIORITIES = {"debug": 7, "info": 6, "warning": 4, "error": 3, "critical": 2}
 _COLOURS = {"debug": "\x1b[2m", "warning": "\x1b[33m", "error": "\x1b[31m", "critical": "\x1b[1;31m"}
 _PLAIN = "\x1b[0m"
 _EVENT_COLUMN = 24
+
+
+class Seldom:
+    """Counts what strangers make happen, which is said once a minute: nobody else writes our log. Times are seconds."""
+
+    def __init__(self, every: float = 60.0) -> None:
+        self._every = every
+        self._unsaid = 0
+        self._quiet_till = 0.0
+
+    def count(self, now: float) -> int:
+        """It happened. How often, if that is to be said now; 0 if not."""
+        self._unsaid += 1
+        if now < self._quiet_till:
+            return 0
+        said, self._unsaid, self._quiet_till = self._unsaid, 0, now + self._every
+        return said
 
 
 class _OurOutput(logging.StreamHandler[TextIO]):

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+HIDDEN = "******"
+"""What stands for a secret."""
+
 
 class Secret(str):
     """A string that never shows itself: its `repr` is stars, so logs and tracebacks stay clean."""
@@ -9,4 +12,4 @@ class Secret(str):
     __slots__ = ()
 
     def __repr__(self) -> str:
-        return "'******'"
+        return repr(HIDDEN)

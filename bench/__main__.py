@@ -7,15 +7,17 @@ import asyncio
 import sys
 from collections.abc import Sequence
 
-from bench import fuzz, parse, popup, report, soak
+from amibridge import log
+from bench import click, drain, fuzz, parse, popup, report, responsible, soak
 
-BENCHES = ("parse", "popup", "soak", "fuzz")
+BENCHES = ("parse", "popup", "click", "drain", "responsible", "soak", "fuzz")
 BY_DEFAULT = ("parse", "popup")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     args = _parser().parse_args(argv)
     benches = args.benches or BY_DEFAULT
+    log.configure("console", "warning")
     machine = report.this_machine()
     _say(args, report.machine_lines(machine))
     rows: dict[str, Sequence[report.Row]] = {}
@@ -25,6 +27,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     if "popup" in benches:
         rows["popup"] = told = asyncio.run(_popups(args))
         _say(args, report.popup_lines(told))
+    if "click" in benches:
+        rows["click"] = clicked = asyncio.run(_clicks(args))
+        _say(args, report.click_lines(clicked))
+    if "drain" in benches:
+        rows["drain"] = drained = asyncio.run(_drained(args))
+        _say(args, report.drain_lines(drained))
+    if "responsible" in benches:
+        rows["responsible"] = answered = asyncio.run(responsible.measure(args.questions, dsn=args.dsn))
+        _say(args, report.responsible_lines(answered))
     if "soak" in benches:
         rows["soak"] = soaked = list(soak.measure(args.events))
         _say(args, report.soak_lines(soaked))
@@ -40,6 +51,14 @@ async def _popups(args: argparse.Namespace) -> list[popup.PopupRow]:
     return [row async for row in popup.measure(args.rates, seconds=args.seconds, dsn=args.dsn)]
 
 
+async def _clicks(args: argparse.Namespace) -> list[click.ClickRow]:
+    return [row async for row in click.measure(clicks=args.clicks, dsn=args.dsn)]
+
+
+async def _drained(args: argparse.Namespace) -> list[drain.DrainRow | drain.BesideRow]:
+    return [row async for row in drain.measure(seconds=args.seconds, dsn=args.dsn)]
+
+
 def _say(args: argparse.Namespace, lines: Sequence[str]) -> None:
     if not args.json:
         print("\n".join([*lines, ""]), flush=True)
@@ -48,7 +67,7 @@ def _say(args: argparse.Namespace, lines: Sequence[str]) -> None:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__, allow_abbrev=False)
     parser.add_argument(
-        "benches", nargs="*", type=_bench, metavar="BENCH", help="parse, popup, soak or fuzz (default: parse popup)"
+        "benches", nargs="*", type=_bench, metavar="BENCH", help=f"of {', '.join(BENCHES)} (default: parse popup)"
     )
     parser.add_argument("--json", action="store_true", help="one JSON object instead of tables")
     parser.add_argument("--rounds", type=int, default=parse.ROUNDS, metavar="N", help="of parse (default: %(default)s)")
@@ -61,10 +80,23 @@ def _parser() -> argparse.ArgumentParser:
         help="calls a second of popup (default: 5 48)",
     )
     parser.add_argument(
-        "--seconds", type=float, default=popup.SECONDS, metavar="X", help="of popup at each rate (default: %(default)g)"
+        "--seconds",
+        type=float,
+        default=popup.SECONDS,
+        metavar="X",
+        help="of popup at each rate, and of drain (default: %(default)g)",
+    )
+    parser.add_argument("--clicks", type=int, default=click.CLICKS, metavar="N", help="of click (default: %(default)s)")
+    parser.add_argument(
+        "--dsn",
+        help="PostgreSQL on which popup, click, drain and responsible may make a database (default: one of their own)",
     )
     parser.add_argument(
-        "--dsn", help="PostgreSQL on which popup may make a database (default: one of the daemon's own)"
+        "--questions",
+        type=int,
+        default=responsible.QUESTIONS,
+        metavar="N",
+        help="of responsible, each kind (default: %(default)s)",
     )
     parser.add_argument("--events", type=int, default=soak.EVENTS, metavar="N", help="of soak (default: %(default)s)")
     parser.add_argument(

@@ -31,11 +31,13 @@ class Bridge:
         self._session = session
         self._config = folder / "amibridge.toml"
         self._web = f"127.0.0.1:{_free_port()}"
+        self.agi = f"127.0.0.1:{_free_port()}"
         self._log = folder / "log"
         self._process: asyncio.subprocess.Process | None = None
         database = "" if dsn is None else f'[database]\ndsn = "{dsn}"\n'
         self._config.write_text(
-            f'data_dir = "{folder / "state"}"\n{database}[web]\nlisten = "{self._web}"\n[log]\nformat = "json"\n'
+            f'data_dir = "{folder / "state"}"\n{database}[web]\nlisten = "{self._web}"\n'
+            f'[agi]\nlisten = "{self.agi}"\n[log]\nformat = "json"\n'
         )
 
     async def start(self, enterprises: Sequence[str]) -> None:
@@ -50,11 +52,22 @@ class Bridge:
             lambda told: len(told["hosts"]) >= len(enterprises) and all(host["state"] == "up" for host in told["hosts"])
         )
 
+    @property
+    def url(self) -> str:
+        return f"http://{self._web}"
+
     async def standing(self) -> dict[str, Any]:
         """What it says of itself."""
-        async with self._session.get(f"http://{self._web}/health/ready") as response:
+        async with self._session.get(f"{self.url}/health/ready") as response:
             told: dict[str, Any] = await response.json()
             return told
+
+    async def click(self, client_id: str, extension: str, phone: str) -> str | None:
+        """The id of the call that was placed; None if none was."""
+        asked = {"clientId": client_id, "code": extension, "phone": phone}
+        async with self._session.get(f"http://{self._web}/api/makecallexternal", params=asked) as response:
+            body = await response.json()
+            return str(body["call"]) if response.status == 200 else None
 
     def cost(self) -> Cost | None:
         assert self._process is not None

@@ -58,12 +58,14 @@ class _Recording:
 class Pbxs:
     """*names*: one PBX each. *repertoire*: recordings of Asterisk 22, played in turn.
 
-    *sent*: monotonic seconds at which each phone began to ring.
+    *sent*: monotonic seconds at which each phone began to ring; *originated*: at which each call that we were asked for
+    was.
     """
 
     def __init__(self, names: Sequence[str], repertoire: Sequence[str] = CALLS) -> None:
         self.sent: defaultdict[Ring, list[float]] = defaultdict(list)
         self.events = 0
+        self.originated: dict[str, float] = {}
         self._lines: dict[str, list[asyncio.Transport]] = {name: [] for name in names}
         self._recordings = [list(_variants(read_score(TRACES / "asterisk22" / f"{name}.ami"))) for name in repertoire]
 
@@ -74,7 +76,7 @@ class Pbxs:
         async with AsyncExitStack() as stack:
             ports: dict[str, int] = {}
             for name, lines in self._lines.items():
-                server = await loop.create_server(partial(_Line, lines), "127.0.0.1", 0)
+                server = await loop.create_server(partial(_Line, name, lines, self.originated), "127.0.0.1", 0)
                 ports[name] = (await stack.enter_async_context(server)).sockets[0].getsockname()[1]
             yield ports
             for line in itertools.chain.from_iterable(self._lines.values()):
@@ -111,8 +113,10 @@ class Pbxs:
 class _Line(asyncio.Protocol):
     """One AMI connection: lets everybody in, filters nothing, has no channels at the beginning."""
 
-    def __init__(self, lines: list[asyncio.Transport]) -> None:
+    def __init__(self, name: str, lines: list[asyncio.Transport], originated: dict[str, float]) -> None:
+        self._name = name
         self._lines = lines
+        self._originated = originated
         self._framer = Framer()
         self._transport: asyncio.Transport | None = None
 
@@ -123,7 +127,9 @@ class _Line(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         for raw in self._framer.feed(data):
-            action = read_message(raw)
+            arrived, action = time.monotonic(), read_message(raw)
+            if action.get("Action") == "Originate":
+                self._originated[f"{self._name}:{action.get('ChannelId')}"] = arrived
             self._answer(action.get("Action"), f"ActionID: {action.get('ActionID')}\r\n")
 
     def connection_lost(self, exc: Exception | None) -> None:

@@ -73,7 +73,7 @@ async def measure(
     """A row for each rate. *seconds* are counted from the end of the *warm_up*. *dsn*: a server on which a database
     may be made; without, the daemon starts one of its own."""
     for rate in rates:
-        async with _database(dsn) as own, open_bridge(own) as bridge:
+        async with database(dsn) as own, open_bridge(own) as bridge:
             yield await _measure(bridge, rate, seconds, warm_up, repertoire)
 
 
@@ -81,15 +81,15 @@ async def _measure(bridge: Bridge, rate: float, seconds: float, warm_up: float, 
     enterprises = math.ceil(rate / CALLS_PER_ENTERPRISE)
     pbxs = Pbxs([f"pbx{number}" for number in range(enterprises)], repertoire)
     async with open_crm() as crm, pbxs.serve() as ports:
-        await bridge.start([_enterprise(number, crm.url, *host) for number, host in enumerate(ports.items())])
+        await bridge.start([enterprise_file(number, crm.url, *host) for number, host in enumerate(ports.items())])
         calls = round(rate * (warm_up + seconds))
         costs, machine, begun = [bridge.cost()], [machine_seconds()], time.monotonic()
-        with _undisturbed():
+        with undisturbed():
             await pbxs.play(calls, warm_up + seconds)
         lasted = time.monotonic() - begun
         costs.append(bridge.cost())
         machine.append(machine_seconds())
-        told = await _all_told(pbxs, crm, calls)
+        told = await all_told(pbxs, crm, calls)
         stall, memory = (await bridge.standing())["longest_stall_ms"], bridge.cost()
     taken, lost = latencies(pbxs.sent, told.opened, begun + warm_up)
     cpu = _cpu(*costs)
@@ -115,7 +115,7 @@ async def _measure(bridge: Bridge, rate: float, seconds: float, warm_up: float, 
 
 
 @contextmanager
-def _undisturbed() -> Iterator[None]:
+def undisturbed() -> Iterator[None]:
     """No collection of old objects here, which would be taken for a latency there."""
     gc.collect()
     gc.freeze()
@@ -133,8 +133,8 @@ def _busy(before: tuple[float, float] | None, after: tuple[float, float] | None)
     return None if before is None or after is None else (after[0] - before[0]) / (after[1] - before[1])
 
 
-def _enterprise(number: int, crm: str, host: str, port: int) -> str:
-    """The text of an enterprise file. With the time zone in it, the CRM is asked nothing."""
+def enterprise_file(number: int, crm: str, host: str, port: int) -> str:
+    """The text of an enterprise file. With the time zone in it, history waits for no question."""
     return (
         f'number = "{number:04}"\nname = "Shop {number}"\ntimezone = "Europe/Moscow"\n'
         f'[retailcrm]\nurl = "{crm}"\napi_key = "key-of-shop-{number:04}"\n'
@@ -143,7 +143,7 @@ def _enterprise(number: int, crm: str, host: str, port: int) -> str:
     )
 
 
-async def _all_told(pbxs: Pbxs, crm: Crm, calls: int) -> Told:
+async def all_told(pbxs: Pbxs, crm: Crm, calls: int) -> Told:
     """What the CRM knows in the end."""
     deadline = time.monotonic() + TOLD_WITHIN
     while True:
@@ -178,7 +178,7 @@ def percentile(ascending: Sequence[float], percent: int) -> float | None:
 
 
 @asynccontextmanager
-async def _database(server: str | None) -> AsyncIterator[str | None]:
+async def database(server: str | None) -> AsyncIterator[str | None]:
     """A database of the bench's own on *server*, dropped afterwards; None for None."""
     if server is None:
         yield None

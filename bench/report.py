@@ -12,9 +12,12 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 
+from bench.click import ClickRow
+from bench.drain import BesideRow, DrainRow
 from bench.fuzz import FuzzRow
 from bench.parse import SUBSCRIPTIONS, ParseRow
 from bench.popup import PopupRow
+from bench.responsible import ResponsibleRow
 from bench.soak import SoakRow
 
 FOLD_AIM = 8
@@ -22,7 +25,7 @@ FOLD_RATE_AIM = 100_000
 
 SYNCS = 200
 
-Row = ParseRow | PopupRow | SoakRow | FuzzRow
+Row = ParseRow | PopupRow | ClickRow | DrainRow | BesideRow | ResponsibleRow | SoakRow | FuzzRow
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +102,45 @@ def popup_lines(rows: Sequence[PopupRow]) -> list[str]:
     table = [("", *(f"{row.rate:g} calls/s" for row in rows), "aim")]
     table += [(name, *(cell(row) for row in rows), aim) for name, cell, aim in shown]
     return ["POPUP  from AMI byte to CRM request, unfiltered events, durable first", *_aligned(table, left=1)]
+
+
+def click_lines(rows: Sequence[ClickRow]) -> list[str]:
+    shown: list[tuple[str, Callable[[ClickRow], str], str]] = [
+        ("clicks placed, lost", lambda row: f"{row.clicks}, {row.lost}", "lost 0"),
+        ("to the Originate p50, ms", lambda row: _number(row.originate_p50, 2), ""),
+        ("to the Originate p99, ms", lambda row: _number(row.originate_p99, 2), "100"),
+        ("to the Originate max, ms", lambda row: _number(row.originate_longest, 2), ""),
+        ("to the answer p50, ms", lambda row: _number(row.answer_p50, 2), ""),
+        ("to the answer p99, ms", lambda row: _number(row.answer_p99, 2), ""),
+    ]
+    table = [("", *(f"{row.rate:g} calls/s" for row in rows), "aim")]
+    table += [(name, *(cell(row) for row in rows), aim) for name, cell, aim in shown]
+    return ["CLICK  from an HTTP request to the PBX, one after another", *_aligned(table, left=1)]
+
+
+def drain_lines(rows: Sequence[DrainRow | BesideRow]) -> list[str]:
+    table: list[Sequence[str]] = [("calls", "seconds", "calls/min", "busiest second of /telephony", "of other methods")]
+    beside: list[Sequence[str]] = [("popups beside", "measured, lost", "p50, ms", "p99, ms", "max, ms", "x p50 alone")]
+    alone = next((row.p50 for row in rows if isinstance(row, BesideRow)), None)
+    for row in rows:
+        if isinstance(row, DrainRow):
+            counts = (f"{row.telephony} of 40", f"{row.ordinary} of 10")
+            table.append((f"{row.calls:,}", f"{row.seconds:.1f}", f"{row.per_minute:,.0f}", *counts))
+        else:
+            times = [_number(time, 2) for time in (row.p50, row.p99, row.longest)]
+            ratio = _number(row.p50 / alone if row.p50 and alone else None, 2)
+            beside.append((row.beside, f"{row.popups}, {row.lost}", *times, ratio))
+    title = "DRAIN  history of one account whose CRM answers after 150 ms, an errand for each call; and its neighbours"
+    return [title, *_aligned(table, left=0), "aim: 2,000 calls/min", *_aligned(beside, left=1)]
+
+
+def responsible_lines(rows: Sequence[ResponsibleRow]) -> list[str]:
+    table = [("whose call", "asked by", "answers", "wrong", "p50, ms", "p90", "p99", "max", "aim, p99")]
+    for row in rows:
+        p50, p90, p99, longest = (_number(each, 2) for each in (row.p50, row.p90, row.p99, row.longest))
+        counts = (f"{row.answers}", f"{row.wrong}")
+        table.append((row.whose, row.way, *counts, p50, p90, p99, longest, f"{row.aim:g}"))
+    return ["RESPONSIBLE  from connecting to the answer, while the CRM does not answer", *_aligned(table, left=2)]
 
 
 def soak_lines(rows: Sequence[SoakRow]) -> list[str]:

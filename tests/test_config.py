@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from amibridge.config import ConfigError, Settings, load
+from amibridge.config import AgiSettings, ConfigError, KeepSettings, Settings, load
 from amibridge.config.documents import LARGEST_FILE, line_of, nearest
 
 WHOLE = """
@@ -25,6 +25,9 @@ public_url = "https://bridge.example.com/"
 trusted_proxies = ["127.0.0.1", "10.0.0.0/8"]
 metrics_token = "hush-hush-hush-hush"
 
+[agi]
+listen = "10.0.0.9:4573"
+
 [secrets]
 key_file = "/etc/amibridge/keyring"
 
@@ -35,6 +38,10 @@ level = "debug"
 [traces]
 keep_hours = 12
 max_megabytes = 3
+
+[keep]
+requests_days = 30
+deliveries_days = 365
 """
 
 
@@ -65,10 +72,12 @@ def test_a_whole_file_is_read(tmp_path: Path) -> None:
     assert (settings.web.listen_host, settings.web.listen_port) == ("::1", 8020)
     assert settings.web.public_url == "https://bridge.example.com"
     assert settings.web.trusted_proxies == ("127.0.0.1", "10.0.0.0/8")
+    assert settings.agi == AgiSettings("10.0.0.9", 4573)
     assert settings.web.metrics_token == "hush-hush-hush-hush"
     assert settings.secrets.key_file == Path("/etc/amibridge/keyring")
     assert (settings.log.format, settings.log.level) == ("logfmt", "debug")
     assert (settings.traces.keep, settings.traces.most_bytes) == (timedelta(hours=12), 3 * 1024 * 1024)
+    assert settings.keep == KeepSettings(timedelta(days=30), timedelta(days=365))
 
 
 def test_settings_do_not_show_the_password(tmp_path: Path) -> None:
@@ -83,14 +92,18 @@ def test_without_a_file_there_are_sensible_defaults() -> None:
     assert settings.database.dsn is None
     assert (settings.web.listen_host, settings.web.listen_port) == ("127.0.0.1", 8019)
     assert settings.web.public_url == "http://127.0.0.1:8019"
+    assert settings.agi is None
     assert settings.secrets.key_file == Path("/var/lib/private/amibridge/keyring")
     assert (settings.log.format, settings.log.level) == ("auto", "info")
     assert (settings.traces.keep, settings.traces.most_bytes) == (timedelta(hours=48), 64 * 1024 * 1024)
+    assert settings.keep == KeepSettings(timedelta(days=90), timedelta(days=90))
 
 
 def test_numbers_are_numbers_in_every_source(tmp_path: Path) -> None:
-    environ = {"AMIBRIDGE_TRACES__KEEP_HOURS": "0", **credentials(tmp_path, traces__max_megabytes="7\n")}
-    traces = load(None, environ).traces
+    files = credentials(tmp_path, traces__max_megabytes="7\n", keep__deliveries_days="8")
+    settings = load(None, {"AMIBRIDGE_TRACES__KEEP_HOURS": "0", "AMIBRIDGE_KEEP__REQUESTS_DAYS": "1", **files})
+    traces = settings.traces
+    assert settings.keep == KeepSettings(timedelta(days=1), timedelta(days=8))
     assert (traces.keep, traces.most_bytes) == (timedelta(0), 7 * 1024 * 1024)
     for text in ("-1", "1.5", "٣", "much", "9" * 5000, "0x10", "1_0"):
         [problem] = problems(None, {"AMIBRIDGE_TRACES__KEEP_HOURS": text})
@@ -190,6 +203,9 @@ dsn = "mysql://u:hush@h"
         ("web = 'x'", "web: must be a table"),
         ("[[web]]\nlisten = 'x'", "web: must be a table"),
         ("[web]\nlisten = '::1:80'", "web.listen: must be an address and a port"),
+        ("[agi]\nlisten = '4573'", "agi.listen: must be an address and a port"),
+        ("[agi]\nlisten = true", "agi.listen: must be text"),
+        ("[agi]\nport = 4573", "agi.port: unknown key"),
         ("[web]\nlisten = 'host:65536'", "web.listen: must be an address and a port"),
         ("[web]\nlisten = 'host:٨٠'", "web.listen: must be an address and a port"),
         ("[web]\nlisten = ':80'", "web.listen: must be an address and a port"),
@@ -207,6 +223,11 @@ dsn = "mysql://u:hush@h"
         ("[traces]\nkeep_hours = 1e9", "traces.keep_hours: must be"),
         ("[traces]\nkeep_hours = '48'", "traces.keep_hours: must be a whole number"),
         ("[traces]\nmax_megabytes = 0", "traces.max_megabytes: must be greater than or equal to 1"),
+        ("[keep]\nrequests_days = 0", "keep.requests_days: must be greater than or equal to 1"),
+        ("[keep]\nrequests_days = 1e6", "keep.requests_days: must be"),
+        ("[keep]\ndeliveries_days = 6", "keep.deliveries_days: must be greater than or equal to 7"),
+        ("[keep]\ndeliveries_days = '90d'", "keep.deliveries_days: must be a whole number"),
+        ("[keep]\nfacts_days = 90", "keep.facts_days"),
         ("[log]\nlevel = true", "log.level: must be 'debug'"),
         ('instance = "a\\nb"', "instance: must not contain line breaks"),
         ('data_dir = "a\\u0000b"', "data_dir: must not contain line breaks"),

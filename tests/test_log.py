@@ -16,8 +16,8 @@ from typing import Any
 import pytest
 import structlog
 
-from amibridge.log import HIDDEN, LONGEST_TEXT, Format, configure, escape
-from amibridge.redact import Secret
+from amibridge.log import LONGEST_TEXT, Format, configure, escape
+from amibridge.redact import HIDDEN, Secret
 
 FORMATS: tuple[Format, ...] = ("console", "json", "logfmt")
 HOSTILE = "a\x1b[31mb\r\n2026 forged\x00\x07\x85\u2028\u202e\u2066\ufeff"

@@ -1,4 +1,4 @@
-"""Who may ask over HTTP, and what was done there.
+"""Who may ask over HTTP, and what was done there; whose calls were whose, to find them.
 
 Runs before the new version is deployed.
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 from alembic import op
 
 revision = "0011"
-down_revision = "0006"
+down_revision = "0010"
 
 STATEMENTS = (
     """
@@ -39,6 +39,28 @@ STATEMENTS = (
     """,
     """
     CREATE INDEX audit_by_time ON audit (enterprise_id, at)
+    """,
+    """
+    CREATE TABLE call_extensions (
+        enterprise_id text        NOT NULL,
+        call_id       text        NOT NULL,
+        extension     text        NOT NULL,
+        started_at    timestamptz NOT NULL,
+        PRIMARY KEY (enterprise_id, call_id, extension),
+        FOREIGN KEY (enterprise_id, call_id) REFERENCES calls ON DELETE CASCADE
+    )
+    """,
+    """
+    INSERT INTO call_extensions (enterprise_id, call_id, extension, started_at)
+    SELECT DISTINCT enterprise_id, call_id, extension, started_at
+      FROM calls, unnest(rang || operators || caller) AS part (extension)
+     WHERE extension IS NOT NULL
+    """,
+    """
+    CREATE INDEX call_extensions_by_time ON call_extensions (enterprise_id, extension, started_at)
+    """,
+    """
+    CREATE INDEX calls_by_verdict ON calls (enterprise_id, direction, outcome, started_at)
     """,
 )
 

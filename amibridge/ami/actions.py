@@ -8,12 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from datetime import timedelta
 
 from amibridge.ami.errors import UnsafeValue
-from amibridge.ami.events import CLICK_VARIABLE
+from amibridge.ami.events import CLICK, CLICK_VARIABLE, Uniqueid
 from amibridge.ami.reading import FOLDED_VARIABLES, READERS
 
 UNSAFE = frozenset("\r\n\0")
+UNSAFE_IN_VARIABLE = UNSAFE | frozenset(',"\\()[]')
+"""What would end a variable's value, or begin another variable: Asterisk splits the header as it does arguments."""
+
+RINGS_FOR = timedelta(seconds=30)
+"""How long an operator's phone rings for a call that was asked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,28 +81,48 @@ def originate(
     *,
     context: str,
     exten: str,
-    caller_id: str,
-    click: str,
-    timeout_ms: int = 30_000,
+    caller: str,
+    shown: str | None = None,
+    uniqueid: Uniqueid,
+    rings_for: timedelta = RINGS_FOR,
     variables: Iterable[tuple[str, str]] = (),
 ) -> Action:
     """Ring *channel* and, when it is answered, send it to *exten* in *context*. Answered at once with "queued".
 
-    *click*: our id of it, which every channel of the call inherits; a failed `OriginateResponse` comes too late for it.
+    The first channel gets *uniqueid*, so that the call is known before it begins; every channel inherits the ActionID
+    as `CLICK_VARIABLE`. The phone shows *exten* and, if it is given, the name *shown*. The call goes out as one that
+    *caller* dialled: the header CallerID would make it one of whom the phone shows. Needs write=originate.
     """
+    click = f"{CLICK}{uniqueid}"
+    named = () if shown is None else (("CONNECTEDLINE(name,i)", shown),)
+    every = (
+        (f"__{CLICK_VARIABLE}", click),
+        ("CALLERID(num)", caller),
+        ("CONNECTEDLINE(num,i)", exten),
+        *named,
+        *variables,
+    )
     return Action(
         "Originate",
         (
+            ("ActionID", click),
             ("Channel", channel),
+            ("ChannelId", uniqueid),
+            ("OtherChannelId", f"{uniqueid}2"),  # of the second half, where it is a Local channel
             ("Context", context),
             ("Exten", exten),
             ("Priority", "1"),
-            ("CallerID", caller_id),
-            ("Timeout", str(timeout_ms)),
+            ("Timeout", str(round(rings_for.total_seconds() * 1000))),
             ("Async", "true"),
-            *(("Variable", f"{name}={value}") for name, value in ((f"__{CLICK_VARIABLE}", click), *variables)),
+            *(("Variable", _assigned(name, value)) for name, value in every),
         ),
     )
+
+
+def _assigned(name: str, value: str) -> str:
+    if UNSAFE_IN_VARIABLE.intersection(value):
+        raise UnsafeValue(f"{name}: its value holds what does not stand in one")
+    return f"{name}={value}"
 
 
 def event_filter() -> str:

@@ -63,7 +63,8 @@ class NewCallerid(ChannelEvent):
 
 @dataclass(frozen=True, slots=True)
 class DialBegin(Event):
-    """*uniqueid* None: `Originate` dials, no channel does. *caller_id_num* is what the dialling channel presents."""
+    """*uniqueid* None: `Originate` dials, no channel does. *caller_id_num* is what the dialling channel presents,
+    *dest_connected_line_num* the number that the dialled phone shows."""
 
     uniqueid: Uniqueid | None
     caller_id_num: str | None
@@ -72,6 +73,7 @@ class DialBegin(Event):
     dest_linkedid: Linkedid
     dest_caller_id_num: str | None
     dial_string: str
+    dest_connected_line_num: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +136,8 @@ class QueueCallerAbandon(ChannelEvent):
 
 @dataclass(frozen=True, slots=True)
 class OriginateResponse(Event):
-    """The first leg of an `Originate` answered or did not. *uniqueid* is None when it never came to be an answer."""
+    """The first leg of an `Originate` answered or did not. *uniqueid* is None when it never came to be an answer,
+    unless whoever asked chose it. *reason*: Asterisk's `enum ast_control_frame_type`, 0 for none."""
 
     action_id: str
     success: bool
@@ -142,6 +145,7 @@ class OriginateResponse(Event):
     uniqueid: Uniqueid | None
     exten: str
     caller_id_num: str | None
+    reason: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -270,4 +274,17 @@ RECORDING_VARIABLE = "MIXMONITOR_FILENAME"
 """Set by Asterisk when it begins to record: the path of the file."""
 
 CLICK_VARIABLE = "AMIBRIDGE_CLICK"
-"""Set by us on the channels of a call that we place, before anything else happens on them: our id of the click."""
+"""Set by us on the channels of a call that we place, before anything else happens on them: our ActionID."""
+
+CLICK = "amibridge-"
+"""Begins the ActionID of a call that we place; the rest is the Uniqueid that its first channel is to get."""
+
+CLICK_COUNTERS = range(10**11, 10**12)
+"""Of the Uniqueids that we choose: Asterisk's own counters have ten digits at most, so the two never meet."""
+
+
+def click_of(uniqueid: str) -> str | None:
+    """The ActionID of the call whose first channel has that Uniqueid, if we chose it."""
+    _, _, counter = uniqueid.rpartition(".")
+    ours = len(counter) == 12 and counter.isascii() and counter.isdecimal() and int(counter) in CLICK_COUNTERS
+    return f"{CLICK}{uniqueid}" if ours else None

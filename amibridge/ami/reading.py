@@ -159,7 +159,7 @@ def _dial_begin(h: Headers, at: datetime) -> AmiEvent:
     return DialBegin(
         at, Uniqueid(uniqueid) if uniqueid else None, known(h.get("CallerIDNum")),
         h["DestChannel"], Uniqueid(h["DestUniqueid"]), Linkedid(h["DestLinkedid"]),
-        known(h.get("DestCallerIDNum")), h.get("DialString") or "",
+        known(h.get("DestCallerIDNum")), h.get("DialString") or "", known(h.get("DestConnectedLineNum")),
     )  # fmt: skip
 
 
@@ -220,6 +220,7 @@ def _originate_response(h: Headers, at: datetime) -> AmiEvent:
     return OriginateResponse(
         at, h.get("ActionID") or "", h["Response"] == "Success", h.get("Channel") or "",
         Uniqueid(uniqueid) if uniqueid else None, h.get("Exten") or "", known(h.get("CallerIDNum")),
+        int(h.get("Reason") or 0),
     )  # fmt: skip
 
 

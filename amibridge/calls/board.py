@@ -26,6 +26,7 @@ from amibridge.ami.events import (
     FullyBooted,
     Hangup,
     HangupRequest,
+    Linkedid,
     NewCallerid,
     Newchannel,
     Newstate,
@@ -38,6 +39,7 @@ from amibridge.ami.events import (
     Shutdown,
     Tick,
     VarSet,
+    click_of,
 )
 from amibridge.calls.directing import direct, note_dialled, note_originated, rejoin, undecided
 from amibridge.calls.facts import AnyFact
@@ -51,12 +53,15 @@ from amibridge.calls.handovers import (
 )
 from amibridge.calls.leaving import note_hangup_request, note_leaver
 from amibridge.calls.model import MOST_OF_A_KIND, SILENT_BRIDGES, Call, Leg, advance
-from amibridge.calls.numbering import Numbering, Role
+from amibridge.calls.numbering import Numbering, Role, endpoint_of
 from amibridge.calls.record import CallRecord
 from amibridge.calls.register import Register
 from amibridge.calls.resync import observe_birth, observe_snapshot, recall
 from amibridge.calls.summary import record_of
 from amibridge.calls.telling import Anomaly, AnomalyKind, tell_changes, tell_recording, tell_started
+
+UNREACHED = {3: "NOANSWER", 5: "BUSY", 8: "CONGESTION"}
+"""The DialStatus for why an `Originate` failed; any other reason is that there is no channel to that phone."""
 
 
 class Board:
@@ -158,7 +163,7 @@ class Board:
                     leg.dial_status, leg.dial_ended_at = event.dial_status, event.at
                 note_forwarded(call, leg, event)
             case OriginateResponse():
-                call = self._observe_originate_response(event)
+                call = self._observe_originate_response(event, facts)
             case BlindTransfer():
                 call = register.find(event.transferer)
                 if call is not None:
@@ -224,11 +229,24 @@ class Board:
             self._register.move(leg, None)
         note_leaver(call, leg)
 
-    def _observe_originate_response(self, event: OriginateResponse) -> Call | None:
-        call = self._register.find_originated(event)
+    def _observe_originate_response(self, event: OriginateResponse, facts: list[AnyFact]) -> Call | None:
+        call = self._register.find_originated(event) or self._seat_unreached(event, facts)
         if call is not None:
             call.click_to_call = call.click_to_call or event.action_id or None
             call.originate_exten = event.exten or None
+        return call
+
+    def _seat_unreached(self, event: OriginateResponse, facts: list[AnyFact]) -> Call | None:
+        """A call of ours for which no channel could be made, so that this is all that is heard of it."""
+        uniqueid = event.uniqueid
+        if event.success or uniqueid is None or event.action_id != click_of(uniqueid):
+            return None
+        seated = ChannelEvent(event.at, f"{event.channel}-00000000", uniqueid, Linkedid(uniqueid))
+        call, leg = self._register.seat(seated, facts)
+        leg.originated, leg.gone_at = True, event.at
+        leg.dial_status = UNREACHED.get(event.reason, "CHANUNAVAIL")
+        dialled = endpoint_of(event.channel).partition("/")[2]
+        call.cast(leg, self._numbering.part_when_dialled(leg.channel, leg.part, dialled))
         return call
 
     def _settle(self, call: Call, at: datetime, facts: list[AnyFact]) -> None:

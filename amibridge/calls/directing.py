@@ -75,10 +75,11 @@ def note_dialled(call: Call, leg: Leg, dial: DialBegin, numbering: Numbering) ->
 
 
 def note_originated(call: Call, dial: DialBegin, numbering: Numbering) -> None:
-    """`Originate` presents the number that is to be called to the operator whose phone it rings."""
-    number = shown(dial.dest_caller_id_num)
-    if number is not None and not numbering.is_internal(number):
-        call.originate_number = number
+    """`Originate` presents the number that is to be called to the operator whose phone it rings: as who calls, or as
+    whom he is connected with."""
+    presented = (shown(dial.dest_connected_line_num), shown(dial.dest_caller_id_num))
+    outside = (number for number in presented if number is not None and not numbering.is_internal(number))
+    call.originate_number = next(outside, call.originate_number)
 
 
 def _direct_from_trunk(call: Call, first: Leg, parties: list[Leg], over: bool, numbering: Numbering) -> None:

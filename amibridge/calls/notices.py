@@ -23,7 +23,7 @@ from amibridge.calls.facts import (
     OperatorStopped,
     RecordingStarted,
 )
-from amibridge.calls.record import Direction
+from amibridge.calls.record import Direction, Outcome
 
 RING_NEWS = timedelta(seconds=20)
 """Longer than that, and the phone has stopped ringing."""
@@ -37,6 +37,8 @@ class NoticeKind(StrEnum):
     HISTORY = "history"
     CUSTOMER = "customer"
     """An errand: who is that, and what does he need?"""
+    FOLLOW_UP = "follow_up"
+    """An errand, where it is wanted: is he to be called back, or was he reached?"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +53,7 @@ OPENING = Notice(NoticeKind.POPUP, RING_NEWS)
 CLOSING = Notice(NoticeKind.POPUP, STOP_NEWS)
 HISTORY = Notice(NoticeKind.HISTORY, None)
 CUSTOMER = Notice(NoticeKind.CUSTOMER, None)
+FOLLOW_UP = Notice(NoticeKind.FOLLOW_UP, None)
 
 
 def notices_of(fact: AnyFact) -> tuple[Notice, ...]:
@@ -75,3 +78,10 @@ def notices_of(fact: AnyFact) -> tuple[Notice, ...]:
             return ()
         case _ as never:
             assert_never(never)
+
+
+def wished_notices_of(fact: AnyFact) -> tuple[Notice, ...]:
+    """What is to be done of *fact* besides, for an enterprise that has missed calls followed up."""
+    if not isinstance(fact, CallEnded) or fact.brief.direction is Direction.INTERNAL or fact.record.phone is None:
+        return ()
+    return (FOLLOW_UP,) if fact.record.outcome in (Outcome.MISSED, Outcome.ANSWERED) else ()

@@ -60,6 +60,11 @@ class _Plan:
         return len(digits) >= SHORTEST_WITH_PREFIX and digits.startswith(self.prefix)
 
 
+def in_plain_characters(text: str) -> str:
+    """*text* with the digits, blanks and dashes of any script as ours, and no blanks around it."""
+    return "".join(map(_plain_character, text)).strip()
+
+
 def shown(number: str | None) -> str | None:
     """*number* (or name) as the PBX saw it, or None when its owner withheld it."""
     return None if number is None or (len(number) <= LONGEST and _is_withheld(number)) else number
@@ -68,6 +73,12 @@ def shown(number: str | None) -> str | None:
 def to_e164(number: str | None, region: str) -> str | None:
     """``+79161234567`` for any usual way to write it in *region*, or None if it cannot be a public number."""
     return None if number is None or len(number) > LONGEST else _to_e164(number, region)
+
+
+def national(phone: str, region: str) -> str:
+    """*phone* (E.164) as somebody in *region* dials it: ``89161112233`` in RU, and ``810375291234567`` abroad."""
+    written = phonenumbers.format_out_of_country_calling_number(phonenumbers.parse(phone), region)
+    return re.sub("[^0-9]", "", written)
 
 
 @lru_cache(maxsize=16_384)
@@ -94,8 +105,7 @@ def _plainly(number: str) -> str:
 
 def _number_in(text: str) -> str:
     """The part of *text* that may be a number, in ASCII digits: no scheme, host, parameters or extension."""
-    text = "".join(map(_plain_character, text)).strip()
-    text = _SCHEME.sub("", text)
+    text = _SCHEME.sub("", in_plain_characters(text))
     return _EXTENSION.sub("", re.split("[@;]", text, maxsplit=1)[0]).strip()
 
 

@@ -94,6 +94,10 @@ class CallRecord:
     notes: tuple[str, ...]
     attempts: tuple[Attempt, ...]
 
+    @property
+    def is_missed(self) -> bool:
+        return self.outcome is Outcome.MISSED
+
     def as_json(self) -> dict[str, Any]:
         """The published object: ISO 8601 times with offset, seconds as numbers, lists for tuples."""
         return {

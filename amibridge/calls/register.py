@@ -21,6 +21,7 @@ from amibridge.ami.events import (
     Linkedid,
     OriginateResponse,
     Uniqueid,
+    click_of,
 )
 from amibridge.calls.facts import AnyFact, CallMerged, FactKey
 from amibridge.calls.guests import Guests
@@ -192,7 +193,7 @@ class Register:
     def _seat_new(self, event: ChannelEvent) -> tuple[Call, Leg]:
         call = self._by_linkedid.get(event.linkedid)
         if call is None:
-            call = Call(id=CallId(f"{self._host}:{event.linkedid}"), began_at=event.at)
+            call = Call(CallId(f"{self._host}:{event.linkedid}"), event.at, click_to_call=click_of(event.linkedid))
             self._carry(call, event.linkedid)
         part = self._numbering.part_of(event.channel, None)
         leg = Leg(event.uniqueid, event.channel, event.linkedid, part, part.role, part.extension, began_at=event.at)

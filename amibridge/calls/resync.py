@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import assert_never
 
-from amibridge.ami.events import ChannelEvent, ChannelSnapshot, ChannelState, CoreShowChannel
+from amibridge.ami.events import ChannelEvent, ChannelSnapshot, ChannelState, CoreShowChannel, click_of
 from amibridge.calls.facts import (
     AnyFact,
     CallAnswered,
@@ -104,6 +104,7 @@ def _begin_again(start: CallStarted) -> Call:
         began_at=start.at,
         direction=brief.direction,
         asked_caller=brief.caller,
+        click_to_call=click_of(start.call.partition(":")[2]),
         resumed=True,
         torn=True,
         notes=["amibridge was restarted during the call"],

@@ -146,10 +146,22 @@ def _db_upgrade(args: argparse.Namespace) -> int:
     return upgrade(args)
 
 
+def _call(args: argparse.Namespace) -> int:
+    from amibridge.cli.call import call
+
+    return call(args)
+
+
 def _deliveries(args: argparse.Namespace) -> int:
     from amibridge.cli.deliveries import deliveries
 
     return deliveries(args)
+
+
+def _resend(args: argparse.Namespace) -> int:
+    from amibridge.cli.resend import resend
+
+    return resend(args)
 
 
 def _doctor(args: argparse.Namespace) -> int:
@@ -210,6 +222,8 @@ COMMANDS: dict[str, Command] = {
     "token list": _token_list,
     "token revoke": _token_revoke,
     "db upgrade": _db_upgrade,
+    "call": _call,
     "deliveries": _deliveries,
+    "resend": _resend,
     "doctor": _doctor,
 }

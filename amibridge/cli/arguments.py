@@ -164,16 +164,48 @@ def parser(commands: dict[str, Command]) -> argparse.ArgumentParser:
     ).add_subparsers(metavar="COMMAND", required=True)
     command(database, "upgrade", "bring the tables up to date", "amibridge db upgrade", of="db ")
 
+    call = command(
+        words,
+        "call",
+        "ring an operator, then a customer, through the running bridge",
+        "amibridge call 0123 --from 101 --to +79161112233",
+    )
+    call.add_argument("number", metavar="N", help="the enterprise's number")
+    call.add_argument("--from", dest="extension", required=True, metavar="EXT", help="the operator's extension")
+    call.add_argument("--to", dest="phone", required=True, metavar="PHONE", help="the customer's number")
+
     deliveries = command(
         words,
         "deliveries",
-        "list what the CRM was told, or is still to be told",
-        "amibridge deliveries 0123 --state parked\n  amibridge deliveries 0123 --resend 17 18",
+        "list what the CRM was told, or is still to be told, with each try",
+        "amibridge deliveries 0123 --state parked\n  amibridge deliveries 0123 --call pbx1:1795491044.6",
     )
     deliveries.add_argument("number", metavar="N", help="the enterprise's number")
     deliveries.add_argument("--state", choices=("due", "sent", "dropped", "parked"), help="only those in this state")
-    deliveries.add_argument("--call", metavar="ID", help="only those of one call")
-    deliveries.add_argument("--resend", nargs="+", type=_row, metavar="ID", help="try these again")
+    whose = deliveries.add_mutually_exclusive_group()
+    whose.add_argument("--call", metavar="ID", help="only those of one call")
+    whose.add_argument(
+        "--phone", type=_digits, metavar="NUMBER", help="only those of calls with this number, or one that ends so"
+    )
+    deliveries.add_argument(
+        "--requests", action="store_true", help="the newest requests to the CRM instead, whatever they were about"
+    )
+    deliveries.add_argument("--resend", nargs="+", type=_row, metavar="ID", help="as `amibridge resend`")
+    form = deliveries.add_mutually_exclusive_group()
+    form.add_argument("--text", action="store_true", help="for people, which is the default on a terminal")
+    form.add_argument("--json", action="store_true", help="JSON lines, which is the default elsewhere")
+
+    resend = command(
+        words,
+        "resend",
+        "tell the CRM what was given up, after its reason was mended",
+        "amibridge resend 0123 --parked\n  amibridge resend 0123 17 18",
+    )
+    resend.add_argument("number", metavar="N", help="the enterprise's number")
+    which = resend.add_mutually_exclusive_group(required=True)
+    which.add_argument("ids", nargs="*", default=[], type=_row, metavar="ID", help="these deliveries")
+    which.add_argument("--call", metavar="ID", help="all of one call")
+    which.add_argument("--parked", action="store_true", help="all that is parked")
 
     doctor = command(
         words,
@@ -213,6 +245,14 @@ def _row(text: str) -> int:
     if not (text.isascii() and text.isdigit() and len(text) <= 18):
         raise argparse.ArgumentTypeError("an id is a whole number, as it is listed")
     return int(text)
+
+
+def _digits(text: str) -> str:
+    """The last nine: what a number has before them is spelt in many ways."""
+    digits = re.sub(r"[\s()+.\-•]", "", text)
+    if not (digits.isascii() and digits.isdigit() and len(digits) >= 4):
+        raise argparse.ArgumentTypeError("a number, or its end, is four digits at least")
+    return digits[-9:]
 
 
 def _seconds(text: str) -> float:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -16,6 +16,8 @@ from amibridge.config import Settings
 from amibridge.enterprises import Enterprise, EnterpriseId
 from amibridge.retailcrm.client import CrmSettings, RetailCrm, open_crm
 from amibridge.retailcrm.errors import CrmBusy, CrmError, CrmMissing, CrmRefused
+from amibridge.retailcrm.exchange import Exchange
+from amibridge.retailcrm.limits import BESIDE
 from amibridge.retailcrm.module_wish import module_code
 from amibridge.retailcrm.modules import (
     IntegrationModule,
@@ -27,9 +29,12 @@ from amibridge.retailcrm.modules import (
 from amibridge.retailcrm.requests import ReplyT, Request
 from amibridge.retailcrm.users import User
 from amibridge.retailcrm.users import users as list_users
+from amibridge.runtime.request_log import row_of
 from amibridge.secrets import open_keyring
+from amibridge.store.db import DATABASE_FAILURES
 from amibridge.store.directory import Directory
 from amibridge.store.modules import tell_module
+from amibridge.store.requests import CrmRequests
 
 PATIENT_TRIES = 3
 
@@ -103,8 +108,12 @@ async def open_account(settings: Settings, number: EnterpriseId) -> AsyncIterato
         enterprise = await directory.load_one(number)
         if enterprise is None:
             raise unknown(number, await directory.numbers())
-        async with open_crm(CrmSettings()) as crm:
+        heard: list[Exchange] = []
+        async with open_crm(CrmSettings(rates=BESIDE), tap=heard.append) as crm:
             try:
                 yield CrmAccount(enterprise, crm, pool)
             except CrmError as error:
                 raise CommandFailed(f"{number}: the CRM says: {error}") from error
+            finally:
+                with suppress(*DATABASE_FAILURES):  # what was done in the CRM is done
+                    await CrmRequests(pool).record([row_of(exchange) for exchange in heard])

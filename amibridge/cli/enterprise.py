@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Iterator, Sequence
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from amibridge.enterprises import Enterprise, EnterpriseId
 from amibridge.store.directory import EnterpriseRefused
 
 HIDDEN = "******"
+MINUTE = timedelta(minutes=1)
 
 
 def apply(args: argparse.Namespace) -> int:
@@ -128,9 +130,25 @@ def _described(one: Enterprise) -> Iterator[tuple[str, Any]]:
             "site": one.account.site,
             "create_customers": one.create_customers,
             "create_orders": one.create_orders,
+            "create_tasks": one.create_tasks,
             "credit": one.credit,
             "webhook_secret": HIDDEN,
             "module_code": one.module_code,
+        },
+    )
+    missed = one.missed_calls
+    yield (
+        "missed_calls",
+        {
+            "wait_minutes": missed.wait // MINUTE,
+            "never_for": list(missed.never_for),
+            "performer": missed.performer,
+            "text": missed.text,
+            "task_minutes": missed.task_within // MINUTE,
+            "order_method": missed.order_method,
+            "order_type": missed.order_type,
+            "order_status": missed.order_status,
+            "order_status_reached": missed.order_status_reached,
         },
     )
     yield (
@@ -146,10 +164,16 @@ def _described(one: Enterprise) -> Iterator[tuple[str, Any]]:
                 "trunks": list(host.numbering.trunks),
                 "originate_channel": host.originate_channel,
                 "originate_context": host.originate_context,
+                "originate_number": host.originate_number,
                 "recordings": host.recordings,
             }
             for host in one.hosts
         ],
+    )
+    wanted = one.responsible
+    yield (
+        "responsible",
+        {"mode": wanted.mode, "dialplan": wanted.dialplan, "fallback": wanted.fallback, "name": list(wanted.name)},
     )
     yield "operators", {who: {"user": operator.user, "name": operator.name} for who, operator in one.operators.items()}
     yield "lines", {number: {"site": line.site, "name": line.name} for number, line in one.lines.items()}

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from ipaddress import IPv6Address
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeAlias
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
@@ -18,8 +18,14 @@ from amibridge.calls.numbering import DEFAULT_INTERNAL
 from amibridge.config.documents import Shape, Text, nearest, with_a_home
 from amibridge.retailcrm.account_url import check_account_url
 
+NamePart: TypeAlias = Literal["line", "customer", "shop"]
+SHOWN: tuple[NamePart, ...] = ("customer",)
+
 LONGEST_PATTERN = 200
 """Characters of `internal`: an expression longer than that is a mistake, or an attack on the one who runs it."""
+
+LONGEST_TEXT = 100
+"""Characters of `text`; number and time of the call come after it, and people read it in a list."""
 
 
 def is_given(text: str) -> str:
@@ -65,6 +71,25 @@ def _is_webhook_secret(text: str) -> str:
 def _is_module_code(text: str) -> str:
     if re.fullmatch(r"[0-9A-Za-z][0-9A-Za-z._-]{0,63}", text) is None:
         raise ValueError("must be up to 64 letters, digits, dots, - and _")
+    return text
+
+
+def _is_crm_code(text: str) -> str:
+    if re.fullmatch(r"[0-9A-Za-z._-]{1,255}", text) is None:
+        raise ValueError("must be a code of the CRM's dictionaries: letters, digits, dots, - and _")
+    return text
+
+
+def _is_short_text(text: str) -> str:
+    if len(is_given(text)) > LONGEST_TEXT:
+        raise ValueError(f"is longer than {LONGEST_TEXT} characters")
+    return text
+
+
+def _is_phone(text: str) -> str:
+    # In which region it is read, the document as a whole knows; what is one nowhere, no region makes one.
+    if re.fullmatch(r"\+?[0-9][0-9 ().-]{4,30}", text) is None:
+        raise ValueError("is not a telephone number")
     return text
 
 
@@ -133,6 +158,23 @@ def _is_recordings(text: str) -> str:
     return text
 
 
+def _is_dialplan(text: str) -> str:
+    rest = text.replace("{extension}", "", 1).replace("{line}", "", 1)
+    # Four, because the dialplans that ask take a short answer for none.
+    if "{extension}" not in text or re.fullmatch(r"[0-9A-Za-z_-]{4,40}", rest) is None:
+        raise ValueError(
+            "must be the name of a context with {extension} once, {line} at most once and 4 to 40 letters, digits, "
+            "- and _, like mngr{extension}_{line}_1"
+        )
+    return text
+
+
+def _once_each(parts: list[NamePart]) -> list[NamePart]:
+    if len(set(parts)) != len(parts):
+        raise ValueError("names a part twice")
+    return parts
+
+
 GivenText = Annotated[Text, AfterValidator(is_given)]
 GivenPath = Annotated[GivenText, AfterValidator(with_a_home)]
 
@@ -144,9 +186,28 @@ class RetailcrmTable(Shape):
     site: GivenText | None = None
     create_customers: bool = True
     create_orders: bool = False
+    create_tasks: bool = False
     credit: Literal["first", "last"] = "first"
     webhook_secret: Annotated[Text, AfterValidator(_is_webhook_secret)] | None = None
     module_code: Annotated[Text, AfterValidator(_is_module_code)] | None = None
+
+
+CrmCode = Annotated[Text, AfterValidator(_is_crm_code)]
+UserId = Annotated[int, Field(ge=1, le=2**31 - 1)]
+
+
+class MissedCallsTable(Shape):
+    wait_minutes: Annotated[int, Field(ge=0, le=24 * 60)] = 3
+    never_for: Annotated[list[Annotated[Text, AfterValidator(_is_phone)]], Field(max_length=1000)] = Field(
+        default_factory=list
+    )
+    performer: UserId | None = None
+    text: Annotated[Text, AfterValidator(_is_short_text)] = "Пропущенный звонок"
+    task_minutes: Annotated[int, Field(ge=1, le=30 * 24 * 60)] = 60
+    order_method: CrmCode | None = None
+    order_type: CrmCode | None = None
+    order_status: CrmCode | None = None
+    order_status_reached: CrmCode | None = None
 
 
 class AsteriskTable(Shape):
@@ -160,11 +221,19 @@ class AsteriskTable(Shape):
     trunks: list[Annotated[Text, AfterValidator(_is_trunk)]] = Field(default_factory=list)
     originate_channel: Annotated[Text, AfterValidator(_is_channel)] = "PJSIP/{extension}"
     originate_context: Annotated[Text, AfterValidator(_is_context)] = "from-internal"
+    originate_number: Literal["as_given", "e164", "digits", "national"] = "as_given"
     recordings: Annotated[Text, AfterValidator(_is_recordings)] | None = None
 
 
+class ResponsibleTable(Shape):
+    mode: Literal["off", "name", "route"] = "off"
+    dialplan: Annotated[Text, AfterValidator(_is_dialplan)] = "mngr{extension}_{line}_1"
+    fallback: Literal["none", "last_call"] = "none"
+    name: Annotated[list[NamePart], AfterValidator(_once_each)] = Field(default_factory=lambda: list(SHOWN))
+
+
 class OperatorTable(Shape):
-    user: Annotated[int, Field(ge=1, le=2**31 - 1)] | None = None
+    user: UserId | None = None
     name: GivenText | None = None
 
 
@@ -183,6 +252,8 @@ class EnterpriseDocument(Shape):
     region: Annotated[Text, AfterValidator(_is_region)] = "RU"
     client_id: Annotated[Text, AfterValidator(_is_client_id)] | None = None
     retailcrm: RetailcrmTable
+    missed_calls: MissedCallsTable = Field(default_factory=MissedCallsTable)
     asterisk: Annotated[list[AsteriskTable], Field(min_length=1)]
+    responsible: ResponsibleTable = ResponsibleTable()
     operators: dict[ExtensionKey, OperatorTable] = Field(default_factory=dict)
     lines: dict[ExtensionKey, LineTable] = Field(default_factory=dict)

@@ -7,17 +7,40 @@ or `webhook_secret` is left empty: the directory keeps the one there is, or make
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
 from pydantic import ValidationError
 
+from amibridge.calls.clicks import Dialling
 from amibridge.calls.numbering import Numbering
+from amibridge.calls.phones import to_e164
 from amibridge.calls.record import Extension
-from amibridge.cli.enterprise_document import AsteriskTable, EnterpriseDocument, is_given
+from amibridge.cli.enterprise_document import (
+    AsteriskTable,
+    EnterpriseDocument,
+    MissedCallsTable,
+    ResponsibleTable,
+    is_given,
+)
 from amibridge.config.documents import ConfigError, KeyPath, mistakes, one_line, parse_toml, placed, read_text
-from amibridge.enterprises import Account, AmiHost, Credit, Enterprise, EnterpriseId, HostName, Line, Operator
+from amibridge.enterprises import (
+    Account,
+    AmiHost,
+    Credit,
+    Enterprise,
+    EnterpriseId,
+    Fallback,
+    HostName,
+    Line,
+    MissedCalls,
+    NamePart,
+    Operator,
+    ResponsibleMode,
+    ResponsibleSettings,
+)
 from amibridge.redact import Secret
 
 
@@ -31,6 +54,7 @@ def read_enterprise(path: Path) -> Enterprise:
         document = EnterpriseDocument.model_validate(said)
     except ValidationError as error:
         raise ConfigError(placed(path, text, [*mistakes(error, EnterpriseDocument), *found])) from None
+    found.extend(_contradictions(document))
     if found:
         raise ConfigError(placed(path, text, found))
     return _enterprise(document, secrets)
@@ -58,8 +82,46 @@ def _enterprise(document: EnterpriseDocument, secrets: dict[KeyPath, Secret]) ->
         credit=Credit(crm.credit),
         create_customers=crm.create_customers,
         create_orders=crm.create_orders,
+        create_tasks=crm.create_tasks,
+        missed_calls=_missed_calls(document.missed_calls, document.region),
         module_code=crm.module_code,
+        responsible=_responsible(document.responsible),
     )
+
+
+def _responsible(table: ResponsibleTable) -> ResponsibleSettings:
+    return ResponsibleSettings(
+        ResponsibleMode(table.mode),
+        table.dialplan,
+        Fallback(table.fallback),
+        tuple(NamePart(part) for part in table.name),
+    )
+
+
+def _missed_calls(table: MissedCallsTable, region: str) -> MissedCalls:
+    return MissedCalls(
+        wait=timedelta(minutes=table.wait_minutes),
+        never_for=tuple(sorted({e164 for phone in table.never_for if (e164 := to_e164(phone, region))})),
+        performer=table.performer,
+        text=table.text,
+        task_within=timedelta(minutes=table.task_minutes),
+        order_method=table.order_method,
+        order_type=table.order_type,
+        order_status=table.order_status,
+        order_status_reached=table.order_status_reached,
+    )
+
+
+def _contradictions(document: EnterpriseDocument) -> Iterator[tuple[KeyPath, str]]:
+    """What is wrong although each key alone is right."""
+    missed = document.missed_calls
+    if document.retailcrm.create_tasks and missed.performer is None:
+        yield ("retailcrm", "create_tasks"), "needs the id of a CRM user in performer of [missed_calls]"
+    if missed.order_status_reached is not None and missed.order_status_reached == missed.order_status:
+        yield ("missed_calls", "order_status_reached"), "is order_status: an order that is done looks like a new one"
+    for index, phone in enumerate(missed.never_for):
+        if to_e164(phone, document.region) is None:
+            yield ("missed_calls", "never_for", index), f"is not a telephone number of {document.region}"
 
 
 def _host(number: EnterpriseId, region: str, table: AsteriskTable, secret: Secret) -> AmiHost:
@@ -73,6 +135,7 @@ def _host(number: EnterpriseId, region: str, table: AsteriskTable, secret: Secre
         numbering=Numbering(table.internal, tuple(table.trunks), region),
         originate_channel=table.originate_channel,
         originate_context=table.originate_context,
+        originate_number=Dialling(table.originate_number),
         recordings=table.recordings,
     )
 

@@ -18,7 +18,7 @@ from amibridge.enterprises import EnterpriseId
 from amibridge.log import escape_json
 from amibridge.secrets import open_keyring
 from amibridge.store.db import DatabaseMissing, open_pool
-from amibridge.store.directory import Directory
+from amibridge.store.directory import Directory, enterprise_numbers
 from amibridge.store.embedded import EmbeddedUnusable
 from amibridge.store.opening import open_database
 
@@ -61,6 +61,13 @@ def unknown(number: EnterpriseId, known: Sequence[EnterpriseId]) -> CommandFaile
         return CommandFailed("there are no enterprises yet: amibridge enterprise apply FILE")
     meant = nearest(number, known)
     return CommandFailed(f"there is no enterprise {number}" + (f"; did you mean {meant}?" if meant else ""))
+
+
+async def must_be_known(number: EnterpriseId, pool: asyncpg.Pool) -> None:
+    """What an enterprise was told outlives it, so this is asked only where nothing was found. Raises CommandFailed."""
+    known = await enterprise_numbers(pool)
+    if number not in known:
+        raise unknown(number, known)
 
 
 def show(answer: Mapping[str, Any]) -> None:

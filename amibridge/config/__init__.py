@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from amibridge.config.documents import ConfigError
 from amibridge.config.settings import (
+    AgiSettings,
     DatabaseSettings,
+    KeepSettings,
     LogSettings,
     SecretsSettings,
     Settings,
@@ -19,8 +21,10 @@ from amibridge.config.sources import DEFAULT_FILE, load
 
 __all__ = [
     "DEFAULT_FILE",
+    "AgiSettings",
     "ConfigError",
     "DatabaseSettings",
+    "KeepSettings",
     "LogSettings",
     "SecretsSettings",
     "Settings",

@@ -89,6 +89,10 @@ class WebTable(Shape):
     metrics_token: Annotated[Text, AfterValidator(_is_token)] | None = None
 
 
+class AgiTable(Shape):
+    listen: Annotated[Text, AfterValidator(_is_listen)] | None = None
+
+
 class SecretsTable(Shape):
     key_file: GivenPath | None = None
 
@@ -103,6 +107,11 @@ class TracesTable(Shape):
     max_megabytes: Annotated[int, Field(ge=1, le=1_000_000)] = 64
 
 
+class KeepTable(Shape):
+    requests_days: Annotated[int, Field(ge=1, le=36_500)] = 90
+    deliveries_days: Annotated[int, Field(ge=7, le=36_500)] = 90
+
+
 class ProcessDocument(Shape):
     """`amibridge.toml`, and what the other sources say in its terms."""
 
@@ -110,6 +119,8 @@ class ProcessDocument(Shape):
     instance: GivenText | None = None
     database: DatabaseTable = DatabaseTable()
     web: WebTable = WebTable()
+    agi: AgiTable = AgiTable()
     secrets: SecretsTable = SecretsTable()
     log: LogTable = LogTable()
     traces: TracesTable = TracesTable()
+    keep: KeepTable = KeepTable()

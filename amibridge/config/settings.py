@@ -35,6 +35,14 @@ class WebSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class AgiSettings:
+    """Where FastAGI is listened for."""
+
+    listen_host: str
+    listen_port: int
+
+
+@dataclass(frozen=True, slots=True)
 class SecretsSettings:
     """*guarded*: the key file is a systemd credential, so its mode is systemd's affair."""
 
@@ -57,8 +65,18 @@ class TraceSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class KeepSettings:
+    """For how long what is settled stays in the database: *requests* to CRMs, and *deliveries* that were sent or
+    dropped."""
+
+    requests: timedelta = timedelta(days=90)
+    deliveries: timedelta = timedelta(days=90)
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
-    """*data_dir*: recordings cache, embedded database, captured traces. *instance*: who speaks in logs and leases."""
+    """*data_dir*: recordings cache, embedded database, captured traces. *instance*: who speaks in logs and leases.
+    *agi* None: nobody asks by AGI."""
 
     data_dir: Path
     instance: str
@@ -67,3 +85,5 @@ class Settings:
     secrets: SecretsSettings
     log: LogSettings
     traces: TraceSettings = TraceSettings()
+    agi: AgiSettings | None = None
+    keep: KeepSettings = KeepSettings()

@@ -30,7 +30,9 @@ from amibridge.config.documents import (
 )
 from amibridge.config.process_document import ProcessDocument, split_listen
 from amibridge.config.settings import (
+    AgiSettings,
     DatabaseSettings,
+    KeepSettings,
     LogSettings,
     SecretsSettings,
     Settings,
@@ -198,6 +200,8 @@ def _settings(document: ProcessDocument, environ: Mapping[str, str], credentials
         secrets=_secrets(document.secrets.key_file, data_dir.absolute(), credentials),
         log=LogSettings(document.log.format, document.log.level),
         traces=TraceSettings(timedelta(hours=document.traces.keep_hours), document.traces.max_megabytes * 1024 * 1024),
+        agi=AgiSettings(*split_listen(document.agi.listen)) if document.agi.listen else None,
+        keep=KeepSettings(timedelta(days=document.keep.requests_days), timedelta(days=document.keep.deliveries_days)),
     )
 
 
@@ -223,7 +227,7 @@ def _default_data_dir(environ: Mapping[str, str]) -> Path:
 
 def _value(key: tuple[str, ...], text: str) -> Any:
     """What a source that knows only text says: lists are JSON or divided by commas, numbers are digits."""
-    if key[0] == "traces":
+    if key[0] in ("traces", "keep"):
         return int(text) if re.fullmatch(r"[0-9]{1,9}", text) else text
     if key != ("web", "trusted_proxies"):
         return text

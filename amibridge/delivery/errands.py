@@ -13,6 +13,14 @@ from heapq import heappop, heappush
 from amibridge.store.outbox import Delivery
 
 
+class NotYet(Exception):
+    """The errand is to be done, and not before *until*. The text says why, for people."""
+
+    def __init__(self, until: datetime, why: str) -> None:
+        super().__init__(why)
+        self.until = until
+
+
 class Errands:
     """*waiting*: how many, the one that runs not counted."""
 

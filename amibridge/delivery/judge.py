@@ -16,11 +16,15 @@ from amibridge.delivery.policy import PauseEnterprise, Retry, Verdict, decide
 from amibridge.delivery.standing import Mood, Standing
 from amibridge.enterprises import CrmStanding, Enterprise
 from amibridge.retailcrm.errors import CrmBusy, CrmError, CrmMissing, CrmRefused
+from amibridge.retailcrm.exchange import occasion
 from amibridge.store.outbox import Delivery, DeliveryStatus, Settlement
 from amibridge.tallies import CrmTally
 
 ANSWER_MAX = 500
 """Characters of an answer kept with the row."""
+
+UNSPEAKABLE = "cannot be put into the CRM's words: "
+"""Begins the reason of a row that met a defect of ours."""
 
 
 class Judge:
@@ -123,6 +127,8 @@ class Judge:
     def write(self, rows: Sequence[Delivery], status: DeliveryStatus, answer: str) -> None:
         self.tally.settled.update((row.kind, str(status)) for row in rows)
         due = status is DeliveryStatus.DUE
+        if (asked := occasion()) is not None:
+            asked.decided(status, len(rows), min(row.due_at for row in rows) if due else None)
         tries = 1 if status in (DeliveryStatus.SENT, DeliveryStatus.PARKED) else 0
         # What a server says may be anything; what the table takes is valid UTF-8 without NUL.
         text = answer[:ANSWER_MAX].replace("\0", "?").encode("utf-8", "replace").decode("utf-8")

@@ -16,7 +16,9 @@ from typing import Any, assert_never
 
 import structlog
 
+from amibridge.delivery.courier import Courier
 from amibridge.delivery.customers import Acquaintance
+from amibridge.delivery.follow_ups import FollowUpErrand
 from amibridge.delivery.judge import Judge
 from amibridge.delivery.plan import DROPS_AT_ONCE, History, Popup
 from amibridge.delivery.rights import KeyRights
@@ -26,7 +28,9 @@ from amibridge.delivery.teller import RecordUrl, Teller
 from amibridge.delivery.zone import AccountZone
 from amibridge.enterprises import CrmStanding, Enterprise
 from amibridge.retailcrm.client import RetailCrm
+from amibridge.retailcrm.exchange import Occasion
 from amibridge.store.customers import Customers
+from amibridge.store.follow_ups import FollowUps
 from amibridge.store.outbox import Delivery, Settlement
 
 POPUPS_IN_FLIGHT = 6
@@ -37,6 +41,9 @@ GRACE = timedelta(seconds=4)
 
 SWEEP_EVERY = timedelta(minutes=1)
 """While nothing may be sent, popups that are news no more are dropped this often."""
+
+HALVED = "halved"
+"""What became of rows about which nothing was written, though the CRM was asked: they are sent again in two halves."""
 
 READ_AGAIN_AFTER = timedelta(seconds=2)
 """After a reading of the table that failed."""
@@ -55,6 +62,7 @@ class Lane:
         settle: Callable[[Sequence[Settlement]], None],
         record_url: RecordUrl,
         customers: Customers,
+        follow_ups: FollowUps,
         now: Callable[[], datetime],
         jitter: Callable[[], float],
     ) -> None:
@@ -62,8 +70,18 @@ class Lane:
         self._stock = Stock(read_due, unwritten)
         self._judge = Judge(enterprise, settle=settle, now=now, jitter=jitter, log=self._log)
         self._teller = Teller(self._judge, self._stock.agenda, crm=crm, record_url=record_url, log=self._log)
-        self._acquaintance = Acquaintance(self._judge, self._stock.errands, crm=crm, customers=customers, log=self._log)
         self._zone = AccountZone(enterprise.account, self._log)
+        acquaintance = Acquaintance(self._judge, crm=crm, customers=customers, log=self._log)
+        follow_up = FollowUpErrand(
+            self._judge,
+            acquaintance,
+            crm=crm,
+            customers=customers,
+            follow_ups=follow_ups,
+            zone=lambda: self._zone.zone,
+            log=self._log,
+        )
+        self._courier = Courier(self._judge, self._stock.errands, acquaintance, follow_up, self._log)
         self._rights = KeyRights(self._log)
         self._crm = crm
         self._now = now
@@ -158,7 +176,8 @@ class Lane:
         )
         zone = self._judge.enterprise.time_zone or self._zone.zone
         ask_at = None
-        if zone is None and agenda.history and room.history and not _busy(self._asking):
+        waits_for_it = agenda.history or self._stock.errands.waiting
+        if zone is None and waits_for_it and room.history and not _busy(self._asking):
             ask_at = self._zone.ask_at
             if ask_at is None or ask_at <= now:
                 failed = partial(self._judge.fail_beside, standing=standing)
@@ -172,18 +191,18 @@ class Lane:
         for send in plan.sends:
             match send:
                 case Popup():
-                    popup = self._spawn(tasks, "popup", self._teller.tell(send))
+                    popup = self._spawn(tasks, "popup", self._teller.tell(send), send.rows)
                     self._popups.add(popup)
                     popup.add_done_callback(self._popups.discard)
                 case History():
                     assert zone is not None
-                    self._history = self._spawn(tasks, "history", self._teller.upload(send, zone))
+                    self._history = self._spawn(tasks, "history", self._teller.upload(send, zone), send.rows)
                 case _ as never:
                     assert_never(never)
         if room.errand and (plan.sends == () or standing.mood is not Mood.PAUSED):
             errand = self._stock.errands.begin(now)
             if errand is not None:
-                self._errand = self._spawn(tasks, "errand", self._acquaintance.see_to(errand))
+                self._errand = self._spawn(tasks, "errand", self._courier.see_to(errand), [errand])
         errands_at = self._stock.errands.wake_at() if room.errand else None
         return min(
             (at for at in (plan.wake_at, standing.wake_at(now), ask_at, errands_at) if at is not None), default=None
@@ -208,8 +227,10 @@ class Lane:
         self._asking_rights = self._spawn(tasks, "rights", work)
         return None
 
-    def _spawn(self, tasks: asyncio.TaskGroup, what: str, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        task = tasks.create_task(_whole(work), name=f"{what} of {self._judge.enterprise.id}")
+    def _spawn(
+        self, tasks: asyncio.TaskGroup, what: str, work: Coroutine[Any, Any, None], rows: Sequence[Delivery] = ()
+    ) -> asyncio.Task[None]:
+        task = tasks.create_task(_whole(work, rows), name=f"{what} of {self._judge.enterprise.id}")
         task.add_done_callback(lambda _: self._awake.set())
         return task
 
@@ -233,15 +254,24 @@ class Lane:
             self._log.info("deliveries_left_for_next_start", rows=self._stock.waiting)
 
 
-async def _whole(work: Coroutine[Any, Any, None]) -> None:
+async def _whole(work: Coroutine[Any, Any, None], rows: Sequence[Delivery]) -> None:
+    """*work* on the occasion of *rows*, which are to be told."""
+    told = Occasion(
+        tuple(dict.fromkeys(row.call for row in rows)),
+        tuple(row.id for row in rows),
+        1 + max((row.attempts for row in rows), default=0),
+    )
     try:
-        await work
+        with told.surrounding():
+            await work
     except asyncio.CancelledError as error:
         task = asyncio.current_task()
         if task is not None and task.cancelling():
             raise
         # Somebody cancelled a future deep in a library. To the group that would be an orderly end, with rows astray.
         raise RuntimeError("a request was cancelled by nobody in charge") from error
+    if rows and told.last is not None and told.last.verdict is None:
+        told.decided(HALVED, len(rows), None)
 
 
 def _busy(task: asyncio.Task[None] | None) -> bool:

@@ -78,6 +78,9 @@ ANSWERS: Mapping[type[CrmError], Answer] = {
 PATIENCE = timedelta(days=5)
 """How long history is tried: over a long weekend with nobody in the office."""
 
+GIVEN_UP = "given up after "
+"""Begins the reason of a row that was tried for so long."""
+
 
 @dataclass(frozen=True, slots=True)
 class Backoff:
@@ -127,7 +130,7 @@ def decide(
             asked = error.retry_after if isinstance(error, CrmBusy) and error.retry_after else SHORTEST
             if perishable_until is None:
                 if now - first_tried >= PATIENCE:
-                    return Park(f"given up after {PATIENCE.days} days: {error}")
+                    return Park(f"{GIVEN_UP}{PATIENCE.days} days: {error}")
                 return Retry(now + max(HISTORY.wait(attempts, jitter), asked))
             at = now + max(POPUP.wait(attempts, jitter), asked)
             return Retry(at) if at < perishable_until else Drop(f"stale: {error}")

@@ -18,6 +18,8 @@ from amibridge.store.outbox import Delivery
 HELD_MAX = 20_000
 """Rows of a kind kept in memory."""
 
+ERRANDS = frozenset({NoticeKind.CUSTOMER, NoticeKind.FOLLOW_UP})
+
 PAGE = 500
 """Rows read at a time: decoding more at once would be felt as a stall by the telephone side."""
 
@@ -93,7 +95,7 @@ class Stock:
                 self._more_in_table = True
                 continue
             self._held.add(row.id)
-            if row.kind is NoticeKind.CUSTOMER:
+            if row.kind in ERRANDS:
                 self.errands.add(row)
             else:
                 self.agenda.add(row)
@@ -105,7 +107,7 @@ class Stock:
                 return self.agenda.popups
             case NoticeKind.HISTORY:
                 return self.agenda.history
-            case NoticeKind.CUSTOMER:
+            case NoticeKind.CUSTOMER | NoticeKind.FOLLOW_UP:
                 return self.errands.waiting
             case _ as never:
                 assert_never(never)

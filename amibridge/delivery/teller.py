@@ -1,7 +1,7 @@
 """Tells one CRM one thing at a time: render, send, settle the rows as the answer is judged.
 
 Laws: a popup is looked at again right before it is sent; a refused upload is halved until only the guilty call is
-parked; each call that arrived is one line in the log.
+parked, and one of which the CRM took a part until it is known which; each call that arrived is one line in the log.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from structlog.typing import FilteringBoundLogger
 from amibridge.calls.facts import CallEnded, CallStarted, OperatorRang
 from amibridge.calls.notices import NoticeKind
 from amibridge.calls.record import CallRecord
-from amibridge.delivery.judge import Judge
+from amibridge.delivery.judge import UNSPEAKABLE, Judge
 from amibridge.delivery.plan import Agenda, History, Popup
 from amibridge.delivery.policy import Done, Drop, Park, PauseEnterprise, Retry
 from amibridge.delivery.standing import Standing
@@ -26,7 +26,7 @@ from amibridge.retailcrm import render
 from amibridge.retailcrm.client import RetailCrm
 from amibridge.retailcrm.errors import CrmBroken, CrmError, CrmMissing, CrmRefused, CrmUnreachable
 from amibridge.retailcrm.replies import CallEventReply, CallsUploadReply
-from amibridge.store.outbox import KNOWS_NOT, Delivery, DeliveryStatus
+from amibridge.store.outbox import USER, Delivery, DeliveryStatus, knows_not
 
 POPUP_PATIENCE = timedelta(seconds=10)
 """An answer to a popup is awaited no longer: its place is worth more to the next call."""
@@ -86,13 +86,16 @@ class Teller:
         self._judge.answered(standing)
         self._agenda.settled(rows, reached=True)
         self._time(rows)
-        unknown = (*reply.not_exist_codes, *map(str, reply.not_exist_users))
-        self._judge.write(rows, DeliveryStatus.SENT, f"{KNOWS_NOT}{', '.join(unknown)}" if unknown else "accepted")
+        unknown = (*reply.not_exist_codes, *(f"{USER}{user}" for user in reply.not_exist_users))
+        self._judge.write(rows, DeliveryStatus.SENT, knows_not(unknown) if unknown else "accepted")
         self._log.debug("popup_delivered", call=rows[0].call, facts=[row.fact.kind for row in rows])
-        for code in unknown:
-            if code not in self._unknown:
-                self._unknown.add(code)
-                self._log.warning("crm_knows_no_such_extension", extension=code, call=rows[0].call)
+        new = [name for name in unknown if name not in self._unknown]
+        self._unknown.update(new)
+        for name in new:
+            if name.startswith(USER):
+                self._log.warning("crm_knows_no_such_user", user=name.removeprefix(USER), call=rows[0].call)
+            else:
+                self._log.warning("crm_knows_no_such_extension", extension=name, call=rows[0].call)
 
     def _time(self, rows: Sequence[Delivery]) -> None:
         """How long ringing phones waited for their popups: by our clock, from the event on."""
@@ -138,11 +141,15 @@ class Teller:
         except CrmError as error:
             self._judge_history(rows, error, standing)
             return
-        if reply.processed == 0 and not reply.duplicates:
-            # It took none and knows none. Sent again nothing is doubled, for `externalId` is what it knows them by.
+        accounted_for = len(rows) if reply.processed is None else reply.processed + len(reply.duplicates)
+        # It may have taken fewer than it got. Sent again nothing is doubled: `externalId` is what it knows calls by.
+        if accounted_for == 0:
             self._judge_history(rows, CrmBroken("the CRM says that it took none of the calls"), standing)
-            return
-        self._uploaded(rows, reply, standing)
+        elif accounted_for < len(rows):
+            self._judge.answered(standing)
+            self._agenda.split(rows)
+        else:
+            self._uploaded(rows, reply, standing)
 
     def _uploaded(self, rows: Sequence[Delivery], reply: CallsUploadReply, standing: Standing) -> None:
         self._judge.answered(standing)
@@ -199,7 +206,7 @@ class Teller:
             self._agenda.split(rows)
             return
         self._log.error("call_not_expressible", call=rows[0].call, fact=rows[0].fact.kind, exc_info=error)
-        why = f"cannot be put into the CRM's words: {error}"
+        why = f"{UNSPEAKABLE}{error}"
         if rows[0].kind is NoticeKind.HISTORY:
             self._park(rows[0], why)
         else:

@@ -18,10 +18,12 @@ import structlog
 from amibridge.calls.record import CallRecord
 from amibridge.delivery.lane import Lane
 from amibridge.delivery.settlements import Settlements
+from amibridge.delivery.standing import Mood
 from amibridge.delivery.teller import RecordUrl
 from amibridge.enterprises import CrmStanding, Enterprise, EnterpriseId
 from amibridge.retailcrm.client import RetailCrm
 from amibridge.store.customers import Customers
+from amibridge.store.follow_ups import FollowUps
 from amibridge.store.outbox import Delivery, Outbox, Settlement
 
 log = structlog.get_logger()
@@ -52,6 +54,7 @@ class Deliveries:
         outbox: Outbox,
         crm: RetailCrm,
         customers: Customers,
+        follow_ups: FollowUps,
         enterprises: Iterable[Enterprise] = (),
         *,
         record_url: RecordUrl = no_record_url,
@@ -61,6 +64,7 @@ class Deliveries:
         self._outbox = outbox
         self._crm = crm
         self._customers = customers
+        self._follow_ups = follow_ups
         self._enterprises = {enterprise.id: enterprise for enterprise in enterprises}
         self._record_url = record_url
         self._now = now
@@ -85,6 +89,11 @@ class Deliveries:
     def standings(self) -> list[CrmStanding]:
         """How each CRM stands that is told something."""
         return [lane.crm_standing() for lane in self._lanes.values()]
+
+    def may_ask(self, number: EnterpriseId) -> bool:
+        """Whether others may ask that CRM something: not while the account is paused, or nobody knows how it stands."""
+        lane = self._lanes.get(number)
+        return lane is not None and lane.crm_standing().state != Mood.PAUSED
 
     def forget_zone(self, number: EnterpriseId) -> None:
         """The account's settings were changed: its time zone is asked anew."""
@@ -158,6 +167,7 @@ class Deliveries:
             settle=self._settlements.put,
             record_url=self._record_url,
             customers=self._customers,
+            follow_ups=self._follow_ups,
             now=self._now,
             jitter=self._jitter,
         )

@@ -6,7 +6,7 @@ answers to popups and calls.
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Iterator, Mapping
+from collections.abc import AsyncGenerator, Iterator
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 
@@ -17,9 +17,12 @@ from amibridge.doctor.over_http import why
 from amibridge.enterprises import Enterprise
 from amibridge.retailcrm.client import CrmSettings, RetailCrm, open_crm
 from amibridge.retailcrm.errors import CrmError, CrmForbids, CrmLockedOut, CrmMissing, CrmRefused, CrmUnreachable
+from amibridge.retailcrm.exchange import Exchange
 from amibridge.retailcrm.installation import api_versions
+from amibridge.retailcrm.limits import BESIDE
 from amibridge.retailcrm.module_wish import module_code
 from amibridge.retailcrm.modules import integration_module, says_there_is_none
+from amibridge.retailcrm.reference import order_methods, order_types, statuses
 from amibridge.retailcrm.replies import CredentialsReply
 from amibridge.retailcrm.requests import credentials, settings
 from amibridge.retailcrm.rights import missing
@@ -31,7 +34,7 @@ VERSION = "5."
 NEEDED = "telephony_write"
 """The one right without which nothing is told. See docs/operations.md."""
 
-SETTINGS = CrmSettings(connect=timedelta(seconds=5), total=timedelta(seconds=8))
+SETTINGS = CrmSettings(connect=timedelta(seconds=5), total=timedelta(seconds=8), rates=BESIDE)
 
 WITHIN = timedelta(seconds=40)
 """All questions together."""
@@ -39,12 +42,14 @@ WITHIN = timedelta(seconds=40)
 MOST_PAGES = 20
 """Of 100 users each."""
 
+MEND = "mend [operators], or performer of [missed_calls], and apply the file"
+
 
 async def crm(enterprise: Enterprise) -> AsyncGenerator[Finding]:
     account, dates = enterprise.account, list[str]()
 
-    def note(headers: Mapping[str, str]) -> None:
-        dates.append(headers.get("Date", ""))
+    def note(exchange: Exchange) -> None:
+        dates.append(exchange.headers.get("Date", ""))
 
     async with open_crm(SETTINGS, tap=note) as client:
         asked = datetime.now(UTC)
@@ -63,7 +68,7 @@ async def crm(enterprise: Enterprise) -> AsyncGenerator[Finding]:
                 yield finding
         if (told := _date(dates)) is not None:
             yield compared("CRM clock", told, asked, datetime.now(UTC), step=timedelta(seconds=1))
-        for look in (_version, _time_zone, _users, _module):
+        for look in (_version, _time_zone, _users, _order_words, _module):
             for finding in await look(client, enterprise):
                 yield finding
 
@@ -146,7 +151,11 @@ async def _time_zone(client: RetailCrm, enterprise: Enterprise) -> list[Finding]
 
 async def _users(client: RetailCrm, enterprise: Enterprise) -> list[Finding]:
     about = "CRM users"
-    wanted = {one.user: extension for extension, one in enterprise.operators.items() if one.user is not None}
+    wanted: dict[int, str] = {
+        one.user: extension for extension, one in enterprise.operators.items() if one.user is not None
+    }
+    if enterprise.create_tasks and enterprise.missed_calls.performer is not None:
+        wanted.setdefault(enterprise.missed_calls.performer, "performer")
     if not wanted:
         return [ok(about, "[operators] names none, so calls go to whose code the extension is")]
     try:
@@ -158,11 +167,37 @@ async def _users(client: RetailCrm, enterprise: Enterprise) -> list[Finding]:
     gone = [f"{user.id} (of {wanted[user.id]})" for user in known.values() if user.id in wanted and not user.active]
     findings = []
     if nobody:
-        findings.append(fail(about, f"there is no user {some(nobody)}", "mend [operators] and apply the file"))
+        findings.append(fail(about, f"there is no user {some(nobody)}", MEND))
     if gone:
-        advice = "give their extensions to somebody else in [operators], and apply the file"
+        advice = "give their extensions or tasks to somebody else, and apply the file"
         findings.append(warn(about, f"not active any more: {some(gone)}", advice))
-    return findings or [ok(about, f"all {len(wanted)} that [operators] names are there and active")]
+    return findings or [ok(about, f"all {len(wanted)} that the file names are there and active")]
+
+
+async def _order_words(client: RetailCrm, enterprise: Enterprise) -> list[Finding]:
+    """What orders for missed calls are to be called: a word that the account does not have makes it refuse each."""
+    about, account, wishes = "CRM orders", enterprise.account, enterprise.missed_calls
+    wanted = {
+        "order_method": wishes.order_method,
+        "order_type": wishes.order_type,
+        "order_status": wishes.order_status,
+        "order_status_reached": wishes.order_status_reached,
+    }
+    if not enterprise.create_orders or not any(wanted.values()):
+        return []
+    try:
+        words = {
+            "order_method": (await client.send(account, order_methods())).methods,
+            "order_type": (await client.send(account, order_types())).types,
+        }
+        status = (await client.send(account, statuses())).statuses
+    except CrmError as error:
+        return [warn(about, f"its dictionaries could not be asked: {error}", "give the key reference_read")]
+    strange = [f"{key}: {code}" for key, code in wanted.items() if code and code not in words.get(key, status)]
+    if strange:
+        advice = "write codes, not names, into [missed_calls], and apply the file"
+        return [fail(about, f"the account has no {some(strange)}", advice)]
+    return [ok(about, "the account has the words of [missed_calls]")]
 
 
 async def _module(client: RetailCrm, enterprise: Enterprise) -> list[Finding]:

@@ -13,7 +13,7 @@ from amibridge.doctor.machine import sized
 from amibridge.store.db import DatabaseMissing
 from amibridge.store.embedded import DatabaseServer
 from amibridge.store.migrations import newest_version, schema_version
-from amibridge.store.server import missing_rights, not_ours, standing
+from amibridge.store.server import missing_rights, not_ours, sizes, standing
 from amibridge.store.survey import Survey
 
 SHOWN = 5
@@ -66,6 +66,11 @@ async def rights(pool: asyncpg.Pool) -> AsyncGenerator[Finding]:
         yield warn("database rights", f"the next upgrade cannot alter {some(list(foreign))}, owned by {owners}", advice)
     if not missing and not foreign:
         yield ok("database rights", "we may read, write and alter what is ours")
+
+
+async def largest(pool: asyncpg.Pool) -> AsyncGenerator[Finding]:
+    told = [f"{one.table} {sized(one.bytes)} ({one.rows:,} rows)" for one in await sizes(pool, SHOWN)]
+    yield ok("table sizes", f"the largest: {', '.join(told)}")
 
 
 async def rejected(survey: Survey) -> AsyncGenerator[Finding]:

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import asyncpg
 
-from amibridge.config import SecretsSettings, Settings
+from amibridge.config import KeepSettings, SecretsSettings, Settings
 from amibridge.doctor import bridge, crm, database, ledger, machine, pbx, public_url, recordings
 from amibridge.doctor.bridge import Health
 from amibridge.doctor.findings import Check, Finding, Level, fail, findings_of, ok, warn
@@ -92,12 +92,13 @@ async def examine(
             installation += await _findings(
                 [
                     Check("database rights", partial(database.rights, pool)),
+                    Check("table sizes", partial(database.largest, pool)),
                     Check("rejected facts", partial(database.rejected, Survey(pool))),
                 ]
             )
         _tell(installation, "installation", number is None, say)
         if usable:
-            await _enterprises(pool, settings.secrets, number, health, say, live)
+            await _enterprises(pool, settings, number, health, say, live)
         else:
             _not_looked_at(number, say)
 
@@ -122,14 +123,14 @@ def _not_looked_at(number: EnterpriseId | None, say: Say) -> None:
 
 async def _enterprises(
     pool: asyncpg.Pool,
-    secrets: SecretsSettings,
+    settings: Settings,
     number: EnterpriseId | None,
     health: Health,
     say: Say,
     live: Live | None,
 ) -> None:
     try:
-        known, broken = await _loaded(pool, secrets)
+        known, broken = await _loaded(pool, settings.secrets)
     except DATABASE_FAILURES as error:
         say(fail("enterprises", f"they could not be read: {error}", "mend the database, and ask again"))
         return
@@ -142,7 +143,9 @@ async def _enterprises(
     chosen = [one for one in everybody if number in (None, one)]
     async with asyncio.TaskGroup() as tasks:
         looks = [
-            tasks.create_task(_about_one(one, known, broken, health, outbox, survey, turns), name=f"doctor of {one}")
+            tasks.create_task(
+                _about_one(one, known, broken, health, outbox, survey, settings.keep, turns), name=f"doctor of {one}"
+            )
             for one in chosen
         ]
     for one, look in zip(chosen, looks, strict=True):
@@ -183,10 +186,12 @@ async def _about_one(
     health: Health,
     outbox: Outbox,
     survey: Survey,
+    keep: KeepSettings,
     turns: asyncio.Semaphore,
 ) -> list[Finding]:
     ledgers = [
         Check("deliveries", partial(ledger.deliveries, number, outbox, survey)),
+        Check("retention", partial(ledger.retention, number, survey, keep)),
         Check("CRM extensions", partial(ledger.unknown_to_crm, number, survey)),
         Check("calls", partial(ledger.calls, number, survey)),
         Check("odd calls", partial(ledger.riddles, number, survey)),

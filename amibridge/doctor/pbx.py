@@ -34,7 +34,7 @@ WITHIN = timedelta(seconds=40)
 LATELY = timedelta(days=3)
 """A call since then proves that events come: a long weekend with nobody in the office is not a fault."""
 
-STANZA = "read = system,call,agent,dialplan and write = system,reporting"
+STANZA = "read = system,call,agent,dialplan and write = system,reporting,originate"
 RELOAD = "then `manager reload` on the PBX"
 
 TOO_MUCH = ("Command", "UpdateConfig")
@@ -121,6 +121,11 @@ def _rights(visit: _Visit) -> Iterator[Finding]:
             f"{STANZA}; {RELOAD}",
         ),
         (
+            "Originate" not in visit.permitted,
+            "it may not place calls: whoever clicks on a number in the CRM hears nothing",
+            f"`write` of this account needs originate; {RELOAD}",
+        ),
+        (
             not visit.permitted.isdisjoint(TOO_MUCH),
             "it may run commands on the PBX or change its files, which the bridge never does",
             f"take command and config out of `write`: {STANZA} are enough; {RELOAD}",
@@ -130,7 +135,7 @@ def _rights(visit: _Visit) -> Iterator[Finding]:
             well = False
             yield warn(about, found, advice)
     if well:
-        yield ok(about, "it may set the event filter and ask which channels live, and is told of restarts")
+        yield ok(about, "it may set the event filter, ask which channels live and place calls, and is told of restarts")
 
 
 def _unfiltered(visit: _Visit) -> tuple[str, str]:

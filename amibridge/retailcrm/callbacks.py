@@ -7,14 +7,22 @@ address in it is followed only to RetailCRM itself. Pure.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Self
 from urllib.parse import urlsplit
 
+from amibridge.calls.record import Extension
 from amibridge.enterprises import Enterprise
 from amibridge.retailcrm.account_url import check_account_url, check_moved_url
+from amibridge.retailcrm.history import LARGEST_ID
 from amibridge.retailcrm.text import excerpt
+from amibridge.retailcrm.users import UserStatus
+
+_USER_ID = re.compile(r"[0-9]{1,19}")
+_CODE = re.compile(r"[0-9A-Za-z_.*#+-]{1,64}")
+"""What an extension looks like; this one goes nowhere but into a row."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +40,26 @@ class Activity:
         if not isinstance(active, bool) or not isinstance(frozen, bool):
             raise ValueError("activity says neither yes nor no")
         return cls(active, frozen, form.get("systemUrl") or None)
+
+
+@dataclass(frozen=True, slots=True)
+class UserStatusChange:
+    """A user of the CRM went to dinner, or is back. *code*: his extension, if one was named."""
+
+    user: int
+    status: UserStatus
+    code: Extension | None = None
+
+    @classmethod
+    def of(cls, form: Mapping[str, str]) -> Self:
+        user, code, status = form.get("userId", ""), form.get("code", ""), form.get("status", "")
+        if _USER_ID.fullmatch(user) is None or not 0 < int(user) <= LARGEST_ID:
+            raise ValueError("userId is no user's")
+        if code and _CODE.fullmatch(code) is None:
+            raise ValueError("code is no extension")
+        if status not in set(UserStatus):
+            raise ValueError("status is none of free, busy, dinner and break")
+        return cls(int(user), UserStatus(status), Extension(code) if code else None)
 
 
 @dataclass(frozen=True, slots=True)

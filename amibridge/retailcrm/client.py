@@ -1,26 +1,27 @@
 """The wire to RetailCRM: one keep-alive aiohttp session for all accounts.
 
 Laws: the key travels in a header only, over TLS or to this machine; redirects are not followed; a body is read up to
-a bound; no account is asked more often than its rates allow; nothing is repeated here, `delivery.policy` decides that.
+a bound; no account is asked more often than its rates allow; nothing is repeated here, not even by the library below:
+`delivery.policy` decides that; the tap hears of every request, for all go through `RetailCrm.send`.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections import Counter, defaultdict
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import TypeAlias
 
 import aiohttp
 from yarl import URL
 
 from amibridge import __version__
-from amibridge.enterprises import Account
+from amibridge.enterprises import Account, EnterpriseId
 from amibridge.retailcrm.account_url import check_account_url
 from amibridge.retailcrm.errors import CrmBroken, CrmError, CrmLockedOut, CrmUnreachable
+from amibridge.retailcrm.exchange import HEARD_MAX, SENT_MAX, Exchange, Occasion, Tap, occasion
 from amibridge.retailcrm.limits import RATES, Rate, RateWindow
 from amibridge.retailcrm.requests import LimitClass, ReplyT, Request
 from amibridge.retailcrm.responses import read
@@ -43,10 +44,6 @@ class CrmSettings:
     connections: int = 16
     keep_alive: timedelta = timedelta(seconds=30)
     rates: Mapping[LimitClass, Rate] = field(default_factory=lambda: RATES)
-
-
-Tap: TypeAlias = Callable[[Mapping[str, str]], None]
-"""Hears the headers of every answer, in any letter case."""
 
 
 class RetailCrm:
@@ -85,32 +82,54 @@ class RetailCrm:
         key = account.api_key
         if not (key and key.isascii() and key.isprintable() and " " not in key):
             raise CrmLockedOut("the API key is empty or has characters that no key has")
-        await self._turns_of(base, key, request.limit).take()
-        status, headers, body = await self._ask(base, key, request)
-        if len(key) >= REDACTED_FROM:
-            body = body.replace(key.encode("ascii"), b"******")
-        return read(request, status, headers, body, datetime.now(UTC))
+        async with self._turns_of(base, key, request.limit).turn():
+            return await self._exchange(account.enterprise, base, key, request)
+
+    async def _exchange(self, enterprise: EnterpriseId | None, base: str, key: str, request: Request[ReplyT]) -> ReplyT:
+        address, form, headers = request.encoded()
+        sent = (form or b"")[:SENT_MAX]
+        exchange = Exchange(enterprise, occasion() or Occasion(), request.method, address, sent, datetime.now(UTC))
+        exchange.occasion.last = exchange
+        try:
+            body = await self._ask(base + address, form, {**headers, "X-API-KEY": str(key)}, exchange)
+            if len(key) >= REDACTED_FROM:
+                body = body.replace(key.encode("ascii"), b"******")
+            exchange.heard = body[:HEARD_MAX]
+            assert exchange.status is not None
+            reply = read(request, exchange.status, exchange.headers, body, datetime.now(UTC))
+            exchange.news = request.nothing is None or not request.nothing(reply)
+        except CrmError as error:
+            exchange.failure = str(error)
+            raise
+        except asyncio.CancelledError:
+            exchange.failure = "the answer was awaited no longer"
+            raise
+        finally:
+            exchange.took = datetime.now(UTC) - exchange.began
+            if self._tap is not None:
+                self._tap(exchange)
+        return reply
 
     def _turns_of(self, base: str, key: str, limit: LimitClass) -> _Turns:
         owner = (base, str(key), limit)
         if owner not in self._turns:
             rate = self._settings.rates[limit]
-            self._turns[owner] = _Turns(RateWindow(rate.limit, rate.per.total_seconds()))
+            self._turns[owner] = _Turns(rate)
         return self._turns[owner]
 
-    async def _ask(self, base: str, key: str, request: Request[ReplyT]) -> tuple[int, Mapping[str, str], bytes]:
-        address, form, headers = request.encoded()
+    async def _ask(self, address: str, form: bytes | None, headers: Mapping[str, str], exchange: Exchange) -> bytes:
+        """The body of the answer; its status and headers are noted in *exchange*."""
         try:
             async with self._session.request(
-                request.method,
-                URL(base + address, encoded=True),
+                exchange.method,
+                URL(address, encoded=True),
                 data=form,
-                headers={**headers, "X-API-KEY": str(key)},
+                headers=headers,
                 allow_redirects=False,
+                middlewares=(_Once(),),
             ) as response:
-                if self._tap is not None:
-                    self._tap(response.headers)
-                return response.status, response.headers, await self._body(response)
+                exchange.status, exchange.headers = response.status, response.headers
+                return await self._body(response)
         except TimeoutError as error:
             raise CrmUnreachable("the CRM did not answer in time") from error
         except (aiohttp.ClientResponseError, aiohttp.InvalidURL) as error:
@@ -127,14 +146,35 @@ class RetailCrm:
         return bytes(body)
 
 
-class _Turns:
-    """Lets callers start one after the other, in the order they came, as the window allows."""
+class _Once:
+    """Sends one request once: aiohttp would repeat a GET whose kept-alive connection turns out to be closed."""
 
-    def __init__(self, window: RateWindow) -> None:
-        self._window = window
+    def __init__(self) -> None:
+        self._sent = False
+
+    async def __call__(self, request: aiohttp.ClientRequest, send: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
+        if self._sent:
+            raise aiohttp.ServerDisconnectedError
+        self._sent = True
+        return await send(request)
+
+
+class _Turns:
+    """Lets callers start one after the other, in the order they came, as their rate allows."""
+
+    def __init__(self, rate: Rate) -> None:
+        self._window = RateWindow(rate.limit, rate.per.total_seconds())
+        self._unanswered = asyncio.Semaphore(rate.unanswered)
         self._queue = asyncio.Lock()
 
-    async def take(self) -> None:
+    @asynccontextmanager
+    async def turn(self) -> AsyncIterator[None]:
+        """Wait for it; it lasts until the answer is there."""
+        async with self._unanswered:
+            await self._start()
+            yield
+
+    async def _start(self) -> None:
         clock = asyncio.get_running_loop().time
         async with self._queue:
             pause = self._window.wait(clock())

@@ -17,19 +17,19 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import ClassVar
 
+from amibridge.retailcrm.masking import masked_text
 from amibridge.retailcrm.text import excerpt
 
 
 class CrmError(Exception):
-    """*status*: HTTP status, None when there was no answer. *text*: at most 200 printable characters, never the key.
-
-    *kind*: its word where errors are counted.
+    """*status*: HTTP status, None when there was no answer. *text*: at most 200 printable characters, never the key,
+    and nobody's number. *kind*: its word where errors are counted.
     """
 
     kind: ClassVar[str]
 
     def __init__(self, text: str, *, status: int | None = None) -> None:
-        self.text = excerpt(text)
+        self.text = masked_text(excerpt(text))
         self.status = status
         super().__init__(self.text)
 

@@ -107,7 +107,15 @@ def customers_history(
     *start* and *end* are aware, in the account's time zone.
     """
     asked = _asked(since_id, start, end, limit)
-    return Request("GET", "/api/v5/customers/history", CustomerHistoryReply, LimitClass.ORDINARY, True, asked)
+    return Request(
+        "GET",
+        "/api/v5/customers/history",
+        CustomerHistoryReply,
+        LimitClass.ORDINARY,
+        True,
+        asked,
+        nothing=lambda reply: reply.last_id is None and not reply.unreadable,
+    )
 
 
 def orders_history(
@@ -115,7 +123,15 @@ def orders_history(
 ) -> Request[OrderHistoryReply]:
     """As `customers_history`."""
     asked = _asked(since_id, start, end, limit)
-    return Request("GET", "/api/v5/orders/history", OrderHistoryReply, LimitClass.ORDINARY, True, asked)
+    return Request(
+        "GET",
+        "/api/v5/orders/history",
+        OrderHistoryReply,
+        LimitClass.ORDINARY,
+        True,
+        asked,
+        nothing=lambda reply: reply.last_id is None and not reply.unreadable,
+    )
 
 
 def comes_to(value: object) -> str | None:

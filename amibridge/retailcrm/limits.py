@@ -1,7 +1,8 @@
 """How often one account may be asked. The time is passed in.
 
-Laws: never more than *limit* starts in any window of *per*, wherever the window begins; what the server counts are
-arrivals, so the defaults leave room for requests that catch up with each other on the way.
+Laws: never more than *limit* starts in any window of *per*, wherever the window begins, and never more than
+*unanswered* requests at once; what the server counts are arrivals, so the defaults leave room for requests that catch
+up with each other on the way.
 """
 
 from __future__ import annotations
@@ -18,15 +19,22 @@ from amibridge.retailcrm.requests import LimitClass
 class Rate:
     limit: int
     per: timedelta
+    unanswered: int
 
 
 RATES: Mapping[LimitClass, Rate] = {
-    LimitClass.TELEPHONY: Rate(8, timedelta(milliseconds=250)),
-    LimitClass.ORDINARY: Rate(2, timedelta(milliseconds=250)),
+    LimitClass.TELEPHONY: Rate(8, timedelta(milliseconds=250), unanswered=8),
+    LimitClass.ORDINARY: Rate(1, timedelta(milliseconds=167), unanswered=2),
 }
-"""32/s and 8/s where RetailCRM allows 40/s and 10/s: the rest is for requests that were on their way when a second
-began, of which a lane has at most seven, so no delay on the way makes more than 40 of them arrive in a second. Even if
-there were more, five windows make 1.25 s: ways that differ by 250 ms never bring more than 40 (10) into a second."""
+"""32/s and 6/s where RetailCRM allows 40/s and 10/s. The rest is for requests that were on their way when a second
+began: as many as may be unanswered, so no delay on the way makes more than 40 (10) arrive in a second."""
+
+BESIDE: Mapping[LimitClass, Rate] = {
+    LimitClass.TELEPHONY: Rate(1, timedelta(seconds=1), unanswered=1),
+    LimitClass.ORDINARY: Rate(1, timedelta(seconds=1), unanswered=1),
+}
+"""For a command that asks an account beside a daemon, of which it knows nothing: what the daemon leaves, one a second
+and one that was on its way. Of `/telephony`, where it leaves nothing, only `doctor --live` asks."""
 
 
 class RateWindow:

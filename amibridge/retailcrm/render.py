@@ -177,7 +177,7 @@ def _event(
         hangup_status=status,
         external_phone=_external_phone(brief.line),
         call_external_id=call,
-        site=_site(brief.line, enterprise),
+        site=site_of(brief.line, enterprise),
     )
 
 
@@ -203,7 +203,7 @@ def _uploaded(
         user_id=user,
         record_url=record_url(record) if record.outcome is Outcome.ANSWERED else None,
         external_phone=_external_phone(record.line),
-        site=_site(record.line, enterprise),
+        site=site_of(record.line, enterprise),
     )
 
 
@@ -244,7 +244,8 @@ def _user(extension: Extension, enterprise: Enterprise) -> int | None:
     return None if operator is None else operator.user
 
 
-def _site(number: str | None, enterprise: Enterprise) -> str | None:
+def site_of(number: str | None, enterprise: Enterprise) -> str | None:
+    """The store to which calls on that line of ours belong."""
     line = _line(number, enterprise)
     return (line.site if line else None) or enterprise.account.site
 

@@ -7,7 +7,7 @@ the contract forbids cannot be built (ValueError). Fields are RetailCRM's.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import Enum, StrEnum
@@ -67,7 +67,8 @@ class CallResult(StrEnum):
 class Request(Generic[ReplyT]):
     """*repeatable*: asking twice does what asking once does. *reply*: the type of the answer.
 
-    *partial*: an answer that some of it was taken and some was not is a reply, too.
+    *partial*: an answer that some of it was taken and some was not is a reply, too. *nothing*: whether a reply brought
+    nothing, of what is asked every few minutes.
     """
 
     method: Literal["GET", "POST"]
@@ -78,6 +79,7 @@ class Request(Generic[ReplyT]):
     query: Mapping[str, str] = field(default_factory=dict)
     form: Mapping[str, object] = field(default_factory=dict)
     partial: bool = False
+    nothing: Callable[[ReplyT], bool] | None = None
 
     def encoded(self) -> tuple[str, bytes | None, dict[str, str]]:
         """(path and query, body, headers); no body and no headers without a form."""

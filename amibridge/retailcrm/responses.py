@@ -125,9 +125,11 @@ def _refusal(status: int, answer: Mapping[str, object]) -> CrmError:
         return STATUSES[status](text or "the CRM gives no reason", status=status)
     if 300 <= status < 400:
         return CrmBroken("the CRM redirects elsewhere: is this the account's address?", status=status)
-    if not 200 <= status < 500 or (status < 400 and not text):
+    complaints = _complaints(answer.get("errors"))
+    if not 200 <= status < 500 or (status < 400 and not complaints):
+        # A yes by its status and a no by its word: without a complaint about what was asked, something broke there.
         return CrmBroken(text or "an answer without `success: true`", status=status)
-    return CrmRefused(text or "the CRM gives no reason", status=status, errors=_complaints(answer.get("errors")))
+    return CrmRefused(text or "the CRM gives no reason", status=status, errors=complaints)
 
 
 def _complaints(errors: object) -> dict[str, str]:

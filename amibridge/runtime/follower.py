@@ -15,11 +15,14 @@ from typing import assert_never
 
 import structlog
 
-from amibridge.ami.errors import AmiError, LoginRefused
+from amibridge.ami.actions import Action
+from amibridge.ami.errors import AmiError, HostUnreachable, LoginRefused
 from amibridge.ami.events import AmiEvent, Connected, Tick
 from amibridge.ami.link import AmiAddress, Link, LinkSettings
+from amibridge.ami.session import Reply
 from amibridge.calls.board import Board
 from amibridge.calls.facts import AnyFact
+from amibridge.calls.record import CallRecord
 from amibridge.enterprises import AmiHost, HostStanding, LinkState
 from amibridge.runtime.lag import Lag
 from amibridge.runtime.ring import Ring
@@ -93,6 +96,18 @@ class Follower:
             self._lag.ahead(now),
             tally,
         )
+
+    async def send(self, action: Action) -> Reply:
+        """Ask the host for *action*, once and now.
+
+        Raises ActionRefused; HostUnreachable, and it was not sent; LinkLost, ActionUnanswered, and it may have been.
+        """
+        if self._link is None or self._state is not LinkState.UP:
+            raise HostUnreachable(self._reason or "it is not connected yet")
+        return await self._link.send(action)
+
+    def live_calls(self) -> list[CallRecord]:
+        return self._board.live_calls()
 
     async def follow(self) -> None:
         """Connect, listen, come back; for ever."""

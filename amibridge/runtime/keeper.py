@@ -16,9 +16,13 @@ from typing import NamedTuple
 
 import structlog
 
+from amibridge.ami.actions import Action
+from amibridge.ami.errors import HostUnreachable
 from amibridge.ami.link import LinkSettings
+from amibridge.ami.session import Reply
 from amibridge.calls.board import Board
-from amibridge.enterprises import AmiHost, Enterprise, HostStanding
+from amibridge.calls.record import CallRecord
+from amibridge.enterprises import AmiHost, Enterprise, EnterpriseId, HostStanding
 from amibridge.runtime.follower import ROOM_AGAIN, Follower
 from amibridge.runtime.ring import HostKey, Traces
 from amibridge.runtime.supervise import spawn
@@ -63,6 +67,18 @@ class Keeper:
     def standings(self) -> list[HostStanding]:
         """How each followed host stands."""
         return [running.follower.standing() for running in self._running.values()]
+
+    async def send(self, host: AmiHost, action: Action) -> Reply:
+        """As `Follower.send`. Raises HostUnreachable also when *host* is not followed."""
+        running = self._running.get(HostKey(host.enterprise, host.name))
+        if running is None:
+            raise HostUnreachable("it is not followed")
+        return await running.follower.send(action)
+
+    def live_calls(self, enterprise: EnterpriseId) -> list[CallRecord]:
+        """Records so far of the calls of *enterprise* that go on."""
+        of_it = (running for running in self._running.values() if running.host.enterprise == enterprise)
+        return [record for running in of_it for record in running.follower.live_calls()]
 
     async def keep(self, stop: asyncio.Event) -> None:
         """Until *stop*; then every follower has said goodbye to its host."""

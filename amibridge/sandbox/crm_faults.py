@@ -5,8 +5,9 @@ Laws: a fault is used up by the requests it was given for, in the order the faul
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Literal, TypeAlias
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +44,30 @@ class Cut:
 
 
 @dataclass(frozen=True, slots=True)
+class Torn:
+    """The connection is reset in the middle of the answer's body. *done*: the request was carried out first."""
+
+    done: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Partly:
+    """Of an upload of more calls only the first *taken* are taken, which the answer says. *status*: 460, as other
+    uploads have it, or 200 with ``success: true``."""
+
+    taken: int
+    status: Literal[200, 460] = 460
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Held:
+    """A right answer when *released* is set. *done*: the request is carried out at once, else after that."""
+
+    released: asyncio.Event
+    done: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Slow:
     """A right answer, late. *seconds* pass before the request is carried out."""
 
@@ -59,7 +84,7 @@ class TelephonyOff:
     """400, as if the account's telephony module were not active."""
 
 
-Fault: TypeAlias = Busy | BadGateway | Nonsense | Hang | Cut | Slow | WrongKey | TelephonyOff
+Fault: TypeAlias = Busy | BadGateway | Nonsense | Hang | Cut | Torn | Partly | Held | Slow | WrongKey | TelephonyOff
 
 
 @dataclass(slots=True, eq=False)
@@ -68,6 +93,7 @@ class _Given:
     times: int | None
     path: str
     api_key: str | None
+    whole: bool
 
 
 class Faults:
@@ -79,21 +105,30 @@ class Faults:
     def __bool__(self) -> bool:
         return bool(self._given)
 
-    def give(self, fault: Fault, *, times: int | None = 1, path: str = "/api/", api_key: str | None = None) -> None:
+    def give(
+        self,
+        fault: Fault,
+        *,
+        times: int | None = 1,
+        path: str = "/api/",
+        api_key: str | None = None,
+        whole: bool = False,
+    ) -> None:
         """Answer the next *times* requests (None: all until `clear`) like this.
 
-        *path* is the beginning of the paths meant, *api_key* the account meant; by default any.
+        *path* is the beginning of the paths meant, or the *whole* one; *api_key* the account meant; by default any.
         """
         if times is not None and times < 1:
             raise ValueError("a fault is given for one request at least")
-        self._given.append(_Given(fault, times, path, api_key))
+        self._given.append(_Given(fault, times, path, api_key, whole))
 
     def clear(self) -> None:
         self._given.clear()
 
     def take(self, path: str, api_key: str) -> Fault | None:
         for given in self._given:
-            if path.startswith(given.path) and given.api_key in (None, api_key):
+            meant = path == given.path if given.whole else path.startswith(given.path)
+            if meant and given.api_key in (None, api_key):
                 if given.times is not None:
                     given.times -= 1
                     if given.times == 0:

@@ -24,7 +24,7 @@ from amibridge.sandbox.crm_witness import SeenRequest, Witness
 SHOWN_CALLS = 50
 SHOWN_REQUESTS = 100
 SHOWN_RECORDS = 10
-"""Customers and notices on the page; all of them are in `/state.json`."""
+"""Customers, tasks and notices on the page; all of them are in `/state.json`."""
 REMEMBERED = timedelta(seconds=7)
 """How long a closed popup still tells why; the style sheet fades it for a second more."""
 
@@ -74,7 +74,7 @@ def describe(
     accounts: Sequence[CrmAccount], witness: Witness, now: datetime, newest: int | None = None
 ) -> dict[str, Any]:
     """Plain data; calls by their date and requests, newest first; of each account the *newest* calls that came in,
-    and then of customers and notices the newest few, too.
+    and then of customers, tasks and notices the newest few, too.
     """
     return {
         "now": now.isoformat(),
@@ -172,6 +172,7 @@ def _account(account: CrmAccount, now: datetime, newest: int | None) -> dict[str
         "known": len(account.customers.by_id),
         "customers": [_customer(one) for one in islice(reversed(account.customers.by_id.values()), records)],
         "notices": [_notice(one) for one in islice(reversed(account.notices), records)],
+        "tasks": [_task(account, one) for one in islice(reversed(account.tasks.values()), records)],
     }
 
 
@@ -224,6 +225,17 @@ def _customer(customer: Mapping[str, Any]) -> dict[str, Any]:
         "external_id": customer.get("externalId"),
         "name": full_name(customer),
         "phones": [item["number"] for item in customer["phones"]],
+    }
+
+
+def _task(account: CrmAccount, task: Mapping[str, Any]) -> dict[str, Any]:
+    user = account.users.get(task["performer"])
+    return {
+        "id": task["id"],
+        "text": task["text"],
+        "until": task.get("datetime"),
+        "complete": task["complete"],
+        "user": None if user is None else user.name,
     }
 
 

@@ -1,4 +1,4 @@
-"""What RetailCRM does with its own people when asked: users, groups, tasks and notices."""
+"""What RetailCRM does with its own people when asked: users, groups and notices."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from typing import Any
 from amibridge.sandbox.crm_account import CrmAccount, Notice, SandboxUser
 from amibridge.sandbox.crm_ask import Answer, Ask, Method, changed, one_page, truth, yes
 from amibridge.sandbox.crm_customers import LONG_AGO, numbered
-from amibridge.sandbox.crm_forms import FORMAT, Form, NoQuery, Refused, UserStatus, read_entity, read_plain
+from amibridge.sandbox.crm_forms import Form, NoQuery, Refused, UserStatus, read_entity, read_plain
 from amibridge.sandbox.crm_queries import Paged, UsersQuery
-from amibridge.sandbox.crm_records import NEW_TASK, NOTIFICATION, TASK, AtSite, TaskWrite
+from amibridge.sandbox.crm_records import NOTIFICATION
 
 GROUP = {"id": 25, "name": "Managers", "code": "manager"}
 
@@ -86,41 +86,6 @@ def _send_notification(account: CrmAccount, ask: Ask) -> Answer:
     return changed(account)
 
 
-def _create_task(account: CrmAccount, ask: Ask) -> Answer:
-    ask.asks_nothing()
-    task, _ = read_entity("task", ask.form, NEW_TASK, AtSite)
-    _checked(account, task)
-    id = len(account.tasks) + 1
-    account.tasks[id] = {
-        "id": id,
-        "createdAt": account.customers.history.local(ask.at),
-        "complete": False,
-    } | task.given()
-    return changed(account, 201, id=id)
-
-
-def _edit_task(account: CrmAccount, ask: Ask) -> Answer:
-    ask.asks_nothing()
-    task, _ = read_entity("task", ask.form, TASK, AtSite)
-    id = numbered(ask.path["key"])
-    if id not in account.tasks:
-        raise Refused(404, "Not found")
-    _checked(account, task)
-    account.tasks[id] |= task.given()
-    return changed(account)
-
-
-def _checked(account: CrmAccount, task: TaskWrite) -> None:
-    if task.performer_id is not None and task.performer_id not in account.users:
-        raise Refused(400, "Task is not loaded", {"performerId": "This user does not exist."})
-    if task.customer is not None:
-        by = "id" if task.customer.id is not None else "externalId"
-        try:
-            account.customers.find(str(task.customer.id or task.customer.external_id), by)
-        except Refused:
-            raise Refused(400, FORMAT, {"customer": "This customer does not exist."}) from None
-
-
 def _known(account: CrmAccount, ask: Ask) -> SandboxUser:
     user = account.users.get(numbered(ask.path["key"]))
     if user is None:
@@ -134,6 +99,4 @@ METHODS = (
     Method("POST", "/api/v5/users/(?P<key>[0-9]+)/status", _set_status, "user_write"),
     Method("GET", "/api/v5/user-groups", _groups, "user_read"),
     Method("POST", "/api/v5/notifications/send", _send_notification, None),
-    Method("POST", "/api/v5/tasks/create", _create_task, "task_write"),
-    Method("POST", "/api/v5/tasks/(?P<key>[0-9]+)/edit", _edit_task, "task_write"),
 )

@@ -88,6 +88,13 @@ class OrderStatusesQuery(Form):
     external_ids: Annotated[list[str] | None, Field(alias="externalIds[]", min_length=1, max_length=500)] = None
 
 
+class TasksQuery(Paged):
+    ids: Annotated[Numbers, Field(alias="filter[ids][]")] = None
+    performers: Annotated[Numbers, Field(alias="filter[performers][]")] = None
+    created_from: Annotated[Date | None, Field(alias="filter[createdAtFrom]")] = None
+    created_to: Annotated[Date | None, Field(alias="filter[createdAtTo]")] = None
+
+
 class HistoryQuery(Form):
     """A page has no place here: beside a cursor it is refused since 2023."""
 

@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from amibridge.sandbox import crm_customer_verbs, crm_order_verbs, crm_people_verbs
+from amibridge.sandbox import crm_customer_verbs, crm_order_verbs, crm_people_verbs, crm_task_verbs
 from amibridge.sandbox.crm_account import CrmAccount
 from amibridge.sandbox.crm_ask import Answer, Ask, Method, yes
 from amibridge.sandbox.crm_customers import LONG_AGO, tail
@@ -149,6 +149,7 @@ METHODS = (
     *crm_customer_verbs.METHODS,
     *crm_order_verbs.METHODS,
     *crm_people_verbs.METHODS,
+    *crm_task_verbs.METHODS,
 )
 _PATHS = tuple((method, re.compile(method.path)) for method in METHODS)
 

@@ -164,19 +164,19 @@ class SandboxPbx:
                 begun += clock() - halted
             self._exchange.perform(play.render(note.raw), score.first_at + play.seconds + note.at)
 
-    def _placed(self, score: Score, words: Mapping[bytes, bytes] | None = None) -> Play:
+    def _placed(self, score: Score) -> Play:
         """When *score* is played: as recorded, or now, a whole second later for each id that is taken already."""
         if not self._shift:
-            return Play(words=words)
+            return Play()
         seconds = int(time.time() - score.first_at)
         while any((second + seconds, counter) in self._used for second, counter in score.ids):
             seconds += 1
         self._used.update((second + seconds, counter) for second, counter in score.ids)
         self._takes += 1
-        return Play(seconds, self._takes, words)
+        return Play(seconds, self._takes)
 
     def _originate(self, action: Headers) -> bool:
-        """Play a recorded click-to-call with the phone and the number that were asked for."""
+        """Play a recorded click-to-call with the phone, the number and the id that were asked for."""
         phone, number = PHONE.match(action.get("Channel", "")), action.get("Exten", "")
         if phone is None or not number:
             return False
@@ -188,6 +188,12 @@ class SandboxPbx:
             was[1] if was else "": phone[1],
             recorded["Exten"]: number,
         }
-        play = self._placed(score, {word.encode(): other.encode() for word, other in words.items() if word})
+        play = self._placed(score)
+        second, _, counter = action.get("ChannelId", "").partition(".")
+        if second.isdecimal():
+            words[recorded["Uniqueid"]] = (
+                f"{int(second) - play.seconds}.{counter}"  # the play moves it as all its times
+            )
+        play = replace(play, words={word.encode(): other.encode() for word, other in words.items() if word})
         self._asked.put_nowait((score, play))
         return True

@@ -7,18 +7,19 @@ shown; what was accepted outlives `serve`, so this CRM can be down for a while a
 from __future__ import annotations
 
 import asyncio
+import json
 import re
 from collections import deque
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime
-from typing import TypeAlias, assert_never
+from typing import Any, TypeAlias, assert_never
 from urllib.parse import parse_qsl
 
 import structlog
 from aiohttp import web
 
-from amibridge.log import HIDDEN
+from amibridge.redact import HIDDEN
 from amibridge.sandbox.crm_account import CrmAccount, SandboxAccount, SandboxUser
 from amibridge.sandbox.crm_ask import Ask
 from amibridge.sandbox.crm_faults import (
@@ -27,9 +28,12 @@ from amibridge.sandbox.crm_faults import (
     Cut,
     Faults,
     Hang,
+    Held,
     Nonsense,
+    Partly,
     Slow,
     TelephonyOff,
+    Torn,
     WrongKey,
 )
 from amibridge.sandbox.crm_forms import Refused
@@ -48,6 +52,9 @@ EXCERPT = 500
 """Characters of a body that the request log keeps."""
 
 WRONG_KEY = 'Wrong "apiKey" value.'
+
+PARTLY_DONE = 460
+"""RetailCRM's status of an upload of which some was taken."""
 
 GRACE = 1.0
 """Seconds that requests under way get when the server closes."""
@@ -139,13 +146,22 @@ class SandboxCrm:
         account = self._admit(seen, keys)
         fault = self.faults.take(seen.path, keys[0])
         match fault:
-            case Hang() | Cut():
+            case Hang() | Cut() | Torn():
                 if fault.done:
                     with suppress(Refused):
                         self._carry_out(account, seen, query, form)
                 if isinstance(fault, Hang):
                     await self._closing.wait()
+                elif isinstance(fault, Torn):
+                    await _half_an_answer(request)
                 return None
+            case Held():
+                answer = self._carry_out(account, seen, query, form) if fault.done else None
+                await fault.released.wait()
+                if answer is not None:
+                    return answer
+            case Partly():
+                return self._take_some(account, seen, form, fault)
             case Slow():
                 await asyncio.sleep(fault.seconds)
             case Busy():
@@ -165,6 +181,19 @@ class SandboxCrm:
             case _ as never:
                 assert_never(never)
         return self._carry_out(account, seen, query, form)
+
+    def _take_some(self, account: CrmAccount, seen: SeenRequest, form: dict[str, str], fault: Partly) -> web.Response:
+        calls = json.loads(form.get("calls", "[]"))
+        taken = calls[: fault.taken]
+        if taken == calls:
+            return self._carry_out(account, seen, [], form)
+        body: dict[str, Any] = {"success": True, "processedCallsCount": 0, "duplicateCalls": []}
+        if taken:
+            answer = self._carry_out(account, seen, [], form | {"calls": json.dumps(taken)})
+            body = json.loads(answer.text or "")
+        if fault.status == PARTLY_DONE:
+            body |= {"success": False, "errorMsg": "Calls are loaded with errors"}
+        return web.json_response(body, status=fault.status)
 
     def _without_keys(self, text: str) -> str:
         for key in self._accounts:
@@ -201,6 +230,12 @@ def _gathered(query: Query) -> dict[str, str | list[str]]:
             assert isinstance(values, list)
             values.append(value)
     return found
+
+
+async def _half_an_answer(request: web.Request) -> None:
+    response = web.StreamResponse(headers={"Content-Type": "application/json", "Content-Length": "40"})
+    await response.prepare(request)
+    await response.write(b'{"success": true, "proc')
 
 
 async def _form(request: web.Request) -> dict[str, str]:

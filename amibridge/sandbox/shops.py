@@ -5,11 +5,12 @@ from __future__ import annotations
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
 from amibridge.calls.record import Extension
-from amibridge.enterprises import Account, AmiHost, Enterprise, EnterpriseId, HostName, Line, Operator
+from amibridge.enterprises import Account, AmiHost, Enterprise, EnterpriseId, HostName, Line, MissedCalls, Operator
 from amibridge.redact import Secret
 from amibridge.sandbox.library import demo_traces
 from amibridge.sandbox.retailcrm import SandboxAccount, SandboxUser
@@ -22,6 +23,8 @@ PEOPLE: Mapping[Extension, tuple[int, str]] = {
     Extension("102"): (31, "Борис Иванов"),
     Extension("103"): (35, "Клара Вебер"),
 }
+SOON = timedelta(seconds=3)
+"""After a missed call: whoever looks at a demo waits no three minutes."""
 CUSTOMERS = {"+79161234567": "Иван Петров"}
 LINE = "74951110001"
 
@@ -63,11 +66,13 @@ class Shop:
                 AmiHost(self.number, host, *addresses[host], USERNAME, Secret(SECRET), recordings=str(recordings))
                 for host in self.hosts
             ),
-            client_id="",
+            client_id=f"demo-{self.number}",
             webhook_secret=Secret(""),
             region=self.region,
             operators={one: Operator(one, *PEOPLE[one]) for one in self.mapped},
             lines={LINE: Line(LINE, account.site, "Москва")},
+            create_tasks=True,
+            missed_calls=MissedCalls(wait=SOON, performer=PEOPLE[Extension("101")][0]),
         )
 
 

@@ -77,7 +77,21 @@ def _enterprise_fields(enterprise: Enterprise) -> dict[str, object]:
         "credit": enterprise.credit.value,
         "create customers": enterprise.create_customers,
         "create orders": enterprise.create_orders,
+        "create tasks": enterprise.create_tasks,
         "module code": enterprise.module_code,
+        "responsible mode": enterprise.responsible.mode.value,
+        "responsible dialplan": enterprise.responsible.dialplan,
+        "responsible fallback": enterprise.responsible.fallback.value,
+        "responsible name": tuple(part.value for part in enterprise.responsible.name),
+        "wait after a missed call": enterprise.missed_calls.wait,
+        "never for": enterprise.missed_calls.never_for,
+        "performer": enterprise.missed_calls.performer,
+        "text of missed calls": enterprise.missed_calls.text,
+        "task within": enterprise.missed_calls.task_within,
+        "order method": enterprise.missed_calls.order_method,
+        "order type": enterprise.missed_calls.order_type,
+        "order status": enterprise.missed_calls.order_status,
+        "order status when reached": enterprise.missed_calls.order_status_reached,
     }
 
 
@@ -91,6 +105,7 @@ def _fields(one: AmiHost | Operator | Line) -> dict[str, object]:
                 "trunks": one.numbering.trunks,
                 "originate channel": one.originate_channel,
                 "originate context": one.originate_context,
+                "originate number": one.originate_number,
                 "recordings": one.recordings,
             }
         case Operator():

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NewType
 
 import asyncpg
 
+from amibridge.calls.record import CallId
 from amibridge.enterprises import EnterpriseId
 from amibridge.store.db import load_queries
 
@@ -31,9 +32,16 @@ class Customers:
         found = await self._pool.fetchval(SQL["customer_of_phone"], enterprise, phone)
         return None if found is None else CustomerId(found)
 
-    async def link(self, enterprise: EnterpriseId, phone: str, customer: CustomerId) -> None:
-        """*phone* is *customer*'s from now on, whoever had it before."""
-        await self._pool.execute(SQL["link_customer"], enterprise, phone, customer)
+    async def link(
+        self, enterprise: EnterpriseId, phone: str, customer: CustomerId, made_for: CallId | None = None
+    ) -> None:
+        """*phone* is *customer*'s from now on, whoever had it before. *made_for*: the call for which we made him."""
+        await self._pool.execute(SQL["link_customer"], enterprise, phone, customer, made_for)
+
+    async def was_made_for(self, enterprise: EnterpriseId, phone: str, call: CallId) -> bool:
+        """The customer with *phone* was nobody before *call*."""
+        made_for: str | None = await self._pool.fetchval(SQL["customer_made_for"], enterprise, phone)
+        return made_for == call
 
 
 async def follow_merge(connection: PoolConnectionProxy, enterprise: EnterpriseId, gone: int, into: int) -> None:

@@ -6,11 +6,17 @@ SELECT retailcrm_customer_id
 
 -- link_customer --
 -- Remember whose phone that is; nothing is written when we knew.
-INSERT INTO retailcrm_customers (enterprise_id, phone, retailcrm_customer_id)
-VALUES ($1, $2, $3)
+INSERT INTO retailcrm_customers (enterprise_id, phone, retailcrm_customer_id, made_for)
+VALUES ($1, $2, $3, $4)
     ON CONFLICT (enterprise_id, phone) DO UPDATE
-   SET retailcrm_customer_id = excluded.retailcrm_customer_id, updated_at = now()
+   SET retailcrm_customer_id = excluded.retailcrm_customer_id, made_for = excluded.made_for, updated_at = now()
  WHERE retailcrm_customers.retailcrm_customer_id <> excluded.retailcrm_customer_id
+
+-- customer_made_for --
+-- For which call the customer with that phone was made by us, NULL if he was there.
+SELECT made_for
+  FROM retailcrm_customers
+ WHERE enterprise_id = $1 AND phone = $2
 
 -- merge_customers --
 -- All phones of one customer are another's from now on.

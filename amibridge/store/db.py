@@ -44,6 +44,30 @@ DATABASE_FAILURES = (
 )
 """Whatever a query, or the way to the database, may raise."""
 
+AWAY: tuple[type[BaseException], ...] = (
+    OSError,
+    TimeoutError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,  # asyncpg's word for a connection that the server has just begun to end
+    asyncpg.PostgresConnectionError,
+    asyncpg.OperatorInterventionError,
+    asyncpg.InsufficientResourcesError,
+    asyncpg.TransactionRollbackError,
+    asyncpg.InvalidTransactionStateError,  # it became a read-only standby
+    # The password, the database, the tables or our rights are gone, or its disk is broken: no fact is to blame.
+    asyncpg.InvalidAuthorizationSpecificationError,
+    asyncpg.InvalidCatalogNameError,
+    asyncpg.InvalidSchemaNameError,
+    asyncpg.SyntaxOrAccessError,
+    asyncpg.FeatureNotSupportedError,
+    asyncpg.ObjectNotInPrerequisiteStateError,
+    asyncpg.PostgresSystemError,
+    asyncpg.ConfigFileError,
+    asyncpg.DataCorruptedError,
+    asyncpg.IndexCorruptedError,
+)
+"""Of these a statement that is sound: it may be tried again until the database is well."""
+
 UNHURRIED = timedelta(seconds=COMMAND_TIMEOUT)
 
 CLOSED_WITHIN = 1.0
@@ -136,6 +160,14 @@ async def fetch_within(pool: asyncpg.Pool, within: timedelta, sql: str, *args: A
     whole = within.total_seconds()
     async with pool.acquire(timeout=whole / 4) as connection:
         return await connection.fetch(sql, *args, timeout=whole / 2)
+
+
+@asynccontextmanager
+async def beside_all_else(pool: asyncpg.Pool) -> AsyncIterator[asyncpg.pool.PoolConnectionProxy]:
+    """A transaction that may get lost when the server crashes: its commit keeps no other one waiting for the disk."""
+    async with pool.acquire() as connection, connection.transaction():
+        await connection.execute("SET LOCAL synchronous_commit TO off")
+        yield connection
 
 
 async def _leave_as_it_is(connection: asyncpg.Connection) -> None:

@@ -12,7 +12,7 @@ import re
 import secrets
 from collections import defaultdict
 from collections.abc import AsyncGenerator, Iterable, Sequence
-from contextlib import aclosing, suppress
+from contextlib import aclosing
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, TypeAlias
@@ -21,6 +21,7 @@ from zoneinfo import ZoneInfo
 import asyncpg
 import structlog
 
+from amibridge.calls.clicks import Dialling
 from amibridge.calls.numbering import Numbering
 from amibridge.calls.record import Extension
 from amibridge.enterprises import (
@@ -30,13 +31,19 @@ from amibridge.enterprises import (
     Credit,
     Enterprise,
     EnterpriseId,
+    Fallback,
     HostName,
     Line,
+    MissedCalls,
     ModuleStanding,
+    NamePart,
     Operator,
+    ResponsibleMode,
+    ResponsibleSettings,
 )
 from amibridge.redact import Secret
 from amibridge.secrets import Keyring, SealBroken
+from amibridge.store import bell
 from amibridge.store.changes import changes
 from amibridge.store.db import DATABASE_FAILURES, load_queries
 from amibridge.store.tokens import load_tokens
@@ -143,7 +150,10 @@ class Directory:
         watched = True
         while True:
             try:
-                async with self._pool.acquire() as connection, aclosing(_rings(connection, look_anyway)) as rings:
+                async with (
+                    self._pool.acquire() as connection,
+                    aclosing(bell.rings(connection, CHANNEL, look_anyway)) as rings,
+                ):
                     async for _ in rings:
                         if not watched:
                             log.info("directory_watched_again")
@@ -178,7 +188,7 @@ class Directory:
             id=number,
             name=row["name"],
             account=Account(
-                row["crm_url"], reading.open(row["crm_api_key"], _about(number, "crm_api_key")), row["crm_site"]
+                row["crm_url"], reading.open(row["crm_api_key"], _about(number, "crm_api_key")), row["crm_site"], number
             ),
             hosts=tuple(_host(host, row["region"], reading) for host in hosts),
             client_id=row["client_id"],
@@ -193,9 +203,12 @@ class Directory:
             credit=Credit(row["credit"]),
             create_customers=row["create_customers"],
             create_orders=row["create_orders"],
+            create_tasks=row["create_tasks"],
+            missed_calls=_missed_calls(row),
             module_code=row["module_code"],
             module=_module(row),
             tokens=tuple(tokens),
+            responsible=_responsible(row),
         )
         return _Stored(enterprise, row["moved_to"], reading.all_current, reading.broken)
 
@@ -217,6 +230,20 @@ class Directory:
                 new.create_customers,
                 new.create_orders,
                 new.module_code,
+                new.responsible.mode.value,
+                new.responsible.dialplan,
+                new.responsible.fallback.value,
+                [part.value for part in new.responsible.name],
+                new.create_tasks,
+                new.missed_calls.wait,
+                list(new.missed_calls.never_for),
+                new.missed_calls.performer,
+                new.missed_calls.text,
+                new.missed_calls.task_within,
+                new.missed_calls.order_method,
+                new.missed_calls.order_type,
+                new.missed_calls.order_status,
+                new.missed_calls.order_status_reached,
             )
         except asyncpg.UniqueViolationError:
             raise EnterpriseRefused(f"{number}: client_id is that of another enterprise already") from None
@@ -236,6 +263,7 @@ class Directory:
                     host.originate_channel,
                     host.originate_context,
                     host.recordings,
+                    host.originate_number,
                 )
                 for host in new.hosts
             ],
@@ -315,7 +343,22 @@ def _host(row: asyncpg.Record, region: str, reading: _Reading) -> AmiHost:
         numbering=reading.numbering(row["internal"], tuple(row["trunks"]), region),
         originate_channel=row["originate_channel"],
         originate_context=row["originate_context"],
+        originate_number=Dialling(row["originate_number"]),
         recordings=row["recordings"],
+    )
+
+
+def _missed_calls(row: asyncpg.Record) -> MissedCalls:
+    return MissedCalls(
+        wait=row["missed_wait"],
+        never_for=tuple(row["missed_never_for"]),
+        performer=row["task_performer"],
+        text=row["missed_text"],
+        task_within=row["task_within"],
+        order_method=row["order_method"],
+        order_type=row["order_type"],
+        order_status=row["order_status"],
+        order_status_reached=row["order_status_reached"],
     )
 
 
@@ -323,6 +366,15 @@ def _module(row: asyncpg.Record) -> ModuleStanding:
     if row["told_at"] is None:
         return ModuleStanding()
     return ModuleStanding(row["active"], row["frozen"], row["told_at"], unheeded=row["unheeded"])
+
+
+def _responsible(row: asyncpg.Record) -> ResponsibleSettings:
+    return ResponsibleSettings(
+        ResponsibleMode(row["responsible_mode"]),
+        row["responsible_dialplan"],
+        Fallback(row["responsible_fallback"]),
+        tuple(NamePart(part) for part in row["responsible_name"]),
+    )
 
 
 def _about(*place: str) -> str:
@@ -335,24 +387,3 @@ def _by_enterprise(rows: Rows) -> defaultdict[str, list[asyncpg.Record]]:
     for row in rows:
         found[row["enterprise_id"]].append(row)
     return found
-
-
-async def _rings(connection: PoolConnectionProxy, look_anyway: timedelta) -> AsyncGenerator[None]:
-    """Yield at once, at each notification and each time *look_anyway* has passed; end when the connection is lost."""
-    bell = asyncio.Event()
-    bell.set()  # what was told before was not heard
-
-    def ring(*_: object) -> None:
-        bell.set()
-
-    try:
-        connection.add_termination_listener(ring)
-        await connection.add_listener(CHANNEL, ring)
-        while not connection.is_closed():
-            with suppress(TimeoutError):
-                async with asyncio.timeout(look_anyway.total_seconds()):
-                    await bell.wait()
-            bell.clear()
-            yield
-    finally:
-        connection.terminate()  # not UNLISTEN: a server that went silent would hold up our own stop

@@ -6,13 +6,14 @@ Law: what is deleted in the CRM is not told. As fresh as `sync` keeps it: second
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import asyncpg
 
+from amibridge.calls.record import Extension
 from amibridge.enterprises import EnterpriseId
 from amibridge.store.customers import CustomerId
-from amibridge.store.db import load_queries
+from amibridge.store.db import UNHURRIED, fetch_within, load_queries
 from amibridge.store.mirror import MirroredOrder
 
 SQL = load_queries(__file__)
@@ -29,12 +30,26 @@ class KnownCustomer:
     vip: bool
 
 
-async def customer_of_phone(pool: asyncpg.Pool, enterprise: EnterpriseId, phone: str) -> KnownCustomer | None:
-    """*phone*: E.164. Of several customers with that phone the one whom calls were told of, or who ordered last."""
-    row = await pool.fetchrow(SQL["customer_of_phone"], enterprise, phone)
-    if row is None:
+async def customer_of_phone(
+    pool: asyncpg.Pool, enterprise: EnterpriseId, phone: str, *, within: timedelta = UNHURRIED
+) -> KnownCustomer | None:
+    """*phone*: E.164. Of several customers with that phone the one whom calls were told of, or who ordered last.
+
+    Raises TimeoutError when that is not known *within* the time.
+    """
+    rows = await fetch_within(pool, within, SQL["customer_of_phone"], enterprise, phone)
+    if not rows:
         return None
+    row = rows[0]
     return KnownCustomer(CustomerId(row["customer_id"]), row["name"], row["site"], row["manager_id"], row["vip"])
+
+
+async def last_operators(
+    pool: asyncpg.Pool, enterprise: EnterpriseId, phone: str, since: datetime, *, within: timedelta = UNHURRIED
+) -> tuple[Extension, ...]:
+    """Who talked in the last call of *phone* (E.164), begun after *since*, that somebody talked in; in order."""
+    rows = await fetch_within(pool, within, SQL["last_operators"], enterprise, phone, since)
+    return tuple(Extension(one) for one in rows[0]["operators"]) if rows else ()
 
 
 async def orders_of_customer(

@@ -23,3 +23,11 @@ SELECT order_id, number, external_id, site, customer_id, company_id, phone, mana
   FROM crm_orders
  WHERE enterprise_id = $1 AND customer_id = $2 AND created_at >= $3 AND created_at < $4 AND deleted_at IS NULL
  ORDER BY created_at, order_id
+
+-- last_operators --
+-- Who talked with somebody in his last call that was answered.
+SELECT operators
+  FROM calls
+ WHERE enterprise_id = $1 AND phone = $2 AND started_at > $3 AND operators <> '{}'
+ ORDER BY started_at DESC
+ LIMIT 1

@@ -17,7 +17,7 @@ import asyncpg
 import structlog
 
 from amibridge.calls.facts import AnyFact, CallEnded, CallMerged, FactKey
-from amibridge.calls.notices import NoticeKind, notices_of
+from amibridge.calls.notices import NoticeKind, notices_of, wished_notices_of
 from amibridge.calls.record import CallId
 from amibridge.enterprises import EnterpriseId, HostName
 from amibridge.store.anomalies import HeardAnomaly, record_anomalies
@@ -195,7 +195,7 @@ def _origin(one: HeardFact) -> dict[str, str]:
 
 
 def _delivery_columns(heard: Iterable[HeardFact]) -> tuple[list[Any], ...]:
-    told = [(one, notice) for one in heard for notice in notices_of(one.fact)]
+    told = [(one, notice) for one in heard for notice in (*notices_of(one.fact), *wished_notices_of(one.fact))]
     return (
         [one.enterprise for one, _ in told],
         [one.host for one, _ in told],

@@ -38,6 +38,16 @@ WITH new AS (
                transfers jsonb, recordings text[], click_to_call text, complete boolean, notes text[])
       JOIN new ON new.enterprise_id = r.enterprise_id AND new.host = r.host AND new.key = r.key
         ON CONFLICT (enterprise_id, call_id) DO NOTHING
+), parts AS (
+    INSERT INTO call_extensions (enterprise_id, call_id, extension, started_at)
+    SELECT DISTINCT r.enterprise_id, r.call_id, part.extension, r.started_at
+      FROM jsonb_to_recordset($17::jsonb) AS r (
+               enterprise_id text, host text, key text, call_id text, rang text[], operators text[], caller text,
+               started_at timestamptz)
+      JOIN new ON new.enterprise_id = r.enterprise_id AND new.host = r.host AND new.key = r.key,
+           unnest(r.rang || r.operators || r.caller) AS part (extension)
+     WHERE part.extension IS NOT NULL
+        ON CONFLICT (enterprise_id, call_id, extension) DO NOTHING
 ), tries AS (
     INSERT INTO attempts (enterprise_id, call_id, ordinal, extension, rang_at, joined_at, left_at, outcome)
     SELECT a.enterprise_id, a.call_id, a.ordinal, a.extension, a.rang_at, a.joined_at, a.left_at, a.outcome
@@ -52,6 +62,9 @@ SELECT d.enterprise_id, d.host, d.call_id, d.key, d.kind::delivery_kind, d.fresh
   FROM unnest($19::text[], $20::text[], $21::text[], $22::text[], $23::text[], $24::timestamptz[], $25::timestamptz[])
        WITH ORDINALITY AS d (enterprise_id, host, call_id, key, kind, fresh_until, heard_at, ordinal)
   JOIN new ON new.enterprise_id = d.enterprise_id AND new.host = d.host AND new.key = d.key
+ WHERE d.kind <> 'follow_up'
+    OR EXISTS (SELECT FROM enterprises
+                WHERE enterprises.enterprise_id = d.enterprise_id AND (create_tasks OR create_orders))
  ORDER BY d.ordinal
 RETURNING enterprise_id, id, host, fact_key, kind::text, due_at, fresh_until, created_at
 

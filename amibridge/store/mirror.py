@@ -7,13 +7,13 @@ that the enterprise has no more, writes nothing. What the CRM said last holds. I
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 import asyncpg
 
@@ -106,11 +106,20 @@ class MirroredOrder:
     paid_at: datetime | None
 
 
+Changed: TypeAlias = Callable[[EnterpriseId, Collection[str], Collection[int]], None]
+"""Hears, once they are written, whose rows changed, by id, and which phones they have now."""
+
+
+def _nobody_asks(enterprise: EnterpriseId, phones: Collection[str], customers: Collection[int]) -> None:
+    pass
+
+
 class Mirror:
     """*at*: when the CRM was asked. Raises what the database raises, and Overtaken where something is written."""
 
-    def __init__(self, pool: asyncpg.Pool) -> None:
+    def __init__(self, pool: asyncpg.Pool, changed: Changed = _nobody_asks) -> None:
         self._pool = pool
+        self._changed = changed
         self._writing = asyncio.Semaphore(WRITERS)
 
     async def account(self, enterprise: EnterpriseId) -> str | None:
@@ -179,6 +188,7 @@ class Mirror:
                 SQL["put_phones"], enterprise, [id for id, _ in phones], [phone for _, phone in phones]
             )
             await connection.execute(SQL["release_links"], enterprise, at, [one.id for one in rows])
+        self._changed(enterprise, {phone for _, phone in phones}, {*gone, *(one.id for one in rows)})
 
     async def write_orders(
         self,

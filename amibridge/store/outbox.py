@@ -28,6 +28,12 @@ SQL = load_queries(__file__)
 KNOWS_NOT = "accepted; the CRM does not know "
 """Begins the answer to a popup that was taken, before the extensions and users that nobody in the CRM has."""
 
+USER = "user "
+"""Begins the name of a user there; an extension has no blank in it."""
+
+LONGEST_NAMES = 400
+"""Characters of them in one answer: of a big queue the rest is told when these are mended."""
+
 
 class DeliveryStatus(StrEnum):
     DUE = "due"
@@ -165,17 +171,41 @@ class Outbox:
         enterprise: EnterpriseId,
         *,
         status: DeliveryStatus | None = None,
-        call: CallId | None = None,
+        calls: Sequence[CallId] | None = None,
         limit: int = 100,
     ) -> list[DeliveryRow]:
-        """The newest rows of *enterprise* that fit."""
-        rows = await self._pool.fetch(SQL["list_deliveries"], enterprise, status, call, limit)
+        """The newest rows of *enterprise* that fit. *calls* None: of all."""
+        rows = await self._pool.fetch(SQL["list_deliveries"], enterprise, status, calls, limit)
         return [delivery_row(row) for row in rows]
+
+    async def calls_of_number(self, enterprise: EnterpriseId, digits: str, *, limit: int) -> list[CallId]:
+        """The newest calls that are over with a number outside that ends with *digits*, the newest first."""
+        rows = await self._pool.fetch(SQL["calls_of_number"], enterprise, digits, limit)
+        return [CallId(row["call_id"]) for row in rows]
+
+    async def of_ids(self, enterprise: EnterpriseId, ids: Sequence[int]) -> list[DeliveryRow]:
+        """Those of *ids* that there are."""
+        rows = await self._pool.fetch(SQL["deliveries_by_id"], enterprise, list(ids))
+        return [delivery_row(row) for row in rows]
+
+    async def given_up(self, enterprise: EnterpriseId, call: CallId | None = None) -> list[int]:
+        """What `resend` could make due: all that is parked, or of one *call* also what was dropped."""
+        if call is None:
+            rows = await self._pool.fetch(SQL["parked"], enterprise)
+        else:
+            rows = await self._pool.fetch(SQL["given_up_of_call"], enterprise, call)
+        return [row["id"] for row in rows]
 
     async def resend(self, enterprise: EnterpriseId, ids: Sequence[int]) -> list[int]:
         """Make parked or dropped history and errands due again; the ids for which that was possible."""
         rows = await self._pool.fetch(SQL["resend"], enterprise, list(ids), datetime.now(UTC))
         return [row["id"] for row in rows]
+
+
+def knows_not(names: Sequence[str]) -> str:
+    """The answer of a CRM that has none of *names*: extensions, and users as ``user 27``."""
+    said = ", ".join(names)
+    return KNOWS_NOT + (said if len(said) <= LONGEST_NAMES else said[:LONGEST_NAMES].rpartition(", ")[0])
 
 
 def delivery_row(row: asyncpg.Record) -> DeliveryRow:

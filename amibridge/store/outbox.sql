@@ -38,9 +38,19 @@ SELECT enterprise_id, id, host, call_id, fact_key, kind::text, status::text, att
   FROM deliveries
  WHERE enterprise_id = $1
    AND ($2::text IS NULL OR status = $2::text::delivery_status)
-   AND ($3::text IS NULL OR call_id = $3)
+   AND ($3::text[] IS NULL OR call_id = ANY ($3))
  ORDER BY id DESC
  LIMIT $4
+
+-- calls_of_number --
+-- The newest calls of one enterprise, that are over, with a number outside that ends so.
+SELECT call_id
+  FROM calls
+ WHERE enterprise_id = $1
+   AND (right(regexp_replace(phone, '\D', '', 'g'), length($2)) = $2
+        OR right(regexp_replace(external_number, '\D', '', 'g'), length($2)) = $2)
+ ORDER BY started_at DESC
+ LIMIT $3
 
 -- resend --
 -- Parked or dropped history, or errands, to be done once more, because somebody mended the reason.
@@ -48,3 +58,25 @@ UPDATE deliveries
    SET status = 'due', due_at = $3, attempts = 0, first_tried_at = NULL, created_at = $3, settled_at = NULL
  WHERE enterprise_id = $1 AND id = ANY ($2::bigint[]) AND kind <> 'popup' AND status IN ('parked', 'dropped')
 RETURNING enterprise_id, id
+
+-- deliveries_by_id --
+-- Some deliveries of one enterprise by their ids, in their order.
+SELECT enterprise_id, id, host, call_id, fact_key, kind::text, status::text, attempts, due_at, fresh_until,
+       last_answer, created_at, settled_at
+  FROM deliveries
+ WHERE enterprise_id = $1 AND id = ANY ($2::bigint[])
+ ORDER BY id
+
+-- parked --
+-- What of one enterprise was given up and waits for a person. No popup is: it is dropped.
+SELECT id
+  FROM deliveries
+ WHERE enterprise_id = $1 AND status = 'parked' AND kind <> 'popup'
+ ORDER BY id
+
+-- given_up_of_call --
+-- What of one call was given up and could be sent again.
+SELECT id
+  FROM deliveries
+ WHERE enterprise_id = $1 AND call_id = $2 AND status IN ('parked', 'dropped') AND kind <> 'popup'
+ ORDER BY id

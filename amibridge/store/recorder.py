@@ -17,6 +17,7 @@ import structlog
 
 from amibridge.enterprises import EnterpriseId
 from amibridge.store.anomalies import HeardAnomaly
+from amibridge.store.db import AWAY
 from amibridge.store.ledger import HeardFact, Ledger
 from amibridge.store.outbox import Delivery
 
@@ -36,29 +37,6 @@ PAUSE_FIRST, PAUSE_CAP = 0.1, 5.0
 DISK_PATIENCE = timedelta(seconds=60)
 """How long a full disk is tried again before we stop: somebody may be clearing it."""
 
-_AWAY: tuple[type[BaseException], ...] = (
-    OSError,
-    TimeoutError,
-    asyncpg.InterfaceError,
-    asyncpg.InternalClientError,  # asyncpg's word for a connection that the server has just begun to end
-    asyncpg.PostgresConnectionError,
-    asyncpg.OperatorInterventionError,
-    asyncpg.InsufficientResourcesError,
-    asyncpg.TransactionRollbackError,
-    asyncpg.InvalidTransactionStateError,  # it became a read-only standby
-    # The password, the database, the tables or our rights are gone, or its disk is broken: no fact is to blame.
-    asyncpg.InvalidAuthorizationSpecificationError,
-    asyncpg.InvalidCatalogNameError,
-    asyncpg.InvalidSchemaNameError,
-    asyncpg.SyntaxOrAccessError,
-    asyncpg.FeatureNotSupportedError,
-    asyncpg.ObjectNotInPrerequisiteStateError,
-    asyncpg.PostgresSystemError,
-    asyncpg.ConfigFileError,
-    asyncpg.DataCorruptedError,
-    asyncpg.IndexCorruptedError,
-)
-
 
 class QueueFull(Exception):
     """Let go of the host and resync later: nothing may be dropped silently."""
@@ -71,11 +49,13 @@ class StoreHopeless(Exception):
 class FactQueue:
     """Facts on their way to the database, in the order they were heard; and anomalies, which may get lost.
 
-    *set_aside*: how many facts of whom PostgreSQL would not take.
+    *set_aside*: how many facts of whom PostgreSQL would not take. *hear*: is told of each fact that was put, at once
+    and before it is written; nothing in it may wait.
     """
 
-    def __init__(self, size: int = QUEUE_SIZE) -> None:
+    def __init__(self, size: int = QUEUE_SIZE, hear: Callable[[HeardFact], None] = lambda _: None) -> None:
         self._size = size
+        self._hear = hear
         self._facts: deque[HeardFact] = deque()
         self._anomalies: deque[HeardAnomaly] = deque(maxlen=MOST_ANOMALIES)
         self._stirred, self._lightened = asyncio.Event(), asyncio.Event()
@@ -103,6 +83,7 @@ class FactQueue:
         self._facts.append(heard)
         self._put += 1
         self._stirred.set()
+        self._hear(heard)
 
     def wonder(self, heard: HeardAnomaly) -> None:
         """Never waits, never refuses."""
@@ -226,7 +207,7 @@ async def _in_the_end(attempt: Callable[[bool], Awaitable[Result]], queue: FactQ
     while True:
         try:
             result = await attempt(away_since is not None)
-        except _AWAY as error:
+        except AWAY as error:
             now = clock()
             if isinstance(error, asyncpg.DiskFullError):
                 if full_since is None:

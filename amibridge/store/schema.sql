@@ -1,7 +1,7 @@
 -- The database as it is after all migrations, to be read. A test holds it against what the migrations make.
 -- Laws: enterprise_id is the first column of every key; what was said of an enterprise outlives its removal.
 
-CREATE TYPE delivery_kind AS ENUM ('popup', 'history', 'customer');
+CREATE TYPE delivery_kind AS ENUM ('popup', 'history', 'customer', 'follow_up');
 CREATE TYPE delivery_status AS ENUM ('due', 'sent', 'dropped', 'parked');
 
 -- Whom we work for. Secrets are sealed with the keyring.
@@ -20,7 +20,22 @@ CREATE TABLE enterprises (
     create_orders    boolean     NOT NULL,
     created_at       timestamptz NOT NULL DEFAULT now(),
     updated_at       timestamptz NOT NULL DEFAULT now(),
-    module_code      text        -- NULL: our usual one
+    module_code      text,       -- NULL: our usual one
+    responsible_mode     text    NOT NULL DEFAULT 'off' CHECK (responsible_mode IN ('off', 'name', 'route')),
+    responsible_dialplan text    NOT NULL DEFAULT 'mngr{extension}_{line}_1',
+    responsible_fallback text    NOT NULL DEFAULT 'none' CHECK (responsible_fallback IN ('none', 'last_call')),
+    responsible_name     text[]  NOT NULL DEFAULT '{customer}',
+    -- What is made in the CRM of a missed call.
+    create_tasks         boolean  NOT NULL DEFAULT false,
+    missed_wait          interval NOT NULL DEFAULT '3 minutes',
+    missed_never_for     text[]   NOT NULL DEFAULT '{}',
+    task_performer       integer,
+    missed_text          text     NOT NULL DEFAULT 'Пропущенный звонок',
+    task_within          interval NOT NULL DEFAULT '1 hour',
+    order_method         text,
+    order_type           text,
+    order_status         text,
+    order_status_reached text
 );
 
 CREATE TABLE hosts (
@@ -35,6 +50,8 @@ CREATE TABLE hosts (
     originate_channel text    NOT NULL,
     originate_context text    NOT NULL,
     recordings        text,
+    originate_number  text    NOT NULL DEFAULT 'as_given'
+        CHECK (originate_number IN ('as_given', 'e164', 'digits', 'national')),
     PRIMARY KEY (enterprise_id, host)
 );
 
@@ -65,7 +82,18 @@ CREATE TABLE crm_modules (
     unheeded      text
 );
 
--- All that hosts said of calls, append-only. seq: the order in which it was written.
+-- How an operator (crm_user: RetailCRM's id of him) stands, as the CRM told last. extension: his code there, if it said.
+CREATE TABLE operator_statuses (
+    enterprise_id text        NOT NULL REFERENCES enterprises ON DELETE CASCADE,
+    crm_user      bigint      NOT NULL,
+    extension     text,
+    status        text        NOT NULL CHECK (status IN ('free', 'busy', 'dinner', 'break')),
+    told_at       timestamptz NOT NULL,
+    PRIMARY KEY (enterprise_id, crm_user)
+);
+
+-- All that hosts said of calls, append-only, and never deleted: a fact that stands here is told to no CRM again, also when
+-- its deliveries are long gone. seq: the order in which it was written.
 CREATE TABLE facts (
     enterprise_id text        NOT NULL,
     host          text        NOT NULL,
@@ -137,6 +165,18 @@ CREATE TABLE calls (
 );
 CREATE INDEX calls_by_time ON calls (enterprise_id, started_at);
 CREATE INDEX calls_by_phone ON calls (enterprise_id, phone, started_at) WHERE phone IS NOT NULL;
+CREATE INDEX calls_by_verdict ON calls (enterprise_id, direction, outcome, started_at);
+
+-- Which extensions called, rang or talked in a call, each once; started_at: the call's.
+CREATE TABLE call_extensions (
+    enterprise_id text        NOT NULL,
+    call_id       text        NOT NULL,
+    extension     text        NOT NULL,
+    started_at    timestamptz NOT NULL,
+    PRIMARY KEY (enterprise_id, call_id, extension),
+    FOREIGN KEY (enterprise_id, call_id) REFERENCES calls ON DELETE CASCADE
+);
+CREATE INDEX call_extensions_by_time ON call_extensions (enterprise_id, extension, started_at);
 
 -- One row for each time a phone was tried for a call. ordinal: the order within the call.
 CREATE TABLE attempts (
@@ -175,6 +215,36 @@ CREATE UNIQUE INDEX deliveries_once ON deliveries (enterprise_id, host, fact_key
 CREATE INDEX deliveries_unfinished ON deliveries (enterprise_id, status, id) WHERE status IN ('due', 'parked');
 CREATE INDEX deliveries_by_call ON deliveries (enterprise_id, call_id);
 
+-- Every request to a CRM, masked and bounded; the same question with an empty answer, asked every few minutes, is left
+-- out. calls, deliveries: what it told of, for which time (attempt). http_status NULL: no answer came. failure: why it was
+-- no success. verdict: what became of the deliveries; next_attempt_at: when the first of those still due is tried again.
+CREATE TABLE crm_requests (
+    enterprise_id   text        NOT NULL,
+    id              bigint      GENERATED ALWAYS AS IDENTITY,
+    at              timestamptz NOT NULL,
+    verb            text        NOT NULL,
+    address         text        NOT NULL,
+    calls           text[]      NOT NULL,
+    deliveries      bigint[]    NOT NULL,
+    attempt         integer     NOT NULL,
+    http_status     integer,
+    took            interval    NOT NULL,
+    failure         text,
+    verdict         text,
+    next_attempt_at timestamptz,
+    request         text        NOT NULL,
+    answer          text        NOT NULL,
+    PRIMARY KEY (enterprise_id, id)
+) WITH (autovacuum_vacuum_scale_factor = 0.02);
+
+-- In which requests a call was told of.
+CREATE TABLE crm_requests_of_calls (
+    enterprise_id text   NOT NULL,
+    call_id       text   NOT NULL,
+    request_id    bigint NOT NULL,
+    PRIMARY KEY (enterprise_id, call_id, request_id)
+) WITH (autovacuum_vacuum_scale_factor = 0.02);
+
 -- Changes of a call that the core did not understand, the newest of each host. passed_over: how many before it were only
 -- counted. trace: the raw AMI that was heard of the call lately.
 CREATE TABLE anomalies (
@@ -191,7 +261,7 @@ CREATE TABLE anomalies (
 );
 CREATE INDEX anomalies_by_host ON anomalies (enterprise_id, host, id);
 
--- Which customer in the CRM has which phone (E.164).
+-- Which customer in the CRM has which phone (E.164). made_for: the call for which we made him, NULL if he was found.
 -- enterprise_number: the same as enterprise_id, for software that knows this table by that name.
 CREATE TABLE retailcrm_customers (
     enterprise_id         text        NOT NULL,
@@ -200,9 +270,32 @@ CREATE TABLE retailcrm_customers (
     enterprise_number     text        GENERATED ALWAYS AS (enterprise_id) STORED,
     created_at            timestamptz NOT NULL DEFAULT now(),
     updated_at            timestamptz NOT NULL DEFAULT now(),
+    made_for              text,
     PRIMARY KEY (enterprise_id, phone)
 );
 CREATE INDEX retailcrm_customers_by_customer ON retailcrm_customers (enterprise_id, retailcrm_customer_id);
+
+-- Tasks and orders that we made in the CRM for missed calls: one of a call, one open of a phone (E.164) at a time.
+-- account, site: the address and the store where. mark: by which it is found there. missed_at: when he began to call, the last time that it
+-- stands for; whoever is reached later ends it. crm_id NULL: asked for, and not known whether it was made. crm_status: the order's, as we left it.
+CREATE TABLE follow_ups (
+    enterprise_id text        NOT NULL,
+    call_id       text        NOT NULL,
+    phone         text        NOT NULL,
+    kind          text        NOT NULL CHECK (kind IN ('task', 'order')),
+    account       text        NOT NULL,
+    site          text,
+    mark          text        NOT NULL,
+    missed_at     timestamptz NOT NULL,
+    crm_id        bigint,
+    crm_status    text,
+    created_at    timestamptz NOT NULL DEFAULT now(),
+    closed_at     timestamptz,
+    ending        text        CHECK (ending IN ('reached', 'by others', 'gone', 'account left')),
+    PRIMARY KEY (enterprise_id, call_id),
+    CHECK ((closed_at IS NULL) = (ending IS NULL))
+);
+CREATE UNIQUE INDEX follow_ups_open ON follow_ups (enterprise_id, phone) WHERE closed_at IS NULL;
 
 -- Customers as the CRM tells of them. name: empty when nobody wrote one. merged_into: who remained of two.
 -- deleted_at: since when we know that the CRM has the row no more. seen_at: when it was asked last.

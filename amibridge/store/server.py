@@ -41,6 +41,20 @@ async def missing_rights(pool: asyncpg.Pool) -> Mapping[str, str]:
     return {row["table"]: row["rights"] for row in rows}
 
 
+@dataclass(frozen=True, slots=True)
+class TableSize:
+    """*bytes*: with its indexes. *rows*: about, as the server last counted."""
+
+    table: str
+    bytes: int
+    rows: int
+
+
+async def sizes(pool: asyncpg.Pool, most: int) -> list[TableSize]:
+    """Our largest tables, the largest first."""
+    return [TableSize(**dict(row)) for row in await fetch_within(pool, WITHIN, SQL["sizes"], most)]
+
+
 async def not_ours(pool: asyncpg.Pool) -> Mapping[str, str]:
     """Tables that we could not alter → their owners."""
     rows = await fetch_within(pool, WITHIN, SQL["not_ours"])

@@ -12,6 +12,7 @@ from typing import Any
 
 import asyncpg
 
+from amibridge.calls.notices import NoticeKind
 from amibridge.calls.record import CallId
 from amibridge.enterprises import EnterpriseId, HostName
 from amibridge.store.db import fetch_within, load_queries
@@ -64,6 +65,24 @@ class AnsweredCall:
     ended_at: datetime
 
 
+@dataclass(frozen=True, slots=True)
+class ParkedFor:
+    """*rows* of *kind*, the *oldest* made then, all given up for one *reason*."""
+
+    kind: NoticeKind
+    reason: str | None
+    rows: int
+    oldest: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class OldestKept:
+    """When the first request was made and the first settled delivery settled, of those that are still kept."""
+
+    request: datetime | None
+    delivery: datetime | None
+
+
 class Survey:
     def __init__(self, pool: asyncpg.Pool) -> None:
         self._pool = pool
@@ -91,11 +110,30 @@ class Survey:
         rows = [delivery_row(row) for row in await self._ask("newest_deliveries", enterprise)]
         return {row.status: row for row in rows}
 
+    async def parked_for(self, enterprise: EnterpriseId, *, most: int) -> Sequence[ParkedFor]:
+        """The most frequent reason first."""
+        rows = await self._ask("parked_for", enterprise, most)
+        return [ParkedFor(NoticeKind(row["kind"]), row["last_answer"], row["rows"], row["oldest"]) for row in rows]
+
+    async def oldest_kept(self, enterprise: EnterpriseId) -> OldestKept:
+        [row] = await self._ask("oldest_kept", enterprise)
+        return OldestKept(**dict(row))
+
     async def unknown_to_crm(self, enterprise: EnterpriseId, *, since: datetime) -> Sequence[str]:
-        """Extensions and users that the CRM said it did not know, those it said last first."""
-        rows = await self._ask("answers_beginning", enterprise, KNOWS_NOT, since, RECENT)
-        said = (name for row in rows for name in row["last_answer"].removeprefix(KNOWS_NOT).split(", "))
-        return list(dict.fromkeys(said))
+        """Extensions and users that the CRM does not know, by what it said last when an extension rang or dialled.
+
+        Those it said last come first; a user is called as in `USER`.
+        """
+        told: set[str] = set()
+        found: dict[str, None] = {}
+        for row in await self._ask("answers_to_popups", enterprise, since, RECENT):
+            extension, answer = row["extension"], row["last_answer"]
+            if extension in told:
+                continue
+            told.add(extension)
+            names = answer.removeprefix(KNOWS_NOT).split(", ") if answer.startswith(KNOWS_NOT) else []
+            found |= dict.fromkeys(name for name in names if name == extension or name not in told)
+        return list(found)
 
     async def newest_call(self, enterprise: EnterpriseId, host: HostName) -> datetime | None:
         """When it ended."""

@@ -31,13 +31,15 @@ SELECT found.*
                  ORDER BY id DESC
                  LIMIT 1) AS found
 
--- answers_beginning --
--- Among the newest deliveries of an enterprise, the different answers since a time that begin so, the newest first.
-SELECT last_answer
-  FROM (SELECT id, last_answer, settled_at FROM deliveries WHERE enterprise_id = $1 ORDER BY id DESC LIMIT $4) AS newest
- WHERE starts_with(last_answer, $2) AND settled_at >= $3
- GROUP BY last_answer
- ORDER BY max(id) DESC
+-- answers_to_popups --
+-- What the CRM answered when an extension rang or dialled, among the newest deliveries of an enterprise, since a time.
+SELECT coalesce(facts.body ->> 'extension', facts.body #>> '{brief,caller}') AS extension, newest.last_answer
+  FROM (SELECT enterprise_id, id, host, fact_key, last_answer, settled_at FROM deliveries
+         WHERE enterprise_id = $1 AND kind = 'popup' AND status = 'sent' ORDER BY id DESC LIMIT $3) AS newest
+  JOIN facts ON facts.enterprise_id = newest.enterprise_id AND facts.host = newest.host AND facts.key = newest.fact_key
+            AND facts.kind IN ('operator.rang', 'call.outgoing')
+ WHERE newest.settled_at >= $2
+ ORDER BY newest.id DESC
 
 -- newest_call --
 -- When the newest call of a host ended.
@@ -62,3 +64,21 @@ SELECT call_id, text, (count(*) OVER () + sum(passed_over) OVER ())::bigint AS m
  WHERE enterprise_id = $1 AND recorded_at >= $2
  ORDER BY id DESC
  LIMIT 1
+
+-- parked_for --
+-- Why deliveries of an enterprise are parked, of which kind and how many, the most frequent reason first.
+SELECT kind::text, last_answer, count(*) AS rows, min(created_at) AS oldest
+  FROM deliveries
+ WHERE enterprise_id = $1 AND status = 'parked'
+ GROUP BY kind, last_answer
+ ORDER BY rows DESC, oldest
+ LIMIT $2
+
+-- oldest_kept --
+-- Since when requests and settled deliveries of an enterprise are kept: the first of each in their keys.
+SELECT (SELECT at FROM crm_requests WHERE enterprise_id = $1 ORDER BY id LIMIT 1) AS request,
+       (SELECT settled_at
+          FROM deliveries
+         WHERE enterprise_id = $1 AND status IN ('sent', 'dropped')
+         ORDER BY id
+         LIMIT 1) AS delivery

@@ -31,6 +31,12 @@ OF_CLIENT_ID = frozenset({Scope.CALL})
 
 CLIENT_ID = "client_id"
 
+OF_ADDRESS, OF_CREDENTIAL = (200.0, 400), (50.0, 100)
+"""A second, and at once. Other software asks for all enterprises from one place."""
+
+GUESSES = (1 / 3, 20)
+"""What an address may present in vain."""
+
 BEARER: Mapping[str, str] = {hdrs.WWW_AUTHENTICATE: "Bearer"}
 
 
@@ -58,9 +64,9 @@ class Gate:
         self._trail = trail
         self._strangers = Knocks("api_request_refused")
         self._hasty = Knocks("api_request_limited")
-        self._addresses = Limit(per_second=200, at_once=400)  # other software asks for all enterprises from one place
-        self._guesses = Limit(per_second=1 / 3, at_once=20)
-        self._credentials = Limit(per_second=50, at_once=100)
+        self._addresses, self._guesses, self._credentials = (
+            Limit(*pace) for pace in (OF_ADDRESS, GUESSES, OF_CREDENTIAL)
+        )
 
     def admit(self, request: web.Request, scope: Scope, presented: str | None = None) -> Caller:
         """Who asks, if what he presents (*presented*, else his bearer token) lets him. Raises Refused."""

@@ -21,13 +21,20 @@ from amibridge.redact import Secret
 from amibridge.retailcrm.triggers import Hint
 from amibridge.secrets import Keyring
 from amibridge.store.audit import AuditTrail
+from amibridge.store.call_records import CallRecords
 from amibridge.store.outbox import Outbox
 from amibridge.store.recorder import FactQueue
+from amibridge.web.access import Gate
 from amibridge.web.answers import identified
+from amibridge.web.api.calls import LiveCalls, call_endpoints
+from amibridge.web.api.openapi import serve_document, serve_page
+from amibridge.web.clicks import Call, ClickRoutes
 from amibridge.web.connection import Connection
 from amibridge.web.health import Sources, live, readiness
-from amibridge.web.module import ModuleRoutes
+from amibridge.web.legacy_dialplan import LEGACY_PATH, answer_legacy_dialplan
+from amibridge.web.module import KeepStatus, ModuleRoutes
 from amibridge.web.recordings import serve_recordings
+from amibridge.web.responsible import Ask, tell_responsible
 from amibridge.web.scrape import expose
 from amibridge.web.tenants import Tenants
 from amibridge.web.visitors import ADDRESS_OF, address_of
@@ -60,7 +67,11 @@ class WebServices:
     tenants: Tenants
     zone_changed: Callable[[EnterpriseId], None]
     hint: Callable[[EnterpriseId, Hint], None]
+    call: Call
+    keep_status: KeepStatus
+    responsible: Ask
     trail: AuditTrail
+    live_calls: LiveCalls
     histories: Callable[[], Sequence[HistoryStanding]] = tuple
     metrics_token: Secret | None = None
     trusted_proxies: Sequence[str] = ()
@@ -74,7 +85,18 @@ def make_app(services: WebServices) -> web.Application:
     app.router.add_get("/health/ready", readiness(services.outbox, sources))
     app.router.add_get("/metrics", expose(sources, services.outbox, services.metrics_token))
     app.router.add_get("/recordings/{token}", serve_recordings(services.pool, services.keyring))
-    ModuleRoutes(services.pool, services.tenants, services.zone_changed).add_to(app.router)
+    ModuleRoutes(services.pool, services.tenants, services.zone_changed, services.keep_status).add_to(app.router)
+    ClickRoutes(services.tenants, services.call).add_to(app.router)
+    app.router.add_get(
+        "/retailcrm/{secret}/responsible", tell_responsible(services.tenants, services.responsible), allow_head=False
+    )
+    app.router.add_post(LEGACY_PATH, answer_legacy_dialplan(services.tenants, services.responsible))
+    endpoints = call_endpoints(CallRecords(services.pool), services.live_calls)
+    gate = Gate(services.tenants, services.trail)
+    for endpoint in endpoints:
+        app.router.add_get(endpoint.path, endpoint.handler(gate), allow_head=False)
+    app.router.add_get("/openapi.json", serve_document(endpoints))
+    app.router.add_get("/docs", serve_page(endpoints))
     webhook = take_hints(services.tenants, services.hint)
     for path in ("/retailcrm/webhook", "/retailcrm/webhook/{secret}"):
         app.router.add_post(path, webhook)

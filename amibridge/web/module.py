@@ -1,4 +1,4 @@
-"""What RetailCRM asks of our module: was it switched off, did the account's settings change, how does it look.
+"""What RetailCRM tells our module: it was switched off, the account's settings or an operator's status changed.
 
 Laws: whoever does not know both the secret in the path and the client id learns neither which was wrong nor whether
 there is such an enterprise; what was told is answered with success only when it is written; no secret is logged.
@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from importlib import resources
 from typing import TypeAlias
 
@@ -17,9 +18,10 @@ import structlog
 from aiohttp import web
 
 from amibridge.enterprises import Enterprise, EnterpriseId
-from amibridge.retailcrm.callbacks import Activity, move
+from amibridge.retailcrm.callbacks import Activity, UserStatusChange, move
 from amibridge.store.db import DATABASE_FAILURES
 from amibridge.store.modules import tell_module
+from amibridge.store.operator_statuses import StoredStatus
 from amibridge.web.answers import Handler, refusal
 from amibridge.web.forms import read_form
 from amibridge.web.tenants import Tenants
@@ -39,15 +41,17 @@ HEADERS = {
 }
 
 Form: TypeAlias = Mapping[str, str]
+KeepStatus: TypeAlias = Callable[[StoredStatus, timedelta], Awaitable[bool]]
 
 
 @dataclass(frozen=True, slots=True)
 class ModuleRoutes:
-    """*zone_changed* is told whose account has other settings now."""
+    """*zone_changed* is told whose account has other settings now. *keep_status*: as `Desks.tell_status`."""
 
     pool: asyncpg.Pool
     tenants: Tenants
     zone_changed: Callable[[EnterpriseId], None]
+    keep_status: KeepStatus
 
     def add_to(self, router: web.UrlDispatcher) -> None:
         page, logo = _shown("account.html", "text/html"), _shown("logo.svg", "image/svg+xml")
@@ -56,10 +60,13 @@ class ModuleRoutes:
         router.add_post("/retailcrm", page)
         router.add_post("/retailcrm/{secret}/activity", self._told(self._activity))
         router.add_post("/retailcrm/{secret}/settings", self._told(self._settings))
+        for add in (router.add_post, partial(router.add_get, allow_head=False)):
+            # Known of its clients is that they send GET; a form says the same.
+            add("/retailcrm/{secret}/status", self._told(self._status))
 
     def _told(self, told: Callable[[Enterprise, Form], Awaitable[web.Response]]) -> Handler:
         async def respond(request: web.Request) -> web.StreamResponse:
-            form = await read_form(request)
+            form = dict(request.query.items()) if request.method == "GET" else await read_form(request)
             enterprise = self._whose(request.match_info["secret"], form or {})
             if enterprise is None:
                 return refusal(400, "unknown_account", "No account of ours is known by that.")
@@ -112,6 +119,23 @@ class ModuleRoutes:
         """Which settings is not read here: what was told unsigned is only a hint, and the account is asked."""
         log.info("crm_tells_new_settings", enterprise=enterprise.id)
         self.zone_changed(enterprise.id)
+        return web.json_response({"success": True})
+
+    async def _status(self, enterprise: Enterprise, form: Form) -> web.Response:
+        try:
+            said = UserStatusChange.of(form)
+        except ValueError as error:
+            log.warning("crm_callback_not_understood", enterprise=enterprise.id, reason=str(error))
+            return refusal(400, "bad_request", f"This is not how a user's status is told: {error}.")
+        told = StoredStatus(enterprise.id, said.user, said.code, said.status, datetime.now(UTC))
+        try:
+            known = await self.keep_status(told, PATIENCE)
+        except DATABASE_FAILURES as error:
+            log.warning("crm_callback_not_kept", enterprise=enterprise.id, reason=str(error) or "no answer")
+            return refusal(503, "database_away", "This cannot be kept at the moment.", AGAIN)
+        if not known:
+            return refusal(400, "unknown_account", "No account of ours is known by that.")
+        log.info("crm_tells_status", enterprise=enterprise.id, user=said.user, status=said.status)
         return web.json_response({"success": True})
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from hypothesis import given
@@ -12,11 +12,14 @@ from hypothesis import strategies as st
 from amibridge.ami import actions
 from amibridge.ami.actions import Action
 from amibridge.ami.errors import UnsafeValue
+from amibridge.ami.events import Uniqueid
 from amibridge.ami.reading import READERS, MalformedMessage, parse_event
 from amibridge.ami.wire import Framer
 from amibridge.redact import Secret
 from tests.calls.truth import read_bytes
 from tests.corpus import TRACES, Trace
+
+UNIQUEID = Uniqueid("1795491044.482913047711")
 
 AT_ANY_TIME = datetime(2026, 11, 24, tzinfo=UTC)
 
@@ -40,9 +43,14 @@ class TestWhatWouldBreakOut:
             actions.login("amibridge", f"s3cret{broken}")
         assert "s3cret" not in str(refused.value)
 
-    @pytest.mark.parametrize("where", ["channel", "context", "exten", "caller_id", "variable", "value"])
+    @pytest.mark.parametrize(
+        "where", ["channel", "context", "exten", "caller", "shown", "uniqueid", "variable", "value"]
+    )
     def test_an_origination(self, broken: str, where: str) -> None:
-        asked = {"channel": "PJSIP/101", "context": "from-internal", "exten": "89161112233", "caller_id": "101"}
+        asked = {
+            "channel": "PJSIP/101", "context": "from-internal", "exten": "89161112233", "caller": "101",
+            "shown": "Anna", "uniqueid": UNIQUEID,
+        }  # fmt: skip
         variable = {"variable": "X", "value": "1"}
         for words in (asked, variable):
             if where in words:
@@ -52,8 +60,9 @@ class TestWhatWouldBreakOut:
                 asked["channel"],
                 context=asked["context"],
                 exten=asked["exten"],
-                caller_id=asked["caller_id"],
-                click="click-1",
+                caller=asked["caller"],
+                shown=asked["shown"],
+                uniqueid=Uniqueid(asked["uniqueid"]),
                 variables=[(variable["variable"], variable["value"])],
             )
 
@@ -74,25 +83,45 @@ def test_an_action_does_not_show_its_headers() -> None:
     assert "s3cret" not in repr(actions.login("amibridge", Secret("s3cret")))
 
 
+@pytest.mark.parametrize("character", [",", '"', "\\", "(", ")", "[", "]", "\n", "\0"])
+@pytest.mark.parametrize("where", ["exten", "caller", "shown", "value"])
+def test_a_value_that_would_begin_another_variable_is_refused(character: str, where: str) -> None:
+    """Asterisk splits the header as it does the arguments of an application."""
+    words = dict.fromkeys(("exten", "caller", "shown", "value"), "1")
+    words[where] += f"{character}OTHER=1"
+    with pytest.raises(UnsafeValue):
+        actions.originate(
+            "PJSIP/101", context="c", exten=words["exten"], caller=words["caller"], shown=words["shown"],
+            uniqueid=UNIQUEID, variables=[("ONE", words["value"])],
+        )  # fmt: skip
+
+
 def test_an_origination_says_all_it_must() -> None:
     action = actions.originate(
         "Local/101@from-internal/n",
         context="from-internal",
         exten="89161112233",
-        caller_id="89161112233",
-        click="click-1",
+        caller="101",
+        shown="Иван Петров",
+        uniqueid=UNIQUEID,
+        rings_for=timedelta(seconds=2.5),
         variables=[("ONE", "1"), ("TWO", "a=b")],
     )
     assert action.name == "Originate"
     assert action.headers == (
+        ("ActionID", f"amibridge-{UNIQUEID}"),
         ("Channel", "Local/101@from-internal/n"),
+        ("ChannelId", UNIQUEID),
+        ("OtherChannelId", f"{UNIQUEID}2"),
         ("Context", "from-internal"),
         ("Exten", "89161112233"),
         ("Priority", "1"),
-        ("CallerID", "89161112233"),
-        ("Timeout", "30000"),
+        ("Timeout", "2500"),
         ("Async", "true"),
-        ("Variable", "__AMIBRIDGE_CLICK=click-1"),
+        ("Variable", f"__AMIBRIDGE_CLICK=amibridge-{UNIQUEID}"),
+        ("Variable", "CALLERID(num)=101"),
+        ("Variable", "CONNECTEDLINE(num,i)=89161112233"),
+        ("Variable", "CONNECTEDLINE(name,i)=Иван Петров"),
         ("Variable", "ONE=1"),
         ("Variable", "TWO=a=b"),
     )

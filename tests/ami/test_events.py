@@ -91,6 +91,11 @@ READ: list[tuple[str, dict[str, str], Parsed]] = [
         DialBegin(AT, SELF[1], "101", *TO, "89161112233", "89161112233@trunk"),
     ),
     ("DialBegin", DEST, DialBegin(AT, None, None, *TO, None, "")),
+    (
+        "DialBegin",
+        DEST | {"DestCallerIDNum": "101", "DestConnectedLineNum": "89161112233", "DialString": "101"},
+        DialBegin(AT, None, None, *TO, "101", "101", "89161112233"),
+    ),
     ("DialEnd", CHANNEL | DEST | {"DialStatus": "ANSWER"}, DialEnd(AT, SELF[1], *TO, "ANSWER", None)),
     ("DialEnd", DEST | {"DialStatus": "CANCEL", "Forward": "102"}, DialEnd(AT, None, *TO, "CANCEL", "102")),
     (
@@ -125,7 +130,7 @@ READ: list[tuple[str, dict[str, str], Parsed]] = [
         "OriginateResponse",
         {"ActionID": "a/1", "Response": "Success", "Channel": "PJSIP/101-0000000a", "Exten": "89161112233"}
         | {"Reason": "4", "Uniqueid": "1795491044.7", "CallerIDNum": "89161112233"},
-        OriginateResponse(AT, "a/1", True, "PJSIP/101-0000000a", SELF[1], "89161112233", "89161112233"),
+        OriginateResponse(AT, "a/1", True, "PJSIP/101-0000000a", SELF[1], "89161112233", "89161112233", 4),
     ),
     (
         "OriginateResponse",

@@ -11,12 +11,17 @@ import pytest
 from amibridge.ami import actions
 from amibridge.ami.actions import Action
 from amibridge.ami.errors import ActionRefused, ActionUnanswered, LinkLost
+from amibridge.ami.events import Uniqueid
 from amibridge.ami.link import LinkSettings
 from tests.ami.linking import Listener, hangup, link_to, linked, pending
 from tests.ami.scripted_pbx import GREETING, OPENING, Visit, polite, scripted
 
 ASKED = actions.originate(
-    "PJSIP/101", context="from-internal", exten="89161112233", caller_id="89161112233", click="click-1"
+    "PJSIP/101",
+    context="from-internal",
+    exten="89161112233",
+    caller="101",
+    uniqueid=Uniqueid("1795491044.482913047711"),
 )
 
 
@@ -45,8 +50,8 @@ class TestActions:
                     "PJSIP/101",
                     context="c",
                     exten="1",
-                    caller_id="1",
-                    click="click-1",
+                    caller="1",
+                    uniqueid=Uniqueid("1795491044.482913047711"),
                     variables=[("A", "1"), ("B", "2"), ("C", "3")],
                 )
             )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 import re
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from amibridge.calls.board import Board
 from amibridge.calls.facts import AnyFact
 from amibridge.sandbox.library import TRACES
 from amibridge.sandbox.pbx_score import read_score
-from bench import fuzz, parse, popup, report, soak
+from bench import click, drain, fuzz, parse, popup, report, responsible, soak
 from bench.__main__ import main
 from bench.crm import Ring
 
@@ -80,6 +81,26 @@ async def test_popup_counts_every_call_and_loses_none(server: str) -> None:
     assert json.loads(report.as_json(report.this_machine(), {"popup": rows}))["popup"][0]["lost"] == 0
 
 
+@pytest.mark.system
+@pytest.mark.slow
+async def test_click_places_each_call(server: str) -> None:
+    [row] = [row async for row in click.measure([5], 20, repertoire=[DIRECT], dsn=server)]
+    assert (row.clicks, row.lost) == (20, 0)
+    times = [row.originate_p50, row.originate_p99, row.originate_longest]
+    assert times == sorted(time for time in times if time is not None and time > 0)
+    assert re.fullmatch(r"clicks placed, lost +20, 0 +lost 0", report.click_lines([row])[2])
+
+
+async def test_responsible_asks_each_question_and_knows_a_right_answer(server: str) -> None:
+    rows = await responsible.measure(20, dsn=server)
+    assert [row.answers for row in rows] == [responsible.STRANGERS, 20, 20, 20]
+    assert rows[0].wrong == 0
+    # In time or not is the machine's affair; what was answered right was told by the bridge alone.
+    assert all(row.wrong < row.answers for row in rows)
+    assert len(report.responsible_lines(rows)) == 6
+    assert len(json.loads(report.as_json(report.this_machine(), {"responsible": rows}))["responsible"]) == 4
+
+
 def test_a_popup_that_never_came_is_lost_and_one_of_the_warm_up_is_not_counted() -> None:
     twice, never = Ring("pbx0:1.1", "101"), Ring("pbx0:1.2", "102")
     sent = {twice: [9.0, 11.0, 12.0], never: [13.0]}
@@ -91,6 +112,21 @@ def test_a_popup_that_never_came_is_lost_and_one_of_the_warm_up_is_not_counted()
 def test_a_percentile_is_a_latency_that_was_measured(percent: int, found: float) -> None:
     assert popup.percentile([1.0, 2.0, 3.0, 4.0], percent) == found
     assert popup.percentile([], percent) is None
+
+
+@pytest.mark.system
+@pytest.mark.slow
+async def test_drain_tells_every_call_that_waited(server: str) -> None:
+    [row] = [row async for row in drain.measure(history=120, dsn=server, besides=())]
+    assert isinstance(row, drain.DrainRow)
+    assert (row.calls, row.telephony > 3) == (120, True)
+    beside = drain.BesideRow("nobody who waits", 10, 0, 2.0, 3.0, 4.0)
+    assert report.drain_lines([row, beside, replace(beside, p50=3.0)])[-1].endswith(" 1.50")
+
+
+def test_the_busiest_second_begins_anywhere() -> None:
+    assert drain.busiest([0.0, 0.5, 0.9, 1.2, 1.4, 1.6, 3.0]) == 4
+    assert drain.busiest([]) == 0
 
 
 def test_soak_plays_calls_of_their_own_and_the_board_forgets_them() -> None:
@@ -134,7 +170,10 @@ def replay_of(trace: Path) -> list[AnyFact]:
     return [fact for one in received if not isinstance(one, Reply) for fact in board.apply(one)]
 
 
-@pytest.mark.parametrize(("word", "said"), [("pars", "there are parse, popup, soak, fuzz"), ("--round", "--round")])
+@pytest.mark.parametrize(
+    ("word", "said"),
+    [("pars", "there are parse, popup, click, drain, responsible, soak, fuzz"), ("--round", "--round")],
+)
 def test_an_unknown_word_is_refused(word: str, said: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as stop:
         main([word])

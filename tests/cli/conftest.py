@@ -3,12 +3,16 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import structlog
 
-from amibridge.cli import configured
+from amibridge.cli import configured, crm_account
+from amibridge.doctor import crm
+from amibridge.doctor.live import examination
+from amibridge.retailcrm.limits import RATES
 from tests.cli.commanding import Amibridge
 
 
@@ -29,6 +33,14 @@ def _nothing_of_this_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     for name in ("aiohttp.access", "alembic", "asyncio", "panoramisk", "sqlalchemy"):
         logging.getLogger(name).setLevel(logging.NOTSET)
     structlog.reset_defaults()
+
+
+@pytest.fixture(autouse=True)
+def _as_if_no_daemon_ran_beside(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Commands ask once a second, for whose sake is told in tests/system/test_crowds.py."""
+    monkeypatch.setattr(crm_account, "BESIDE", RATES)
+    for commands in (crm, examination):
+        monkeypatch.setattr(commands, "SETTINGS", replace(commands.SETTINGS, rates=RATES))
 
 
 @pytest.fixture

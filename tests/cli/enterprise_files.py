@@ -17,8 +17,20 @@ api_key = "hush-key"
 site = "romashka"
 create_customers = false
 create_orders = true
+create_tasks = true
 credit = "last"
 webhook_secret = "hush-hush-webhook"
+
+[missed_calls]
+wait_minutes = 5
+never_for = ["+375 29 111-11-11", "80291111111", "8 (017) 222-22-22"]
+performer = 40
+text = "Не дозвонились"
+task_minutes = 30
+order_method = "missed-call"
+order_type = "eshop-individual"
+order_status = "new"
+order_status_reached = "client-confirmed"
 
 [[asterisk]]
 name = "pbx1"
@@ -30,7 +42,14 @@ internal = '^1\\d\\d$'
 trunks = ["PJSIP/provider", "SIP/00013*"]
 originate_channel = "Local/{extension}@from-internal/n"
 originate_context = "from-inside"
+originate_number = "national"
 recordings = "/var/spool/asterisk/monitor"
+
+[responsible]
+mode = "route"
+dialplan = "to-{extension}-on-{line}"
+fallback = "last_call"
+name = ["line", "customer"]
 
 [operators]
 101 = { user = 27, name = "Иван" }

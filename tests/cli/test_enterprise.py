@@ -106,7 +106,7 @@ class TestApply:
         assert (done.code, done.out) == (2, "")
         assert done.err.splitlines() == [
             f"amibridge: {wrong}, line 4: regoin: unknown key; did you mean 'region'?",
-            f"amibridge: {wrong}, line 19: asterisk[1].port: must be greater than or equal to 1",
+            f"amibridge: {wrong}, line 31: asterisk[1].port: must be greater than or equal to 1",
             f"amibridge: {broken}: not valid TOML: Invalid value (at line 1, column 10)",
             f"amibridge: {again}: number: 7 is described by {smallest} already",
             f"amibridge: {none}: cannot be read: No such file or directory",
@@ -190,9 +190,21 @@ class TestReading:
                     "site": "romashka",
                     "create_customers": False,
                     "create_orders": True,
+                    "create_tasks": True,
                     "credit": "last",
                     "webhook_secret": "******",
                     "module_code": None,
+                },
+                "missed_calls": {
+                    "wait_minutes": 5,
+                    "never_for": ["+375172222222", "+375291111111"],
+                    "performer": 40,
+                    "text": "Не дозвонились",
+                    "task_minutes": 30,
+                    "order_method": "missed-call",
+                    "order_type": "eshop-individual",
+                    "order_status": "new",
+                    "order_status_reached": "client-confirmed",
                 },
                 "asterisk": [
                     {
@@ -205,9 +217,16 @@ class TestReading:
                         "trunks": ["PJSIP/provider", "SIP/00013*"],
                         "originate_channel": "Local/{extension}@from-internal/n",
                         "originate_context": "from-inside",
+                        "originate_number": "national",
                         "recordings": "/var/spool/asterisk/monitor",
                     }
                 ],
+                "responsible": {
+                    "mode": "route",
+                    "dialplan": "to-{extension}-on-{line}",
+                    "fallback": "last_call",
+                    "name": ["line", "customer"],
+                },
                 "operators": {"101": {"user": 27, "name": "Иван"}, "102": {"user": 31, "name": None}},
                 "lines": {"74951110001": {"site": "romashka", "name": "Москва"}},
             }

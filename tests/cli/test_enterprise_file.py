@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import pytest
 
+from amibridge.calls.clicks import Dialling
 from amibridge.calls.numbering import Numbering
 from amibridge.calls.record import Extension
 from amibridge.cli.enterprise_file import read_enterprise
@@ -17,9 +19,14 @@ from amibridge.enterprises import (
     Credit,
     Enterprise,
     EnterpriseId,
+    Fallback,
     HostName,
     Line,
+    MissedCalls,
+    NamePart,
     Operator,
+    ResponsibleMode,
+    ResponsibleSettings,
 )
 from amibridge.redact import Secret
 from tests.cli.enterprise_files import EXAMPLE, SMALLEST, written
@@ -48,6 +55,7 @@ def test_the_published_example_is_read_to_the_last_key(tmp_path: Path) -> None:
                 numbering=Numbering(r"^1\d\d$", ("PJSIP/provider", "SIP/00013*"), "BY"),
                 originate_channel="Local/{extension}@from-internal/n",
                 originate_context="from-inside",
+                originate_number=Dialling.NATIONAL,
                 recordings="/var/spool/asterisk/monitor",
             ),
         ),
@@ -63,6 +71,24 @@ def test_the_published_example_is_read_to_the_last_key(tmp_path: Path) -> None:
         credit=Credit.LAST,
         create_customers=False,
         create_orders=True,
+        responsible=ResponsibleSettings(
+            ResponsibleMode.ROUTE,
+            "to-{extension}-on-{line}",
+            Fallback.LAST_CALL,
+            (NamePart.LINE, NamePart.CUSTOMER),
+        ),
+        create_tasks=True,
+        missed_calls=MissedCalls(
+            wait=timedelta(minutes=5),
+            never_for=("+375172222222", "+375291111111"),
+            performer=40,
+            text="Не дозвонились",
+            task_within=timedelta(minutes=30),
+            order_method="missed-call",
+            order_type="eshop-individual",
+            order_status="new",
+            order_status_reached="client-confirmed",
+        ),
     )
 
 
@@ -236,6 +262,11 @@ secret_file = "absent.secret"
         ),
         (
             'username = "amibridge"',
+            'username = "a"\noriginate_number = "{number}"',
+            "asterisk[1].originate_number: ",
+        ),
+        (
+            'username = "amibridge"',
             'username = "a"\noriginate_channel = "PJSIP/{extension.__class__}"',
             "asterisk[1].originate_channel: must hold {extension}",
         ),
@@ -248,6 +279,25 @@ secret_file = "absent.secret"
             'username = "amibridge"',
             'username = "a"\nrecordings = "monitor"',
             "asterisk[1].recordings: must be a whole path",
+        ),
+        *(
+            ('secret = "hush-secret"', f'secret = "hush"\n[responsible]\n{line}', f"responsible.{complaint}")
+            for line, complaint in (
+                ("mode = true", "mode: must be 'off', 'name' or 'route'"),
+                ('mode = "on"', "mode: must be 'off', 'name' or 'route'"),
+                ('fallback = "first_call"', "fallback: must be 'none' or 'last_call'"),
+                ('dialplan = "mngr_{line}_1"', "dialplan: must be the name of a context with {extension} once"),
+                ('dialplan = "to{extension}"', "dialplan: must be the name of a context with {extension} once"),
+                ('dialplan = "mngr{extension}{extension}"', "dialplan: must be the name of a context"),
+                ('dialplan = "mngr{extension},1"', "dialplan: must be the name of a context"),
+                ('dialplan = "mngr{extension.__class__}"', "dialplan: must be the name of a context"),
+                ('dialplan = "mngr{extension}_${X}"', "dialplan: must be the name of a context"),
+                (f'dialplan = "{"m" * 41}{{extension}}"', "dialplan: must be the name of a context"),
+                ('name = "customer"', "name: must be a list"),
+                ('name = ["client"]', "name[1]: must be 'line', 'customer' or 'shop'"),
+                ('name = ["line", "line"]', "name: names a part twice"),
+                ("algorithm = 1", "algorithm: unknown key"),
+            )
         ),
         ('name = "Семь"', "name = Семь", ": not valid TOML"),
     ],

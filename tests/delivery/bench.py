@@ -18,6 +18,7 @@ from amibridge.redact import Secret
 from amibridge.retailcrm.client import RetailCrm
 from amibridge.store.customers import Customers
 from amibridge.store.db import DATABASE_FAILURES
+from amibridge.store.follow_ups import FollowUps
 from amibridge.store.ledger import HeardFact, Ledger
 from amibridge.store.outbox import Delivery, Outbox
 
@@ -29,7 +30,7 @@ def enterprise(number: str, url: str) -> Enterprise:
     return Enterprise(
         id=EnterpriseId(number),
         name="Ромашка",
-        account=Account(url, Secret(KEYS[number]), "romashka"),
+        account=Account(url, Secret(KEYS[number]), "romashka", EnterpriseId(number)),
         hosts=(host,),
         client_id=f"client-{number}",
         webhook_secret=Secret("secret"),
@@ -93,6 +94,7 @@ class Bench:
             self.outbox,
             self.crm,
             Customers(self.pool),
+            FollowUps(self.pool),
             [enterprise(number, self.url) for number in numbers],
             jitter=lambda: 0.0,
         )

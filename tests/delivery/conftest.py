@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from amibridge.retailcrm.client import RetailCrm
     from tests.delivery.bench import Bench
     from tests.delivery.scripted_crm import ScriptedCrm
+    from tests.delivery.shop import Shop
 
 
 @pytest.fixture
@@ -42,3 +43,15 @@ async def bench(pool: asyncpg.Pool[asyncpg.Record], crm: RetailCrm, crm_url: str
 
     scripted.keys = set(KEYS.values())
     return Bench(pool, crm, crm_url)
+
+
+@pytest.fixture
+async def shop(pool: asyncpg.Pool[asyncpg.Record], monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Shop]:
+    """A CRM that may be asked as often as one likes: a test does not wait for a rate that it is not about."""
+    from amibridge.sandbox import crm_witness
+    from tests.delivery.shop import shop
+
+    for limit in crm_witness.LIMITS:
+        monkeypatch.setitem(crm_witness.LIMITS, limit, 100_000)
+    async with shop(pool) as ours:
+        yield ours

@@ -52,6 +52,7 @@ class ScriptedCrm:
     delay: float = 0.0
     zone: str = "Europe/Moscow"
     unknown_codes: set[str] = field(default_factory=set)
+    unknown_users: set[int] = field(default_factory=set)
     refused_calls: set[str] = field(default_factory=set)
     breaking_calls: set[str] = field(default_factory=set)
     script: defaultdict[str, deque[Answer]] = field(default_factory=lambda: defaultdict(deque))
@@ -107,8 +108,9 @@ class ScriptedCrm:
         if path == SETTINGS:
             return web.json_response({"success": True, "settings": {"timezone": {"value": self.zone}}})
         if path == EVENT:
+            users = [user for user in said.get("userIds", []) if user in self.unknown_users]
             unknown = [code for code in said.get("codes", []) if code in self.unknown_codes]
-            return web.json_response({"success": True, "notExistCodes": unknown, "notExistUsers": []})
+            return web.json_response({"success": True, "notExistCodes": unknown, "notExistUsers": users})
         if path == UPLOAD:
             return self._upload(key, said)
         if path == MANAGER:

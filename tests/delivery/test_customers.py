@@ -14,6 +14,7 @@ from amibridge.calls.record import CallRecord, Outcome
 from amibridge.delivery.worker import Deliveries
 from amibridge.enterprises import EnterpriseId
 from amibridge.store.customers import Customers
+from amibridge.store.follow_ups import FollowUps
 from amibridge.store.outbox import DeliveryStatus
 from tests.delivery.bench import CUT_THE_OTHERS, KEYS, Bench, enterprise, in_the_end
 from tests.delivery.rows import PHONE, ended, record
@@ -99,7 +100,12 @@ async def test_killed_again_and_again_each_stranger_is_one_customer(bench: Bench
     await bench.record("0001", *(ended(record(f"pbx:{number}", phone=stranger(number))) for number in numbers))
     for kill in range(25):
         deliveries = Deliveries(
-            bench.outbox, bench.crm, Customers(bench.pool), [enterprise("0001", bench.url)], jitter=lambda: 0.0
+            bench.outbox,
+            bench.crm,
+            Customers(bench.pool),
+            FollowUps(bench.pool),
+            [enterprise("0001", bench.url)],
+            jitter=lambda: 0.0,
         )
         task = asyncio.create_task(deliveries.run(asyncio.Event()), name="deliveries to be killed")
         await asyncio.sleep(0.02 + 0.003 * kill)
@@ -226,7 +232,7 @@ class TestTroubles:
     async def test_a_database_that_goes_away_in_between_loses_nobody(
         self, bench: Bench, scripted: ScriptedCrm, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("amibridge.delivery.customers.DATABASE_AGAIN", timedelta(milliseconds=20))
+        monkeypatch.setattr("amibridge.delivery.courier.DATABASE_AGAIN", timedelta(milliseconds=20))
         scripted.delay = 0.02
         async with bench.running("0001"):
             for number in range(20):

@@ -19,6 +19,7 @@ from amibridge.delivery.worker import Deliveries
 from amibridge.enterprises import EnterpriseId
 from amibridge.redact import Secret
 from amibridge.store.customers import Customers
+from amibridge.store.follow_ups import FollowUps
 from tests.delivery.bench import CUT_THE_OTHERS, KEYS, Bench, enterprise, in_the_end
 from tests.delivery.rows import dialled, ended, rang, record, stopped
 from tests.delivery.scripted_crm import EVENT, UPLOAD, ScriptedCrm, hang
@@ -64,6 +65,7 @@ async def test_a_wrong_key_pauses_its_enterprise_and_no_other(bench: Bench, scri
             assert len(scripted.calls[KEYS["0002"]]) == 20
             assert "due" in await bench.counts("0001")
             asked = len([heard for heard in scripted.heard if heard.key == KEYS["0001"]])
+            assert [deliveries.may_ask(EnterpriseId(one)) for one in ("0001", "0002", "9999")] == [False, True, False]
             assert asked <= lane_module.POPUPS_IN_FLIGHT + 2
             mended = enterprise("0001", bench.url)
             mended = replace(mended, account=replace(mended.account, api_key=Secret("the-mended-key")))
@@ -101,7 +103,12 @@ async def test_killed_again_and_again_nothing_is_lost_and_nothing_doubled(bench:
         await bench.record("0001", *(fact for call in calls[batch : batch + 50] for fact in whole_call(call)))
     for kill in range(8):
         deliveries = Deliveries(
-            bench.outbox, bench.crm, Customers(bench.pool), [enterprise("0001", bench.url)], jitter=lambda: 0.0
+            bench.outbox,
+            bench.crm,
+            Customers(bench.pool),
+            FollowUps(bench.pool),
+            [enterprise("0001", bench.url)],
+            jitter=lambda: 0.0,
         )
         task = asyncio.create_task(deliveries.run(asyncio.Event()), name="deliveries to be killed")
         await asyncio.sleep(0.02 + 0.01 * kill)

@@ -29,7 +29,7 @@ from tests.store.enterprises import romashka as enterprise
 FAST = CrmSettings(connect=timedelta(seconds=5), total=timedelta(seconds=5))
 """The sandbox counts what it is asked as RetailCRM does."""
 
-UNLIMITED = replace(FAST, rates={limit: Rate(1000, timedelta(seconds=1)) for limit in LimitClass})
+UNLIMITED = replace(FAST, rates={limit: Rate(1000, timedelta(seconds=1), unanswered=100) for limit in LimitClass})
 
 TYPED = ("8 (916) 123-45-67", "+79161234568", "89161234569", "7 916 123-45-70")
 PEOPLE = person(31)

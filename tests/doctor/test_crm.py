@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from amibridge.calls.record import Extension
 from amibridge.doctor.crm import crm
 from amibridge.doctor.findings import Finding, Level
-from amibridge.enterprises import Account, Enterprise, Line, Operator
+from amibridge.enterprises import Account, Enterprise, Line, MissedCalls, Operator
 from amibridge.redact import Secret
 from amibridge.retailcrm.rights import needed
 from amibridge.sandbox.crm_faults import BadGateway, Nonsense
@@ -310,3 +310,30 @@ def self_signed(folder: Path) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(pem)
     return context
+
+
+class TestMissedCalls:
+    async def test_who_gets_the_tasks_is_a_user_too(self) -> None:
+        wanted = {"create_tasks": True, "missed_calls": MissedCalls(performer=44)}
+        body = {**ALL_WELL[CREDENTIALS][1], "scopes": [*needed(replace(enterprise(), create_tasks=True))]}
+        found = unwell(await found_at({CREDENTIALS: (200, body)}, **wanted))
+        assert found == [(Level.FAIL, "CRM users", "there is no user 44 (of performer)")]
+
+    async def test_the_right_to_tasks_is_needed_where_they_are_wanted(self) -> None:
+        found = unwell(await found_at({}, create_tasks=True))
+        assert [(level, about) for level, about, _ in found] == [(Level.WARN, "CRM rights")]
+        assert found[0][2].startswith("task_read, task_write missing")
+
+    async def test_the_words_of_orders_are_those_of_the_account(self) -> None:
+        wishes = MissedCalls(order_method="missed-call", order_type="eshop-individual", order_status="new")
+        strange = replace(wishes, order_method="pigeon", order_status_reached="gone")
+        async with SandboxCrm([romashka()]).serve() as url:
+            assert by_about(await all_of(crm(of(url, missed_calls=wishes))))["CRM orders"] is Level.OK
+            found = [one for one in unwell(await all_of(crm(of(url, missed_calls=strange)))) if one[1] == "CRM orders"]
+        assert found == [
+            (Level.FAIL, "CRM orders", "the account has no order_method: pigeon, order_status_reached: gone")
+        ]
+
+    async def test_without_the_right_to_read_them_it_says_so(self) -> None:
+        found = unwell(await found_at({}, missed_calls=MissedCalls(order_status="new")))
+        assert [(level, about) for level, about, _ in found] == [(Level.WARN, "CRM orders")]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import secrets
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -34,11 +35,29 @@ async def test_all_is_well(pool: asyncpg.Pool, dsn: str) -> None:
         *await all_of(database.server(pool, DatabaseServer(dsn), "calls at db")),
         *await all_of(database.tables(pool)),
         *await all_of(database.rights(pool)),
+        *await all_of(database.largest(pool)),
         *await all_of(database.rejected(survey)),
     ]
     assert unwell(found) == []
-    assert set(by_about(found)) == {"database", "database clock", "tables", "database rights", "rejected facts"}
+    assert set(by_about(found)) == {
+        "database",
+        "database clock",
+        "tables",
+        "database rights",
+        "table sizes",
+        "rejected facts",
+    }
     assert found[0].found.startswith("calls at db, PostgreSQL ")
+
+
+async def test_the_largest_tables_are_named_with_their_sizes(pool: asyncpg.Pool) -> None:
+    await pool.execute(
+        "INSERT INTO rejected_facts SELECT '0123', 'pbx1', n::text, '', repeat('x', 1000), ''"
+        " FROM generate_series(1, 3000) AS n"
+    )
+    await pool.execute("ANALYZE rejected_facts")
+    [told] = await all_of(database.largest(pool))
+    assert re.match(r"the largest: rejected_facts \d(\.\d)? MB \(3,000 rows\), \w+ \d+", told.found)
 
 
 async def test_one_that_takes_no_writes(dsn: str) -> None:

@@ -11,14 +11,17 @@ import pytest
 from amibridge.calls.facts import AnyFact
 from amibridge.calls.record import CallId
 from amibridge.calls.telling import Anomaly, AnomalyKind
+from amibridge.config import KeepSettings
+from amibridge.delivery.judge import UNSPEAKABLE
 from amibridge.doctor import ledger
 from amibridge.doctor.findings import Finding, Level
 from amibridge.enterprises import EnterpriseId, HostName
 from amibridge.store.anomalies import HeardAnomaly, record_anomalies
 from amibridge.store.ledger import HeardFact, Ledger
-from amibridge.store.outbox import KNOWS_NOT, DeliveryStatus, Outbox, Settlement
+from amibridge.store.outbox import KNOWS_NOT, DeliveryStatus, Outbox, Settlement, knows_not
+from amibridge.store.requests import CrmRequest, CrmRequests
 from amibridge.store.survey import Survey
-from tests.delivery.rows import ended, rang, record
+from tests.delivery.rows import dialled, ended, rang, record
 from tests.doctor.looking import all_of, unwell
 
 pytestmark = pytest.mark.postgres
@@ -69,14 +72,72 @@ class TestDeliveries:
             (Level.FAIL, "deliveries", "1 due, the oldest made 2 h ago; nothing was told yet")
         ]
 
-    async def test_what_is_parked_is_told_with_the_reason_of_the_newest(self, story: Story) -> None:
-        first = await story.heard(ended(record("pbx1:1.1")))
-        second = await story.heard(ended(record("pbx1:2.2")))
-        await story.answered(first[-1:], DeliveryStatus.PARKED, "old reason")
-        await story.answered(second[-1:], DeliveryStatus.PARKED, "\x1b[2Jno such site")
-        [found] = [one for one in await story.deliveries() if one.level is not Level.OK]
-        assert (found.level, found.found) == (Level.WARN, "2 parked, the newest for: \x1b[2Jno such site")
-        assert "amibridge deliveries 0123 --state parked" in str(found.advice)
+    async def test_what_is_parked_is_told_by_its_reasons_with_what_to_do(self, story: Story) -> None:
+        for number, reason in enumerate(("no such site", "no such site", "given up after 5 days: busy")):
+            made = await story.heard(ended(record(f"pbx1:{number}.1")), ago=LONG_AGO)
+            await story.answered(made[1:2], DeliveryStatus.PARKED, reason)
+            await story.answered(made[2:] if number == 0 else [], DeliveryStatus.PARKED, f"{UNSPEAKABLE}\x1b[2J")
+            await story.answered(made[:1] + made[2:], DeliveryStatus.SENT, "accepted")
+        found = [one for one in await story.deliveries() if one.level is not Level.OK]
+        assert {(one.level, one.found, str(one.advice).partition(";")[0]) for one in found} == {
+            (
+                Level.WARN,
+                "2 parked (history), the oldest made 2 h ago: no such site",
+                "mend what the CRM complains of, in the enterprise's file or in the CRM",
+            ),
+            (
+                Level.WARN,
+                "1 parked (history), the oldest made 2 h ago: given up after 5 days: busy",
+                "see that the CRM answers properly now (CRM told, crm_in_trouble in the log)",
+            ),
+            (
+                Level.WARN,
+                f"1 parked (customer), the oldest made 2 h ago: {UNSPEAKABLE}\x1b[2J",
+                "this is a defect of ours: send us call_not_expressible from the log, and upgrade",
+            ),
+        }
+        assert all(str(one.advice).endswith("then amibridge resend 0123 --parked") for one in found)
+
+    async def test_of_many_reasons_the_rest_is_counted(self, story: Story) -> None:
+        for number in range(5):
+            made = await story.heard(ended(record(f"pbx1:{number}.1")))
+            await story.answered(made[1:2], DeliveryStatus.PARKED, f"reason {number}")
+        *_, last = [one for one in await story.deliveries() if one.level is not Level.OK]
+        assert (last.found, last.advice) == (
+            "2 more parked for other reasons",
+            "amibridge deliveries 0123 --state parked",
+        )
+
+
+class TestRetention:
+    KEEP = KeepSettings(requests=timedelta(days=30), deliveries=timedelta(days=90))
+
+    async def found(self, pool: asyncpg.Pool) -> Finding:
+        [told] = await all_of(ledger.retention(ONE, Survey(pool), self.KEEP))
+        return told
+
+    async def test_what_is_old_is_gone(self, story: Story, pool: asyncpg.Pool) -> None:
+        assert (await self.found(pool)).found == "requests of 30 days and settled deliveries of 90 at most"
+        made = await story.heard(ended(record("pbx1:1.1")))
+        await story.answered(made, DeliveryStatus.PARKED, "no")
+        await pool.execute("UPDATE deliveries SET settled_at = now() - interval '1 year' WHERE status = 'parked'")
+        assert (await self.found(pool)).level is Level.OK
+
+    async def test_what_is_still_there_is_named(self, story: Story, pool: asyncpg.Pool) -> None:
+        made = await story.heard(ended(record("pbx1:1.1")))
+        await story.answered(made, DeliveryStatus.SENT, "accepted")
+        await pool.execute(
+            "UPDATE deliveries SET settled_at = now() - interval '93 days' WHERE enterprise_id = $1", ONE
+        )
+        at = datetime.now(UTC) - timedelta(days=33)
+        await CrmRequests(pool).record(
+            [CrmRequest(ONE, at, "GET", "/", (), (), 1, 200, timedelta(), None, None, None, "", "")]
+        )
+        told = await self.found(pool)
+        assert told.level is Level.WARN
+        assert told.found.startswith(
+            f"there are still requests of {at:%Y-%m-%d}, though only 30 days are kept and settled"
+        )
 
 
 class TestExtensions:
@@ -91,6 +152,20 @@ class TestExtensions:
         [(level, about, found)] = unwell(await all_of(ledger.unknown_to_crm(ONE, Survey(pool))))
         assert (level, about) == (Level.WARN, "CRM extensions")
         assert found.startswith("nobody in the CRM has 106, 105:")
+
+    async def test_users_are_told_apart_for_it_is_another_thing_to_mend(self, story: Story, pool: asyncpg.Pool) -> None:
+        ids = await story.heard(rang("pbx1:1.1", "105"), dialled("pbx1:2.2", "106"))
+        await story.answered(ids, DeliveryStatus.SENT, knows_not(["105", "user 44"]))
+        extensions, users = unwell(await all_of(ledger.unknown_to_crm(ONE, Survey(pool))))
+        assert extensions[2].startswith("nobody in the CRM has 105:")
+        assert users[2].startswith("the CRM has no user 44,")
+
+    async def test_what_was_mended_is_well_as_soon_as_it_rang_again(self, story: Story, pool: asyncpg.Pool) -> None:
+        for call, said in (("pbx1:1.1", knows_not(["105", "user 44"])), ("pbx1:2.2", "accepted")):
+            await story.answered(await story.heard(rang(call, "105")), DeliveryStatus.SENT, said)
+        await story.answered(await story.heard(rang("pbx1:3.3", "106")), DeliveryStatus.SENT, knows_not(["106"]))
+        [(_, _, found)] = unwell(await all_of(ledger.unknown_to_crm(ONE, Survey(pool))))
+        assert found.startswith("nobody in the CRM has 106:")
 
     async def test_what_it_said_days_ago_is_forgotten(self, story: Story, pool: asyncpg.Pool) -> None:
         await story.answered(await story.heard(rang("pbx1:1.1", "105")), DeliveryStatus.SENT, f"{KNOWS_NOT}105")

@@ -221,14 +221,14 @@ PATHS = (
     "customers", "customers/create", "customers/history", "customers/amibridge-doctor-0123/edit", "orders",
     "orders/history", "orders/statuses", "users", "settings", "telephony/manager", "telephony/call/event",
     "telephony/calls/upload", "integration-modules/amibridge-0123", "integration-modules/amibridge-doctor-nobodys",
-    "tasks/create",
+    "tasks/create", "tasks",
 )  # fmt: skip
 
 
 @pytest.mark.parametrize("status", [200, 400, 502])
 @pytest.mark.parametrize("body", HOSTILE, ids=range(len(HOSTILE)))
 async def test_whatever_comes_is_a_finding_and_no_defect_of_ours(body: str, status: int) -> None:
-    credentials = (200, {"success": True, "scopes": ["task_write"]})
+    credentials = (200, {"success": True, "scopes": ["task_read", "task_write"]})
     answers = {f"/api/v5/{path}": (status, body) for path in PATHS} | {"/api/credentials": credentials}
     async with Told(answers).serve() as url:
         found = await asked(asking(url), write=True, settings=UNLIMITED)

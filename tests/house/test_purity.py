@@ -13,6 +13,7 @@ from tests.house.source import Module, imported, modules, parse
 PURE = re.compile(
     r"calls(\..+)?|enterprises|ami\.(wire|events|actions|session|transcript|cutting)"
     r"|retailcrm\.(?!(client|service)$).+|delivery\.policy"
+    r"|responsible\.(answer|decision|memory|naming|presence|silence)"
 )
 IMPURE_IMPORTS = {
     "aiohttp", "asyncio", "asyncpg", "logging", "os", "pathlib", "random", "secrets", "socket", "structlog",

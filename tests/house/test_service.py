@@ -14,7 +14,9 @@ from amibridge.cli.enterprise_document import (
     AsteriskTable,
     EnterpriseDocument,
     LineTable,
+    MissedCallsTable,
     OperatorTable,
+    ResponsibleTable,
     RetailcrmTable,
 )
 from amibridge.cli.enterprise_file import read_enterprise
@@ -125,8 +127,16 @@ def switched_on(example: Path) -> str:
 
 def keys_of_an_enterprise() -> set[str]:
     """Every key that an enterprise file may have."""
-    shapes = (EnterpriseDocument, RetailcrmTable, AsteriskTable, OperatorTable, LineTable)
-    tables = {"retailcrm", "asterisk", "operators", "lines"}
+    shapes = (
+        EnterpriseDocument,
+        RetailcrmTable,
+        MissedCallsTable,
+        AsteriskTable,
+        ResponsibleTable,
+        OperatorTable,
+        LineTable,
+    )
+    tables = {"retailcrm", "missed_calls", "asterisk", "responsible", "operators", "lines"}
     return {key for shape in shapes for key in shape.model_fields} - tables
 
 
@@ -143,7 +153,8 @@ def test_the_example_enterprise_is_valid_as_it_is_and_with_every_line_switched_o
     # Where a line shows the default, switching it on changes nothing.
     assert (ours.port, ours.numbering.internal) == (theirs.port, theirs.numbering.internal)
     assert (ours.originate_channel, ours.originate_context) == (theirs.originate_channel, theirs.originate_context)
-    for one in ("region", "credit", "create_customers", "create_orders"):
+    assert ours.originate_number == theirs.originate_number
+    for one in ("region", "credit", "create_customers", "create_orders", "responsible"):
         assert getattr(plain, one) == getattr(whole, one)
 
 

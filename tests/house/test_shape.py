@@ -40,7 +40,7 @@ def empty_names(module: Module) -> Iterator[str]:
 
 def _means_a_foreign_manager(module: Module, name: str) -> bool:
     """RetailCRM calls its people managers, and panoramisk its client Manager: there the word means something."""
-    return "anager" in name and module.name.startswith(("retailcrm.", "sandbox.crm", "ami.link"))
+    return "anager" in name and module.name.startswith(("retailcrm.", "responsible.", "sandbox.crm", "ami.link"))
 
 
 def test_names_say_something() -> None:

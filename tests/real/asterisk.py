@@ -10,7 +10,7 @@ import re
 import signal
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -53,6 +53,11 @@ ACCOUNTS = {
     + "".join(f"eventfilter=Event: {name}[^A-Za-z]\n" for name in WITHOUT_DIALPLAN),
 }
 """What each account may hear and do, as in manager.conf. Only the first may set our filter."""
+
+
+BRIDGE = "bridge"
+BRIDGE_MAY = "read=system,call,agent,dialplan\nwrite=system,reporting,originate\n"
+"""The account of the manual, for a bridge beside the listeners."""
 
 
 class Driver(StrEnum):
@@ -107,6 +112,11 @@ class Asterisk:
     def ami(self) -> tuple[str, int]:
         return self.address, 5038
 
+    @property
+    def bridge(self) -> Mapping[str, tuple[str, int]]:
+        """Where the dialplan asks the bridge, by the name of a global."""
+        return {"BRIDGE": (self.address, 8019), "BRIDGE_AGI": (self.address, 4573)}
+
     def phone_address(self, name: str) -> tuple[str, int]:
         last = 200 if name == TRUNK else OTHERS[name][0] if name in OTHERS else name
         return f"127.0.{self.network}.{last}", 5060
@@ -153,6 +163,10 @@ class Asterisk:
         """Its process has ended by itself."""
         assert self.process is not None
         await asyncio.wait_for(self.process.wait(), 10)
+
+    def lacks(self, module: str) -> bool:
+        """Whether it could not load *module*, for want of a library that fits on this machine."""
+        return f"Error loading module '{module}'" in (self.home / "log/messages").read_text("utf-8", "replace")
 
     async def is_well(self) -> bool:
         """It answers at both its doors, and carries no call any more."""
@@ -234,6 +248,7 @@ class Asterisk:
         self._write("asterisk.conf", self._asterisk_conf())
         self._write("manager.conf", self._manager_conf())
         plan = (ETC / "extensions.conf").read_text("utf-8") + f"\n[globals]\nPHONE={self.driver}\n"
+        plan += "".join(f"{name}={':'.join(map(str, where))}\n" for name, where in self.bridge.items())
         for variable, name in (("LINE", TRUNK), ("GATEWAY", GATEWAY)):
             before, after = ("PJSIP/", f"@{name}") if self.driver is Driver.PJSIP else (f"SIP/{name}/", "")
             plan += f"{variable}={before}\n{variable}_END={after}\n"
@@ -263,7 +278,8 @@ class Asterisk:
 
     def _manager_conf(self) -> str:
         general = f"[general]\nenabled=yes\nport=5038\nbindaddr={self.address}\ntimestampevents=yes\n"
-        return general + "".join(f"[{name}]\nsecret=secret\n{may}\n" for name, may in ACCOUNTS.items())
+        accounts = ACCOUNTS | {BRIDGE: BRIDGE_MAY}
+        return general + "".join(f"[{name}]\nsecret=secret\n{may}\n" for name, may in accounts.items())
 
     def _pjsip_conf(self) -> str:
         text = (

@@ -328,6 +328,6 @@ def _comparable(record: CallRecord, to_the_moment: bool) -> Fields:
     moments = (
         () if to_the_moment else ("rang_at", "answered_at", "ended_at", "started_at", "waited_seconds", "talk_seconds")
     )
-    for name in ("recordings", "click_to_call", *moments):
+    for name in ("recordings", *moments):
         del told[name]
     return told

@@ -56,6 +56,12 @@ class Talk:
         """Whom an incoming call is for, as the INVITE names him: what was dialled, where a line carries many."""
         return user_of(f"<{self._offer().target}>")
 
+    @property
+    def shown(self) -> tuple[str, str]:
+        """The name and the number that a phone shows while it is called."""
+        name, _, address = self._offer().get("from").partition("<")
+        return name.strip(' "'), user_of(f"<{address}")
+
     # -- what a person does
 
     def ring(self) -> None:

@@ -58,10 +58,10 @@ async def test_while_a_phone_rings_all_is_well_for_the_account_of_the_manual(
 
 
 @pytest.mark.parametrize("account", [name for name in ACCOUNTS if name != "amibridge"])
-async def test_accounts_that_may_not_set_the_filter_are_told(office: Office, pool: asyncpg.Pool, account: str) -> None:
+async def test_accounts_that_may_not_filter_or_call_are_told(office: Office, pool: asyncpg.Pool, account: str) -> None:
     found = await found_while_called(account, office, pool)
     rights = [found for _, about, found in unwell(found) if about == "pbx1 rights"]
-    assert [words.partition(":")[0] for words in rights] == ["it may not set an event filter"]
+    assert [words.partition(":")[0] for words in rights] == ["it may not set an event filter", "it may not place calls"]
     assert by_about(found)["pbx1 events"] is Level.OK
     assert by_about(found)["pbx1 clock"] is Level.OK
 

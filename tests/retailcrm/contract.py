@@ -1,7 +1,8 @@
 """The contract's OpenAPI: which verbs there are, what they take, and how their answers look.
 
 `contract.json` is what of `contract.yaml` amibridge uses, without its prose. `tasks.json` is ours: the contract does
-not know tasks, RetailCRM's own clients do (api-client-php `Model/Entity/Tasks/Task.php`).
+not know tasks, RetailCRM's own clients do (api-client-php `Model/Entity/Tasks/Task.php` and `TaskFilter.php`,
+`tests/src/ResourceGroup/TasksTest.php`).
 """
 
 from __future__ import annotations

@@ -8,8 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from amibridge.calls.record import Extension
 from amibridge.enterprises import ModuleStanding
-from amibridge.retailcrm.callbacks import Activity, Move, move
+from amibridge.retailcrm.callbacks import Activity, Move, UserStatusChange, move
+from amibridge.retailcrm.users import UserStatus
 from tests.store.enterprises import romashka
 
 GOLDEN = json.loads((Path(__file__).parent / "golden" / "74-callback-activity.json").read_text("utf-8"))
@@ -46,6 +48,26 @@ def test_activity_is_two_truths(text: str, wanted: Activity) -> None:
 def test_anything_else_is_refused(text: str | None) -> None:
     with pytest.raises(ValueError, match="activity"):
         Activity.of({} if text is None else {"activity": text})
+
+
+@pytest.mark.parametrize(("code", "wanted"), [("101", "101"), ("", None), (None, None)])
+@pytest.mark.parametrize("status", UserStatus)
+def test_a_users_status_is_one_of_four(status: UserStatus, code: str | None, wanted: str | None) -> None:
+    form = {"clientId": "x", "userId": "27", "status": status.value} | ({} if code is None else {"code": code})
+    assert UserStatusChange.of(form) == UserStatusChange(27, status, None if wanted is None else Extension(wanted))
+
+
+@pytest.mark.parametrize(
+    ("form", "complaint"),
+    [
+        ({}, "userId"), ({"userId": "27"}, "status"), ({"userId": "27", "status": "away"}, "status"),
+        ({"userId": "27", "status": "free", "code": "1,2"}, "code"), ({"userId": "x", "status": "free"}, "userId"),
+        ({"userId": str(2**63), "status": "free"}, "userId"), ({"userId": " 27", "status": "free"}, "userId"),
+    ],
+)  # fmt: skip
+def test_any_other_status_is_refused(form: dict[str, str], complaint: str) -> None:
+    with pytest.raises(ValueError, match=complaint):
+        UserStatusChange.of(form)
 
 
 @pytest.mark.parametrize(

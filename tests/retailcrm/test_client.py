@@ -7,7 +7,6 @@ import gzip
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
 from pathlib import Path
@@ -27,9 +26,8 @@ from amibridge.enterprises import Account
 from amibridge.redact import Secret
 from amibridge.retailcrm.client import CrmSettings, RetailCrm, open_crm
 from amibridge.retailcrm.errors import CrmBroken, CrmBusy, CrmError, CrmLockedOut, CrmRefused, CrmUnreachable
-from amibridge.retailcrm.limits import Rate
 from amibridge.retailcrm.replies import CallEventReply, CredentialsReply
-from amibridge.retailcrm.requests import EventType, LimitClass, call_event, credentials, settings
+from amibridge.retailcrm.requests import EventType, call_event, credentials, settings
 from tests.retailcrm.mocked import scripted_fixture as scripted_fixture
 from tests.retailcrm.samples import KEY
 
@@ -76,7 +74,7 @@ async def test_whoever_listens_hears_the_headers_of_every_answer(scripted: aiore
     scripted.get(f"{URL}/api/credentials", payload={"success": True}, headers={"Date": "today"})
     scripted.get(f"{URL}/api/credentials", status=502, headers={"Date": "tomorrow"})
     heard: list[str] = []
-    async with open_crm(CrmSettings(), tap=lambda headers: heard.append(headers["date"])) as crm:
+    async with open_crm(CrmSettings(), tap=lambda exchange: heard.append(exchange.headers["date"])) as crm:
         await crm.send(ACCOUNT, credentials())
         with pytest.raises(CrmBroken):
             await crm.send(ACCOUNT, credentials())
@@ -353,64 +351,6 @@ async def test_an_untrusted_certificate_gets_no_key(tmp_path: Path) -> None:
         await server.close()
     assert "certificate" in str(error).lower()
     assert asked == 0
-
-
-# limits
-
-SLOW = CrmSettings(
-    rates={
-        LimitClass.TELEPHONY: Rate(3, timedelta(milliseconds=300)),
-        LimitClass.ORDINARY: Rate(1, timedelta(seconds=60)),
-    }
-)
-
-
-async def test_requests_beyond_the_rate_wait_their_turn_in_order() -> None:
-    arrived: list[tuple[float, str]] = []
-
-    async def note(request: web.Request) -> web.Response:
-        arrived.append((asyncio.get_running_loop().time(), str((await request.post())["event"])))
-        return web.json_response({"success": True})
-
-    requests = [call_event(type=EventType.IN, phone=str(n), codes=["1"]) for n in range(9)]
-    async with crm_at(note) as url, open_crm(SLOW) as crm:
-        account = Account(url, Secret(KEY))
-        await asyncio.gather(*(crm.send(account, request) for request in requests))
-    times = sorted(at for at, _ in arrived)
-    assert times[-1] - times[0] > 0.5
-    by_turn = [{int(said.split('"')[3]) for _, said in sorted(arrived)[turn : turn + 3]} for turn in (0, 3, 6)]
-    assert by_turn == [{0, 1, 2}, {3, 4, 5}, {6, 7, 8}]
-
-
-async def test_classes_and_accounts_have_rates_of_their_own() -> None:
-    async with crm_at(content) as url, open_crm(SLOW) as crm:
-        account = Account(url, Secret(KEY))
-        other = replace(account, api_key=Secret("another-" + KEY))
-        async with asyncio.timeout(10):
-            await crm.send(account, credentials())
-            await crm.send(other, credentials())
-            await crm.send(account, EVENT)
-        with pytest.raises(TimeoutError):
-            async with asyncio.timeout(0.2):
-                await crm.send(replace(account, url=url + "/"), credentials())
-
-
-async def test_a_caller_who_gives_up_waiting_costs_nobody_a_turn() -> None:
-    arrived = 0
-
-    async def count(_: web.Request) -> web.Response:
-        nonlocal arrived
-        arrived += 1
-        return web.json_response({"success": True})
-
-    async with crm_at(count) as url, open_crm(SLOW) as crm:
-        account = Account(url, Secret(KEY))
-        async with asyncio.TaskGroup() as tasks:
-            sent = [tasks.create_task(crm.send(account, EVENT), name=f"send {n}") for n in range(6)]
-            await asyncio.sleep(0)  # one step each: three are under way, the fourth waits for its time
-            sent[3].cancel()
-        assert arrived == 5
-        assert [task.cancelled() for task in sent] == [False, False, False, True, False, False]
 
 
 async def test_a_dead_crm_holds_its_own_connections_and_no_other() -> None:

@@ -25,3 +25,8 @@ def test_complaints_are_told_with_the_refusal_and_bounded() -> None:
     assert str(error).startswith("Validation error: phone: wrong; code: xxx")
     assert error.message == "Validation error"
     assert len(str(error)) <= EXCERPT + len(" (HTTP 400)")
+
+
+def test_nobodys_number_is_in_the_text_of_an_error() -> None:
+    error = CrmRefused("Customer 8 (916) 123-45-67 exists", errors={"phone": "+79161234567 is in use"}, status=400)
+    assert str(error) == "Customer 89•••••4567 exists: phone: +79•••••4567 is in use (HTTP 400)"

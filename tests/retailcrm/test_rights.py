@@ -12,11 +12,18 @@ from tests.store.enterprises import romashka
 
 
 @pytest.mark.parametrize(
-    ("customers", "orders", "more", "less"),
-    [(True, False, set(), set()), (True, True, {"order_write"}, set()), (False, False, set(), {"customer_write"})],
+    ("customers", "orders", "tasks", "more", "less"),
+    [
+        (True, False, False, set(), set()),
+        (True, True, False, {"order_write"}, set()),
+        (True, False, True, {"task_read", "task_write"}, set()),
+        (False, False, False, set(), {"customer_write"}),
+    ],
 )
-def test_what_is_created_needs_its_right(customers: bool, orders: bool, more: set[str], less: set[str]) -> None:
-    enterprise = replace(romashka(), create_customers=customers, create_orders=orders)
+def test_what_is_created_needs_its_right(
+    customers: bool, orders: bool, tasks: bool, more: set[str], less: set[str]
+) -> None:
+    enterprise = replace(romashka(), create_customers=customers, create_orders=orders, create_tasks=tasks)
     assert set(needed(enterprise)) == {*REQUIRED_SCOPES, *more} - less
     assert missing(enterprise, CredentialsReply(frozenset(needed(enterprise)))) == ()
     assert missing(enterprise, CredentialsReply(frozenset())) == needed(enterprise)

@@ -41,7 +41,7 @@ from amibridge.retailcrm.orders import OrderFields, create_order, edit_order, or
 from amibridge.retailcrm.phone_lookup import telephony_manager
 from amibridge.retailcrm.reference import order_methods, order_types, sites, status_groups, statuses
 from amibridge.retailcrm.requests import LimitClass, Request, credentials, settings
-from amibridge.retailcrm.tasks import TaskFields, create_task, edit_task
+from amibridge.retailcrm.tasks import TaskFields, create_task, edit_task, task, tasks
 from amibridge.retailcrm.users import UserStatus, set_user_status, user, user_groups, users
 from tests.retailcrm.contract import VERBS, assert_allowed, verb_of
 
@@ -169,6 +169,9 @@ BUILT: list[Request[Any]] = [
     send_notification("<p>missed</p>", kind=NoticeKind.ERROR, user_groups=["managers"]),
     api_versions(),
     installation(),
+    tasks(),
+    tasks(created_from=date(2026, 11, 24), page=2, limit=100),
+    task(1),
     create_task(TASK, "romashka"),
     create_task(TaskFields("call", performer=27, customer="external"), "romashka"),
     edit_task(1, TaskFields(complete=True)),
@@ -248,6 +251,7 @@ FORBIDDEN: dict[str, Callable[[], object]] = {
     "calls in the clear": lambda: edit_integration_module(replace(MODULE, telephony=Telephony("http://x"))),
     "a task for nobody": lambda: create_task(TaskFields("call")),
     "a task of nothing": lambda: create_task(TaskFields(performer=27)),
+    "the task without a number": lambda: task(0),
     "no change of a task": lambda: edit_task(1, TaskFields()),
 }
 

@@ -15,6 +15,8 @@ import asyncpg
 import pytest
 from structlog.testing import capture_logs
 
+from amibridge.ami.actions import Action, ping
+from amibridge.ami.errors import ActionRefused, HostUnreachable
 from amibridge.calls.board import Board, replay
 from amibridge.calls.numbering import Numbering
 from amibridge.enterprises import Enterprise, LinkState
@@ -106,6 +108,28 @@ class TestFollowing:
             await directory.apply(enterprise(host_at(two, enterprise="0124"), number="0124"))
             await counts(pool, "calls", 2)
         assert sorted(await rows(pool, "SELECT enterprise_id FROM calls")) == ["0123", "0124"]
+
+    async def test_an_action_goes_to_the_host_it_is_for_or_is_said_not_to_go(
+        self, pool: asyncpg.Pool, directory: Directory
+    ) -> None:
+        mine, yours = (pbx_of(trace("d"), lost=False) for _ in range(2))
+        async with mine.serve() as one, yours.serve() as two, keeping(pool) as kept:
+            here, there = host_at(one), host_at(two, enterprise="0124")
+            with pytest.raises(HostUnreachable, match="it is not followed"):
+                await kept.keeper.send(here, ping())
+            await directory.apply(enterprise(here))
+            await directory.apply(enterprise(there, number="0124"))
+            await until(lambda: list(kept.states().values()) == [LinkState.UP] and len(kept.keeper.standings()) == 2)
+            asked = Action("Nonsense")
+            with pytest.raises(ActionRefused):
+                await kept.keeper.send(there, asked)
+            assert [one["Action"] for one in yours.received].count("Nonsense") == 1
+            assert [one["Action"] for one in mine.received].count("Nonsense") == 0
+            mine.misbehave(close_at_login=True)
+            mine.cut()
+            await until(lambda: [one.state for one in kept.keeper.standings()].count(LinkState.UP) == 1)
+            with pytest.raises(HostUnreachable):
+                await kept.keeper.send(here, ping())
 
     async def test_a_change_of_numbers_changes_the_followers_board(
         self, pool: asyncpg.Pool, directory: Directory

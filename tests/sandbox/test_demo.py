@@ -200,6 +200,23 @@ async def test_sigterm_in_the_middle_ends_it_in_order(demo: Demo) -> None:
     await demo.assert_nothing_left()
 
 
+async def test_a_click_is_a_call_in_it(demo: Demo) -> None:
+    await demo.start("--speed", "20")
+    await demo.page()
+    where = json.loads(await demo.says("web_listening"))["address"]
+    await until(lambda: demo.told().count("host_connected") >= 3, PATIENCE)
+    asked = {"clientId": "demo-0124", "code": "101", "phone": "+375291234567"}
+    async with (
+        aiohttp.ClientSession() as session,
+        session.get(f"http://{where}/api/makecallexternal", params=asked) as response,
+    ):
+        answer = await response.json()
+    assert (answer["enterprise"], answer["to_phone"]) == ("Василёк", "+375291234567")
+    await until(lambda: any('"call_ended"' in line and answer["call"] in line for line in demo.told().splitlines()))
+    demo.process.send_signal(signal.SIGINT)
+    assert await demo.ended(STOPPED_WITHIN) == (0, [])
+
+
 async def test_a_terminal_that_is_closed_ends_it_even_while_it_is_being_set_up(demo: Demo) -> None:
     """Half a run of `--once` is no success. The folder's path is too long for a socket's."""
     demo.folder /= "x" * 100

@@ -235,6 +235,20 @@ async def test_customers_and_notices_are_seen_and_their_html_is_not(asker: Asker
     assert len((await state_of(asker))["accounts"][0]["customers"]) == 13
 
 
+async def test_tasks_are_seen_and_whether_they_are_done(asker: Asker) -> None:
+    for text in (HOSTILE, "call back"):
+        task = {"text": text, "performerId": 27, "datetime": "2026-11-24 12:30"}
+        await asker.post("/api/v5/tasks/create", task=task)
+    await asker.post("/api/v5/tasks/2/edit", task={"complete": True})
+    page = read_page(await asker.text("/"))
+    [tasks, _] = page.all(".records")
+    assert [" ".join(one.one("small").text.split()) for one in tasks.all("li")] == [
+        "done · Ирина Ковалёва", "to do until 12:30 · Ирина Ковалёва",
+    ]  # fmt: skip
+    assert page.all("img") == []
+    assert len((await state_of(asker))["accounts"][0]["tasks"]) == 2
+
+
 async def test_everything_the_page_needs_comes_from_it_and_nothing_is_kept(asker: Asker) -> None:
     async with asker.session.get(f"{asker.url}/") as response:
         page, headers = read_page(await response.text()), response.headers

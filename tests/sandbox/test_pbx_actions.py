@@ -262,6 +262,13 @@ class TestClickToCall:
         told = "\n".join(str(one) for one in call)
         assert not re.search(r"(?<![0-9.])(101|89161112233)(?![0-9])", told)
 
+    async def test_the_first_channel_gets_the_id_that_was_asked_for(self) -> None:
+        _, played = await self.placed(Channel="PJSIP/205", Exten="89165554433", ChannelId="1795491044.482913047715")
+        [response] = named(played, "OriginateResponse")
+        assert response["Uniqueid"] == "1795491044.482913047715"
+        call = [one for one in messages(played) if one.get("Linkedid") == response["Uniqueid"]]
+        assert {one["Channel"].rpartition("-")[0] for one in call if "Channel" in one} == {"PJSIP/205", "PJSIP/trunk"}
+
     async def test_each_call_that_was_asked_for_has_ids_of_its_own(self) -> None:
         async with dialled(pbx_of(BUSY)) as client:
             await client.login()

@@ -7,7 +7,7 @@ import json
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any, get_args
+from typing import Any, Literal, get_args
 
 import aiohttp
 import pytest
@@ -19,9 +19,12 @@ from amibridge.sandbox.crm_faults import (
     Fault,
     Faults,
     Hang,
+    Held,
     Nonsense,
+    Partly,
     Slow,
     TelephonyOff,
+    Torn,
     WrongKey,
 )
 from amibridge.sandbox.retailcrm import SandboxCrm
@@ -29,7 +32,11 @@ from tests.delivery.waiting import until
 from tests.sandbox.crm_asker import EVENT, KEY, OTHER_KEY, UPLOAD, Asker, finished, ringing, romashka, sandbox_crm
 
 VERSIONS = "/api/api-versions"
-ALL: tuple[Fault, ...] = (Busy(), BadGateway(), Nonsense(), Hang(), Cut(), Slow(0.0), WrongKey(), TelephonyOff())
+KEYED = {"X-API-KEY": KEY}
+ALL: tuple[Fault, ...] = (
+    *(Busy(), BadGateway(), Nonsense(), Hang(), Cut(), Torn(), Partly(1), Held(asyncio.Event()), Slow(0.0)),
+    *(WrongKey(), TelephonyOff()),
+)
 
 
 async def upload(asker: Asker) -> tuple[int, dict[str, str], bytes]:
@@ -107,6 +114,41 @@ async def test_cut_ends_the_connection_and_may_have_done_what_was_asked(asker: A
     assert json.loads((await upload(asker))[2])["processedCallsCount"] == (not done)
 
 
+@pytest.mark.parametrize("done", [False, True])
+async def test_torn_is_half_an_answer_and_may_have_done_what_was_asked(asker: Asker, done: bool) -> None:
+    asker.crm.faults.give(Torn(done))
+    async with asker.session.post(asker.url + UPLOAD, data={"calls": json.dumps([finished()])}, headers=KEYED) as half:
+        assert half.status == 200
+        with pytest.raises(aiohttp.ClientError):
+            await half.read()
+    assert stored(asker) == done
+    assert asker.crm.requests[-1].status is None
+
+
+@pytest.mark.parametrize("status", [200, 460])
+async def test_partly_takes_the_first_calls_and_says_how_many(asker: Asker, status: Literal[200, 460]) -> None:
+    asker.crm.faults.give(Partly(1, status))
+    form = {"calls": json.dumps([finished(externalId="taken"), finished(externalId="left")])}
+    async with asker.session.post(asker.url + UPLOAD, data=form, headers=KEYED) as response:
+        assert response.status == status
+        said = json.loads(await response.text())
+    assert (said["success"], said["processedCallsCount"]) == (status == 200, 1)
+    assert [call.external_id for call in asker.crm.accounts[0].calls] == ["taken"]
+
+
+@pytest.mark.parametrize("done", [False, True])
+async def test_held_answers_rightly_when_it_is_let_go(asker: Asker, done: bool) -> None:
+    released = asyncio.Event()
+    asker.crm.faults.give(Held(released, done))
+    async with asyncio.TaskGroup() as tasks:
+        asking = tasks.create_task(upload(asker), name="who waits")
+        await until(lambda: not asker.crm.faults)
+        await asker.get(VERSIONS)
+        assert (asking.done(), stored(asker)) == (False, done)
+        released.set()
+    assert (asking.result()[0], stored(asker)) == (200, 1)
+
+
 async def test_what_would_be_refused_is_not_done(asker: Asker) -> None:
     asker.crm.faults.give(Cut(done=True))
     with pytest.raises(aiohttp.ServerDisconnectedError):
@@ -167,6 +209,11 @@ class TestGiven:
         assert (await asker.get(VERSIONS))[0] == 200
         assert (await asker.post(EVENT, event=ringing()))[0] == 503
         assert (await asker.post(EVENT, event=ringing()))[0] == 200
+
+    async def test_for_a_whole_path(self, asker: Asker) -> None:
+        asker.crm.faults.give(Busy(), path="/api/v5/customers", whole=True)
+        assert (await asker.get("/api/v5/customers/history"))[0] == 200
+        assert (await asker.get("/api/v5/customers"))[0] == 503
 
     async def test_for_one_account(self, asker: Asker) -> None:
         asker.crm.faults.give(Busy(), times=None, api_key=OTHER_KEY)

@@ -159,6 +159,25 @@ class TestPeople:
         assert asker.crm.accounts[0].tasks[body["id"]]["complete"] is True
         assert (await asker.post("/api/v5/tasks/9/edit", task={"complete": True}))[0] == 404
 
+    async def test_a_task_is_told_of_with_its_performer_and_customer(self, asker: Asker) -> None:
+        for performer in (27, 31):
+            task = {"text": f"call {performer}", "performerId": performer, "customer": {"id": 1}}
+            await asker.post("/api/v5/tasks/create", task=task)
+        told = (await asker.get("/api/v5/tasks/1"))[1]["task"]
+        assert (told["performer"], told["performerType"], told["complete"]) == (27, "user", False)
+        assert told["customer"] == {"type": "customer", "id": 1, "site": "romashka"}
+        assert (await asker.get("/api/v5/tasks/9"))[0] == 404
+        assert [one["id"] for one in (await asker.get("/api/v5/tasks"))[1]["tasks"]] == [2, 1]
+        for query, found in (
+            ({"filter[performers][]": "31"}, [2]),
+            ({"filter[ids][]": "1"}, [1]),
+            ({"filter[createdAtFrom]": told["createdAt"][:10]}, [2, 1]),
+            ({"filter[createdAtTo]": "2020-01-01"}, []),
+        ):
+            assert [one["id"] for one in (await asker.get("/api/v5/tasks", **query))[1]["tasks"]] == found
+        status, body = await asker.get("/api/v5/tasks", **{"filter[phone]": "+79161234567"})
+        assert (status, list(body["errors"])) == (400, ["phone"])
+
 
 class TestTelephony:
     async def test_it_may_need_a_module(self) -> None:

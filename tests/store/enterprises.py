@@ -4,9 +4,23 @@ from __future__ import annotations
 
 from zoneinfo import ZoneInfo
 
+from amibridge.calls.clicks import Dialling
 from amibridge.calls.numbering import Numbering
 from amibridge.calls.record import Extension
-from amibridge.enterprises import Account, AmiHost, Credit, Enterprise, EnterpriseId, HostName, Line, Operator
+from amibridge.enterprises import (
+    Account,
+    AmiHost,
+    Credit,
+    Enterprise,
+    EnterpriseId,
+    Fallback,
+    HostName,
+    Line,
+    NamePart,
+    Operator,
+    ResponsibleMode,
+    ResponsibleSettings,
+)
 from amibridge.redact import Secret
 
 
@@ -21,6 +35,7 @@ def host(number: str = "0123", name: str = "pbx1", secret: str = "hush-ami") -> 
         numbering=Numbering(r"^\d{3}$", ("PJSIP/provider", "SIP/00013*"), "BY"),
         originate_channel="Local/{extension}@from-internal/n",
         originate_context="from-internal",
+        originate_number=Dialling.AS_GIVEN,
         recordings="/var/spool/asterisk/monitor",
     )
 
@@ -43,4 +58,7 @@ def romashka(number: str = "0123") -> Enterprise:
         credit=Credit.LAST,
         create_customers=False,
         create_orders=True,
+        responsible=ResponsibleSettings(
+            ResponsibleMode.NAME, "to-{extension}", Fallback.LAST_CALL, (NamePart.LINE, NamePart.CUSTOMER)
+        ),
     )

@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import timedelta
 from zoneinfo import ZoneInfo
 
+from amibridge.calls.clicks import Dialling
 from amibridge.calls.numbering import Numbering
 from amibridge.calls.record import Extension
-from amibridge.enterprises import Account, Credit, HostName, Line, Operator
+from amibridge.enterprises import Account, Credit, HostName, Line, MissedCalls, Operator, ResponsibleSettings
 from amibridge.redact import Secret
 from amibridge.store.changes import changes
 from tests.store.enterprises import host, romashka
 
-OLD = romashka()
+OLD = replace(
+    romashka(),
+    missed_calls=MissedCalls(
+        timedelta(minutes=5), ("+375291111111",), 40, "Не дозвонились", timedelta(minutes=30), "m", "t"
+    ),
+)
 
 
 def test_a_new_enterprise_is_told_with_all_that_is_in_it() -> None:
@@ -26,7 +33,8 @@ def test_a_new_enterprise_is_told_with_all_that_is_in_it() -> None:
 
 
 def test_the_same_is_no_change() -> None:
-    assert changes(OLD, romashka()) == []
+    assert changes(romashka(), romashka()) == []
+    assert changes(OLD, replace(OLD)) == []
 
 
 def test_the_order_of_hosts_is_no_change() -> None:
@@ -46,6 +54,11 @@ def test_every_field_that_differs_is_named_with_both_values() -> None:
         credit=Credit.FIRST,
         create_customers=True,
         create_orders=False,
+        responsible=ResponsibleSettings(name=()),
+        create_tasks=True,
+        missed_calls=MissedCalls(
+            timedelta(0), (), 41, "x", timedelta(hours=2), "phone", "legal", "new", "client-confirmed"
+        ),
     )
     said = changes(OLD, new)
     assert said == [
@@ -58,6 +71,20 @@ def test_every_field_that_differs_is_named_with_both_values() -> None:
         "credit changed from last to first",
         "create customers changed from no to yes",
         "create orders changed from yes to no",
+        "create tasks changed from no to yes",
+        "responsible mode changed from name to off",
+        "responsible dialplan changed from to-{extension} to mngr{extension}_{line}_1",
+        "responsible fallback changed from last_call to none",
+        "responsible name changed from line, customer to none",
+        "wait after a missed call changed from 0:05:00 to 0:00:00",
+        "never for changed from +375291111111 to none",
+        "performer changed from 40 to 41",
+        "text of missed calls changed from Не дозвонились to x",
+        "task within changed from 0:30:00 to 2:00:00",
+        "order method changed from m to phone",
+        "order type changed from t to legal",
+        "order status changed from none to new",
+        "order status when reached changed from none to client-confirmed",
         "api key changed",
         "webhook secret changed",
     ]
@@ -73,6 +100,7 @@ def test_hosts_operators_and_lines_come_go_and_change() -> None:
         username="other",
         originate_channel="PJSIP/{extension}",
         originate_context="inside",
+        originate_number=Dialling.DIGITS,
     )
     new = replace(
         OLD,
@@ -89,6 +117,7 @@ def test_hosts_operators_and_lines_come_go_and_change() -> None:
         "host pbx1: trunks changed from PJSIP/provider, SIP/00013* to none",
         "host pbx1: originate channel changed from Local/{extension}@from-internal/n to PJSIP/{extension}",
         "host pbx1: originate context changed from from-internal to inside",
+        "host pbx1: originate number changed from as_given to digits",
         "host pbx1: recordings changed from /var/spool/asterisk/monitor to none",
         "host pbx1: secret changed",
         "host pbx2 added",

@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 from base64 import b64encode
 from dataclasses import replace
+from datetime import timedelta
 
 import asyncpg
 import pytest
 from structlog.testing import capture_logs
 
 from amibridge.calls.record import Extension
-from amibridge.enterprises import EnterpriseId, Line, Operator
+from amibridge.enterprises import EnterpriseId, Line, MissedCalls, Operator
 from amibridge.redact import Secret
 from amibridge.secrets import Key, Keyring, SealBroken
 from amibridge.store.directory import Directory, EnterpriseRefused
@@ -46,6 +47,15 @@ async def test_what_is_applied_is_what_is_loaded(directory: Directory) -> None:
     assert said[0] == "enterprise added"
     assert await directory.load() == (romashka(),)
     assert await directory.load_one(ONE) == romashka()
+
+
+async def test_every_wish_about_missed_calls_is_kept(directory: Directory) -> None:
+    wishes = MissedCalls(
+        timedelta(minutes=5), ("+375291111111",), 40, "Не дозвонились", timedelta(days=2), "a", "b", "c", "d"
+    )
+    wanted = replace(romashka(), create_tasks=True, missed_calls=wishes)
+    await directory.apply(wanted)
+    assert await directory.load() == (wanted,)
 
 
 async def test_applied_again_it_changes_nothing_and_says_nothing(directory: Directory, pool: asyncpg.Pool) -> None:
@@ -196,7 +206,7 @@ async def test_a_secret_in_the_place_of_another_does_not_open(directory: Directo
 
 
 BREAKINGS = {
-    "damaged": "UPDATE enterprises SET crm_api_key = overlay(crm_api_key PLACING '\\x00' FROM 20)",
+    "damaged": "UPDATE enterprises SET crm_api_key = set_byte(crm_api_key, 20, get_byte(crm_api_key, 20) # 1)",
     "empty": "UPDATE enterprises SET webhook_secret = ''",
     "garbage in a host": "UPDATE hosts SET secret = 'hush-ami'",
     "a time zone of another machine": "UPDATE enterprises SET time_zone = 'Europe/Atlantis'",

@@ -18,7 +18,16 @@ from amibridge.enterprises import EnterpriseId
 from amibridge.store import ledger as ledger_module
 from amibridge.store import outbox as module
 from amibridge.store.ledger import Ledger
-from amibridge.store.outbox import Backlog, Delivery, DeliveryRow, DeliveryStatus, Outbox, Settlement
+from amibridge.store.outbox import (
+    KNOWS_NOT,
+    Backlog,
+    Delivery,
+    DeliveryRow,
+    DeliveryStatus,
+    Outbox,
+    Settlement,
+    knows_not,
+)
 from tests.delivery.rows import ended, rang, record
 from tests.store.said import HEARD_AT, heard
 
@@ -143,11 +152,11 @@ async def test_people_find_rows_by_state_and_by_call_newest_first(pool: asyncpg.
     assert [row.id for row in await outbox.find(ONE)] == [row.id for row in reversed(made)]
     assert [row.id for row in await outbox.find(ONE, limit=2)] == [made[4].id, made[3].id]
     assert [row.id for row in await outbox.find(ONE, status=SENT)] == [made[1].id, made[0].id]
-    of_call = await outbox.find(ONE, call=CallId("pbx:0"))
+    of_call = await outbox.find(ONE, calls=[CallId("pbx:0")])
     assert [row.id for row in of_call] == [made[4].id, made[3].id, made[0].id]
-    assert [row.id for row in await outbox.find(ONE, call=CallId("pbx:0"), status=DUE)] == [made[4].id, made[3].id]
-    assert await outbox.find(ONE, call=CallId("pbx:'")) == []
-    [oldest] = await outbox.find(ONE, call=CallId("pbx:1"))
+    assert [row.id for row in await outbox.find(ONE, calls=[CallId("pbx:0")], status=DUE)] == [made[4].id, made[3].id]
+    assert await outbox.find(ONE, calls=[CallId("pbx:'")]) == []
+    [oldest] = await outbox.find(ONE, calls=[CallId("pbx:1")])
     assert oldest == DeliveryRow(
         enterprise=ONE,
         id=made[1].id,
@@ -269,3 +278,10 @@ async def test_no_question_about_deliveries_reads_a_table_from_end_to_end(crowde
         plan = await explained(crowded, sql, *arguments)
         assert scanned(plan) & {"deliveries", "facts"} == set(), sql
         assert indexes(plan) & by, sql
+
+
+@pytest.mark.parametrize("extensions", [[f"1{number:03}" for number in range(150)], ["1" * 64] * 30, ["101"]])
+def test_what_the_crm_does_not_know_is_named_and_no_name_is_cut(extensions: list[str]) -> None:
+    said = knows_not(extensions)
+    assert len(said) < 500
+    assert set(said.removeprefix(KNOWS_NOT).split(", ")) <= set(extensions)

@@ -48,6 +48,16 @@ async def test_a_queue_keeps_the_order_and_what_was_not_removed() -> None:
     assert queue.first(9) == facts[2:]
 
 
+async def test_whoever_listens_hears_a_fact_at_once_and_none_for_which_there_was_no_room() -> None:
+    told: list[HeardFact] = []
+    queue = FactQueue(size=1, hear=told.append)
+    first, second = heard(*rings(2))
+    queue.put(first)
+    with pytest.raises(QueueFull):
+        queue.put(second)
+    assert told == [first]
+
+
 async def test_who_waits_for_what_was_put_is_not_woken_by_half_of_it_nor_held_up_by_what_came_later() -> None:
     queue = FactQueue()
     facts = heard(*rings(3))

@@ -111,7 +111,7 @@ async def test_every_foreign_key_begins_with_the_enterprise(made: asyncpg.Connec
         "SELECT pg_get_constraintdef(oid) AS text FROM pg_constraint"
         " WHERE connamespace = 'amibridge'::regnamespace AND contype = 'f'"
     )
-    assert len(definitions) == 5
+    assert len(definitions) == 7
     assert all(row["text"].startswith("FOREIGN KEY (enterprise_id") for row in definitions)
 
 
@@ -136,7 +136,7 @@ def test_tables_are_joined_within_an_enterprise() -> None:
 
 
 def test_what_is_asked_of_the_server_reads_its_catalogs_and_no_row_of_ours() -> None:
-    assert len(OF_THE_SERVER) == 3
+    assert len(OF_THE_SERVER) == 4
     for name in OF_THE_SERVER:
         read = re.findall(r"\b(?:FROM|JOIN)\s+(\w+)", statement(QUERIES[name]))
         assert [table for table in read if not table.startswith("pg_") and table != "unnest"] == [], name

@@ -28,7 +28,7 @@ KEY = "key-of-romashka"
 NUMBER = EnterpriseId("0123")
 ZONE = ZoneInfo("Europe/Minsk")
 BOSS = person(27)
-UNLIMITED = CrmSettings(rates={limit: Rate(1000, timedelta(milliseconds=10)) for limit in LimitClass})
+UNLIMITED = CrmSettings(rates={limit: Rate(1000, timedelta(milliseconds=10), unanswered=100) for limit in LimitClass})
 
 
 def account(**changes: Any) -> SandboxAccount:

@@ -13,16 +13,24 @@ from pathlib import Path
 from typing import Any
 
 COMMAND = (sys.executable, "-m", "amibridge")
+HURRIED = (sys.executable, str(Path(__file__).with_name("hurried.py")))
+"""The same with shorter waits."""
+
 READY_WITHIN = 30.0
 STOPPED_WITHIN = 10.0
 """Seconds an orderly stop may take, by the promise made to systemd."""
 
 
 class Bridge:
-    """`amibridge run` on *folder*, speaking with the database *dsn*, reporting to a systemd of ours."""
+    """`amibridge run` on *folder*, speaking with the database *dsn*, reporting to a systemd of ours.
 
-    def __init__(self, folder: Path, dsn: str, port: int) -> None:
+    *daemon*: the command line that `run` belongs to.
+    """
+
+    def __init__(self, folder: Path, dsn: str, port: int, daemon: Sequence[str] = COMMAND) -> None:
         self.folder = folder
+        self.dsn = dsn
+        self._daemon = daemon
         self.url = f"http://127.0.0.1:{port}"
         self.config = folder / "amibridge.toml"
         self.config.write_text(
@@ -31,6 +39,8 @@ class Bridge:
             encoding="utf-8",
         )
         self.log_file = folder / "log"
+        self._lines: list[dict[str, Any]] = []
+        self._read_to = 0
         self.process: asyncio.subprocess.Process | None = None
         self._systemd = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._systemd.setblocking(False)
@@ -46,7 +56,7 @@ class Bridge:
         """Until it says READY."""
         with self.log_file.open("ab") as log_file:
             self.process = await asyncio.create_subprocess_exec(
-                *COMMAND,
+                *self._daemon,
                 "run",
                 "--config",
                 str(self.config),
@@ -96,9 +106,14 @@ class Bridge:
 
     def log(self, event: str | None = None, **fields: object) -> list[dict[str, Any]]:
         """The lines of the log so far; those of one kind, and with these fields."""
-        lines = [json.loads(line) for line in self.log_file.read_text("utf-8").splitlines()]
+        with self.log_file.open("rb") as file:
+            file.seek(self._read_to)
+            whole, _, _ = file.read().rpartition(b"\n")
+        if whole:
+            self._read_to += len(whole) + 1
+            self._lines += [json.loads(line) for line in whole.split(b"\n")]
         wanted = fields | ({} if event is None else {"event": event})
-        return [line for line in lines if wanted.items() <= line.items()]
+        return [line for line in self._lines if wanted.items() <= line.items()]
 
     async def command(self, *words: str) -> tuple[int, str, str]:
         """Another `amibridge` beside the daemon: (exit code, stdout, stderr)."""

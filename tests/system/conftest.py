@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.system.bridge import Bridge
+from tests.system.bridge import HURRIED, Bridge
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -18,6 +18,16 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 async def bridge(tmp_path: Path, dsn: str, unused_tcp_port: int) -> AsyncIterator[Bridge]:
     """Not started yet."""
     bridge = Bridge(tmp_path, dsn, unused_tcp_port)
+    try:
+        yield bridge
+    finally:
+        await bridge.close()
+
+
+@pytest.fixture
+async def hurried(tmp_path: Path, dsn: str, unused_tcp_port: int) -> AsyncIterator[Bridge]:
+    """Not started yet; its clocks run faster."""
+    bridge = Bridge(tmp_path, dsn, unused_tcp_port, HURRIED)
     try:
         yield bridge
     finally:

@@ -8,13 +8,14 @@ from functools import partial
 
 import pytest
 
-from amibridge.sandbox.crm_faults import Hang
+from amibridge.calls.notices import RING_NEWS
 from amibridge.sandbox.retailcrm import SandboxCrm
 from tests.calls.truth import read_bytes
 from tests.corpus import TRACES, Trace
 from tests.delivery.waiting import until
 from tests.system.bridge import Bridge, enterprise_file
-from tests.system.history import assert_history, wanted_of
+from tests.system.history import wanted_of
+from tests.system.law import assert_law, assert_one_customer_per_number, late_popups, nothing_is_due
 from tests.system.test_straight_line import KEY, account, pbx_of
 
 CALLS = [
@@ -54,6 +55,7 @@ async def test_killed_in_the_middle_of_calls_it_loses_none_and_tells_none_twice(
             await asyncio.sleep(LIFE)
         await until(lambda: len(history.calls) >= len(wanted), 60)
         await asyncio.wait_for(pbx.played(), 30)
+        await nothing_is_due(bridge)
         bridge.send_signal(15)
         assert await bridge.ended() == 0
     # How a call went while nobody looked cannot be told; that there was one, from whom and which way, can.
@@ -62,6 +64,8 @@ async def test_killed_in_the_middle_of_calls_it_loses_none_and_tells_none_twice(
         f"pbx1:{first_uniqueid(trace)}": (one.kind, one.phone) for trace, one in zip(CALLS, wanted, strict=True)
     }
     assert len(history.calls) == len(wanted)
+    assert_one_customer_per_number(history, wanted)
+    assert late_popups(bridge, crm, history, "0123", RING_NEWS) == []
 
 
 def _something_happens(bridge: Bridge, heard: int) -> bool:
@@ -84,8 +88,7 @@ async def test_killed_after_a_call_and_before_the_crm_heard_of_it_the_next_start
     async with crm.serve() as url:
         await bridge.apply(file.replace(dead, url))
         await bridge.start()
-        await until(lambda: len(crm.account(KEY).calls) == len(wanted), 30)
-        assert_history(crm.account(KEY), wanted)
+        await assert_law(bridge, crm, crm.account(KEY), wanted)
         late = [event for event in crm.account(KEY).popups if event.kind != "hangup"]
         assert late == [], "no popup for a phone that stopped ringing long ago"
 
@@ -94,21 +97,3 @@ async def _history_rows(bridge: Bridge) -> int:
     code, out, err = await bridge.command("deliveries", "0123", "--config", str(bridge.config))
     assert code == 0, err
     return sum(json.loads(line)["kind"] == "history" for line in out.splitlines())
-
-
-async def test_what_the_crm_took_before_the_kill_is_not_a_second_entry(bridge: Bridge) -> None:
-    """The upload arrives, the answer does not, the daemon dies: the next one repeats it and learns it is known."""
-    crm, wanted = SandboxCrm([account()]), wanted_of(CALLS[:1])
-    history = crm.account(KEY)
-    async with crm.serve() as url, pbx_of(CALLS[:1]).serve() as address:
-        crm.faults.give(Hang(done=True), path="/api/v5/telephony/calls/upload")
-        await bridge.start()
-        await bridge.apply(
-            enterprise_file("0123", crm_url=url, api_key=KEY, hosts={"pbx1": address}, time_zone="Europe/Minsk")
-        )
-        await until(lambda: len(history.calls) == 1, 30)
-        await bridge.kill()
-        await bridge.start()
-        await until(lambda: bridge.log("call_delivered"), 30)
-        assert_history(history, wanted)
-        assert bridge.log("call_delivered")[0]["duplicate"] is True

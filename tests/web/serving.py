@@ -15,18 +15,25 @@ from aiohttp import web
 from structlog.testing import capture_logs
 from yarl import URL
 
+from amibridge.calls.clicks import Click, Placed
+from amibridge.calls.record import CallRecord
 from amibridge.config import WebSettings
-from amibridge.enterprises import CrmStanding, EnterpriseId, HistoryStanding, HostStanding
+from amibridge.enterprises import CrmStanding, Enterprise, EnterpriseId, HistoryStanding, HostStanding
 from amibridge.redact import Secret
+from amibridge.responsible.answer import Answer as Told
+from amibridge.responsible.answer import Nobody, Why
 from amibridge.retailcrm.triggers import Hint
 from amibridge.secrets import Key, Keyring
 from amibridge.store.audit import AuditTrail
+from amibridge.store.operator_statuses import keep_status
 from amibridge.store.outbox import Outbox
 from amibridge.store.recorder import FactQueue
 from amibridge.web.app import Address, WebServices, make_app, serve
+from amibridge.web.clicks import Call
 from amibridge.web.tenants import Tenants
 from tests.delivery.waiting import until
 
+NOBODY = Told(Nobody(Why.NOT_TOLD))
 KEYRING = Keyring([Key("web", bytes(range(32)))])
 
 
@@ -38,16 +45,22 @@ class Answer:
     json: Any
 
 
+async def no_call(enterprise: Enterprise, click: Click) -> Placed:
+    raise AssertionError(f"nobody was to be called: {click}")
+
+
 @dataclass
 class Site:
     """*standings*, *crms*, *histories*, *queue*, *stall*: what health and metrics tell. *zones_changed*: whose was said
-    to be; *hints*: what came by webhook."""
+    to be; *hints*: what came by webhook; *call*: who places calls. *asked*: who should take a call, which *responsible*
+    answers."""
 
     host: str
     port: int
     client: aiohttp.ClientSession
     queue: FactQueue
     trail: AuditTrail
+    live_calls: dict[EnterpriseId, list[CallRecord]] = field(default_factory=dict)
     tenants: Tenants = field(default_factory=Tenants)
     standings: list[HostStanding] = field(default_factory=list)
     crms: list[CrmStanding] = field(default_factory=list)
@@ -55,6 +68,15 @@ class Site:
     stall: timedelta = timedelta(0)
     zones_changed: list[EnterpriseId] = field(default_factory=list)
     hints: list[tuple[EnterpriseId, Hint]] = field(default_factory=list)
+    call: Call = no_call
+    asked: list[tuple[EnterpriseId, str, str | None]] = field(default_factory=list)
+    responsible: Told | Exception = NOBODY
+
+    async def who(self, enterprise: EnterpriseId, phone: str, line: str | None) -> Told:
+        self.asked.append((enterprise, phone, line))
+        if isinstance(self.responsible, Exception):
+            raise self.responsible
+        return self.responsible
 
     async def ask(self, path: str, method: str = "GET", **more: Any) -> Answer:
         """*path* is sent as it is."""
@@ -72,6 +94,31 @@ class Site:
             yield reader, writer
         finally:
             writer.transport.abort()
+
+
+def idle_services(pool: asyncpg.Pool) -> WebServices:
+    """For who is asked nothing."""
+
+    async def nobody(*_: object) -> Any:
+        raise AssertionError("nobody asks")
+
+    return WebServices(
+        pool,
+        Outbox(pool),
+        list,
+        list,
+        FactQueue(),
+        timedelta,
+        KEYRING,
+        Tenants(),
+        print,
+        print,
+        nobody,
+        nobody,
+        nobody,
+        AuditTrail(pool),
+        lambda enterprise: (),
+    )
 
 
 @contextlib.asynccontextmanager
@@ -96,7 +143,11 @@ async def serving(
             site.tenants,
             site.zones_changed.append,
             lambda enterprise, hint: site.hints.append((enterprise, hint)),
+            lambda enterprise, click: site.call(enterprise, click),
+            lambda told, within: keep_status(pool, told, within=within),
+            site.who,
             site.trail,
+            lambda enterprise: site.live_calls.get(enterprise, ()),
             lambda: site.histories,
             None if metrics_token is None else Secret(metrics_token),
             trusted_proxies,

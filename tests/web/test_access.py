@@ -172,7 +172,7 @@ async def test_whoever_guesses_is_slowed_down_and_his_neighbours_are_not(
     assert (await door.knock("hush-read", of="203.0.113.10")).status == 200
     said = [line for line in lines if line["event"] in ("api_request_refused", "api_request_limited")]
     assert len(said) <= 4  # together, not one by one
-    assert said[0]["address"] == "203.0.113.9"
+    assert said[0]["peer"] == "203.0.113.9"
 
 
 async def test_no_credential_is_ever_logged_or_written(door: Door, logged: io.StringIO) -> None:  # noqa: F811

@@ -22,16 +22,12 @@ from amibridge import log
 from amibridge.calls.record import CallId
 from amibridge.config import WebSettings
 from amibridge.enterprises import EnterpriseId
-from amibridge.store.audit import AuditTrail
 from amibridge.store.db import open_pool
-from amibridge.store.outbox import Outbox
-from amibridge.store.recorder import FactQueue
 from amibridge.store.recordings import CallRecordings
 from amibridge.web import app, connection, recordings
-from amibridge.web.app import Address, AddressTaken, WebServices, make_app, serve, taken
+from amibridge.web.app import Address, AddressTaken, make_app, serve, taken
 from amibridge.web.recordings import record_url
-from amibridge.web.tenants import Tenants
-from tests.web.serving import KEYRING, Answer, Site, serving
+from tests.web.serving import KEYRING, Answer, Site, idle_services, serving
 
 ID = re.compile(r"[0-9a-f]{16}")
 
@@ -162,12 +158,6 @@ class TestErrors:
             assert token.split(".")[-1] not in written
 
 
-def services_of(pool: asyncpg.Pool) -> WebServices:
-    return WebServices(
-        pool, Outbox(pool), list, list, FactQueue(), timedelta, KEYRING, Tenants(), print, print, AuditTrail(pool)
-    )
-
-
 async def said_to(site: Site, raw: bytes) -> bytes:
     """All that comes back until the other side closes; nothing, if it closed while we were still talking."""
     async with site.connected() as (reader, writer):
@@ -265,7 +255,7 @@ class TestHostileInput:
 
 class TestServing:
     async def test_an_address_that_is_taken_is_said(self, pool: asyncpg.Pool) -> None:
-        services = services_of(pool)
+        services = idle_services(pool)
         with socket.socket() as other:
             other.bind(("127.0.0.1", 0))
             other.listen()
@@ -276,7 +266,7 @@ class TestServing:
         assert str(taken.value) == f"cannot listen on 127.0.0.1:{port}: Address already in use"
 
     async def test_an_address_that_is_none_is_said(self, pool: asyncpg.Pool) -> None:
-        services = services_of(pool)
+        services = idle_services(pool)
         settings = WebSettings("no-such-host.invalid", 8019, "https://bridge.example")
         with pytest.raises(AddressTaken, match=r"no-such-host\.invalid:8019: "):
             await serve(make_app(services), Address(settings), asyncio.Event(), asyncio.Event())
@@ -291,7 +281,7 @@ class TestServing:
                     await asyncio.open_connection("127.0.0.1", unused_tcp_port)
 
     async def test_serving_may_begin_anew_on_an_address(self, pool: asyncpg.Pool, unused_tcp_port: int) -> None:
-        services = services_of(pool)
+        services = idle_services(pool)
         async with taken(WebSettings("localhost", unused_tcp_port, "https://bridge.example")) as address:
             for _ in range(2):
                 stop, listening = asyncio.Event(), asyncio.Event()

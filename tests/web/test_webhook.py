@@ -107,7 +107,7 @@ async def test_strangers_learn_nothing_and_write_one_line(door: Site) -> None:
     assert {answer.status for answer in nameless} == {401}
     assert door.hints == []
     refusals = [line for line in lines if line["event"] == "webhook_refused"]
-    assert [(line["times"], line["address"], line["log_level"]) for line in refusals] == [(1, "127.0.0.1", "warning")]
+    assert [(line["times"], line["peer"], line["log_level"]) for line in refusals] == [(1, "127.0.0.1", "warning")]
     assert "secret" not in str(lines)
 
 

@@ -345,10 +345,24 @@ ASSUMPTIONS = (
     # -- tasks
     Assumption(
         "tasks",
-        "a task is made for a user, and is done by an edit that says so",
-        "amibridge.retailcrm.tasks:edit_task",
+        "a task is made for a user, listed with its text on the day of its making, and done by an edit that says so",
+        "amibridge.delivery.missed_tasks:MissedTasks",
         writing.task_done,
-        "let people close their tasks",
+        "create_tasks = false in the enterprise file",
+    ),
+    Assumption(
+        "order twice",
+        "an order whose externalId is known is refused, and the refusal names externalId",
+        "amibridge.retailcrm.service:names_external_id",
+        "it takes an order that people would see; `customer twice` asks the same of customers",
+        "create_orders = false in the enterprise file",
+    ),
+    Assumption(
+        "order's store",
+        "an order is read and edited with the `site` with which it was made",
+        "amibridge.delivery.missed_orders:MissedOrders",
+        "it takes an account with several stores, and an order in each",
+        "create_orders = false in the enterprise file",
     ),
     Assumption(
         "notices",

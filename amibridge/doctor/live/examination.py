@@ -16,18 +16,10 @@ from amibridge.doctor.live.assumptions import ASSUMPTIONS, WRITES, Assumption
 from amibridge.enterprises import Enterprise
 from amibridge.retailcrm.client import CrmSettings, open_crm
 from amibridge.retailcrm.errors import CrmError, CrmForbids, CrmLockedOut, CrmNotEnabled, CrmUnreachable
-from amibridge.retailcrm.limits import Rate
-from amibridge.retailcrm.requests import LimitClass, credentials
+from amibridge.retailcrm.limits import BESIDE
+from amibridge.retailcrm.requests import credentials
 
-SETTINGS = CrmSettings(
-    connect=timedelta(seconds=5),
-    total=timedelta(seconds=15),
-    rates={
-        LimitClass.TELEPHONY: Rate(1, timedelta(milliseconds=250)),
-        LimitClass.ORDINARY: Rate(1, timedelta(milliseconds=500)),
-    },
-)
-"""2/s and 4/s: with the running bridge's 8/s and 32/s not more than the account allows."""
+SETTINGS = CrmSettings(connect=timedelta(seconds=5), total=timedelta(seconds=15), rates=BESIDE)
 
 WITHIN = timedelta(seconds=60)
 """One question, with the requests that it takes."""

@@ -25,7 +25,7 @@ from amibridge.retailcrm.requests import (
     credentials,
 )
 from amibridge.retailcrm.service import names_external_id
-from amibridge.retailcrm.tasks import TaskFields, create_task, edit_task
+from amibridge.retailcrm.tasks import TaskFields, create_task, edit_task, task, tasks
 from amibridge.retailcrm.users import users
 
 ANOTHER = "+447700900456"
@@ -150,21 +150,26 @@ async def phones_edited(account: LiveAccount) -> Answer:
 
 
 async def task_done(account: LiveAccount) -> Answer:
-    if "task_write" not in (await account.ask(credentials())).scopes:
-        raise Unasked("the key lacks task_write")
+    granted = (await account.ask(credentials())).scopes
+    if lacking := [right for right in ("task_read", "task_write") if right not in granted]:
+        raise Unasked(f"the key lacks {', '.join(lacking)}")
     people = (await account.ask(users(active=True))).users
     mapped = {operator.user for operator in account.enterprise.operators.values()}
     performer = next((one.id for one in sorted(people, key=lambda one: one.id not in mapped)), None)
     if performer is None:
         raise Unasked("it has no active user")
-    asked = "`tasks/create`, and `tasks/{id}/edit` with complete"
-    task = TaskFields(text="amibridge doctor: a test, nothing to do", performer=performer)
+    asked = "`tasks/create`, `tasks` of today, and `tasks/{id}/edit` with complete"
+    fields = TaskFields(text="amibridge doctor: a test, nothing to do", performer=performer)
     try:
-        made = (await account.make(f"task of user {performer}", create_task(task, account.site))).id
+        made = (await account.make(f"task of user {performer}", create_task(fields, account.site))).id
     except (CrmRefused, CrmMissing) as error:
         return Answer(False, asked, f"of the new task {said(error)}")
     try:
+        today = (await account.ask(tasks(created_from=(await account.local()).date(), limit=100))).tasks
         await account.ask(edit_task(made, TaskFields(complete=True), account.site))
+        done = (await account.ask(task(made))).task.complete
     except (CrmRefused, CrmMissing) as error:
         return Answer(False, asked, f"of the task that is done {said(error)}")
-    return Answer(True, asked, "it takes both")
+    if made not in {one.id for one in today if one.text == fields.text}:
+        return Answer(False, asked, "it does not list the new task with its text")
+    return Answer(done, asked, "it takes both, and lists it" if done else "the task stays open")

@@ -1,0 +1,1 @@
+"""FastAGI: who should take a call, asked by a dialplan with `AGI(agi://…)`."""

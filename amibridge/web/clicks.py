@@ -1,0 +1,148 @@
+"""Click-to-call: `/api/makecallexternal`, as people's bookmarks know it, and RetailCRM's makeCallUrl.
+
+Laws: only a GET that somebody means places a call, not a HEAD and not a browser that looks ahead; what is refused
+changes nothing; whoever is not known learns nothing; neither a secret nor what was refused is logged.
+Shapes of answers: docs/api.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+
+from aiohttp import web
+
+from amibridge.calls.clicks import Click, ClickFailed, ClickRefused, Placed, Why
+from amibridge.calls.record import Extension
+from amibridge.enterprises import Enterprise
+from amibridge.web.answers import refusal
+from amibridge.web.knocks import Knocks
+from amibridge.web.tenants import Tenants
+
+Call: TypeAlias = Callable[[Enterprise, Click], Awaitable[Placed]]
+
+KEY = "Idempotency-Key"
+LONGEST_KEY = 255
+
+UNCACHED = {"Cache-Control": "no-store"}
+
+STATUSES = {Why.UNKNOWN_EXTENSION: 400, Why.NO_NUMBER: 400, Why.PREFETCH: 400, Why.KEY_USED: 409}
+
+
+@dataclass(frozen=True, slots=True)
+class ClickRoutes:
+    """*call* places one. Raises ClickRefused, ClickFailed."""
+
+    tenants: Tenants
+    call: Call
+    strangers: Knocks = field(default_factory=lambda: Knocks("call_request_refused"))
+    suspects: Knocks = field(default_factory=lambda: Knocks("call_request_suspicious"))
+
+    def add_to(self, router: web.UrlDispatcher) -> None:
+        router.add_get("/api/makecallexternal", self._make_call_external, allow_head=False)
+        router.add_get("/retailcrm/{secret}/call", self._make_call, allow_head=False)
+
+    async def _make_call_external(self, request: web.Request) -> web.StreamResponse:
+        asked = {name: _last(request, name) for name in ("code", "phone", "clientId")}
+        missing = [name for name, value in asked.items() if value is None]
+        if missing:
+            return _legacy(422, [_missing(name) for name in missing])
+        code, phone, client = (value.strip() for value in asked.values() if value is not None)
+        if not (code and phone and client):
+            return _legacy(400, "code, phone and clientId must not be empty")
+        enterprise = self.tenants.of_client_id(client)
+        if enterprise is None:
+            self.strangers.note(request)
+            return _legacy(401, "Invalid clientId")
+        try:
+            placed = await self._placed(request, enterprise, Click(code, phone, "api", key=_key(request)))
+        except ClickRefused as refused:
+            return _legacy(STATUSES[refused.why], str(refused), error=refused.why)
+        except ClickFailed as failed:
+            return _legacy(500, f"Call initiation failed: {failed}")
+        return web.json_response(_described(enterprise, placed), headers=UNCACHED)
+
+    async def _make_call(self, request: web.Request) -> web.StreamResponse:
+        """Asked by RetailCRM when somebody clicks the receiver beside a number."""
+        client = self.tenants.of_client_id(_last(request, "clientId") or "")
+        enterprise = self.tenants.of_secret(request.match_info["secret"])
+        if enterprise is None or enterprise is not client:
+            self.strangers.note(request)
+            return refusal(401, "unknown_account", "No account of ours is known by that.")
+        code = (_last(request, "code") or "").strip() or _extension_of(enterprise, _last(request, "userId") or "")
+        if not code:
+            return refusal(400, "no_extension", "This user has no extension.")
+        line = _last(request, "externalPhone")
+        click = Click(code, _last(request, "phone") or "", "retailcrm", line, _key(request))
+        try:
+            await self._placed(request, enterprise, click)
+        except ClickRefused as refused:
+            return refusal(STATUSES[refused.why], refused.why, str(refused))
+        except ClickFailed as failed:
+            return refusal(500, "call_failed", f"Call initiation failed: {failed}")
+        return web.Response(text="OK", headers=UNCACHED)
+
+    async def _placed(self, request: web.Request, enterprise: Enterprise, click: Click) -> Placed:
+        if "prefetch" in (request.headers.get("Sec-Purpose", "") + request.headers.get("Purpose", "")):
+            raise ClickRefused(Why.PREFETCH, "A browser only looks ahead here; nobody has clicked yet.")
+        try:
+            return await self.call(enterprise, click)
+        except ClickRefused as refused:
+            if refused.smells:
+                self.suspects.note(request, enterprise=enterprise.id, way=click.way, reason=refused.why)
+            raise
+
+
+def _last(request: web.Request, name: str) -> str | None:
+    """Of a parameter given twice the last counts."""
+    values = request.query.getall(name, [])
+    return values[-1] if values else None
+
+
+def _key(request: web.Request) -> str | None:
+    """A longer one is none: nobody keeps it for whoever sends it."""
+    key = request.headers.get(KEY, "")
+    return key if 0 < len(key) <= LONGEST_KEY else None
+
+
+def _extension_of(enterprise: Enterprise, user: str) -> Extension | None:
+    """The extension of RetailCRM's *user*; of several, the first."""
+    return min((one.extension for one in enterprise.operators.values() if str(one.user) == user.strip()), default=None)
+
+
+def _legacy(status: int, detail: str | list[dict[str, Any]], **more: str) -> web.Response:
+    """An error as FastAPI writes it, which callers of this route were made for."""
+    return web.json_response({"detail": detail, **more}, status=status, headers=UNCACHED)
+
+
+def _missing(name: str) -> dict[str, Any]:
+    return {"type": "missing", "loc": ["query", name], "msg": "Field required", "input": None}
+
+
+def _described(enterprise: Enterprise, placed: Placed) -> dict[str, Any]:
+    body: dict[str, Any] = {
+        "success": True,
+        "message": "Call initiated",
+        "enterprise": enterprise.name,
+        "enterprise_number": enterprise.id,
+        "from_ext": placed.extension,
+        "to_phone": placed.number,
+        "host_ip": placed.host,
+        "response_time_ms": round(placed.took.total_seconds() * 1000, 1),
+        "display_name": placed.name or "",
+        "call": placed.call,
+    }
+    if placed.name is not None:
+        # The CRM's mirror keeps a name in one piece, so it stands where readers look first.
+        body["customer"] = {
+            "first_name": placed.name,
+            "last_name": "",
+            "middle_name": "",
+            "enterprise_name": "",
+            "phone_e164": placed.phone,
+            "person_uid": str(placed.customer),
+            "source_type": "retailcrm",
+            "display_name": placed.name,
+        }
+    return body
