@@ -23,9 +23,10 @@ BUILT = {
     "self._event": {
         "api_request_limited",
         "api_request_refused",
-        "webhook_refused",
         "call_request_refused",
         "call_request_suspicious",
+        "responsible_refused",
+        "webhook_refused",
     },
     "fact.word.replace('.', '_')": {word.replace(".", "_") for word in FACT_TYPES if word.startswith("operator.")},
 }
