@@ -82,9 +82,7 @@ class Gate:
             raise Refused(401, "unknown_token", "No token of ours is known by that.", BEARER)
         enterprise, who, scopes, expires_at = found
         self._slow_down(request, self._credentials.take((enterprise.id, who), now))
-        if not self._trail.has_room:
-            raise Refused(503, "audit_unavailable", "What is done cannot be written down now.", {"Retry-After": "5"})
-        caller = Caller(enterprise, who, address(request), request.get(ID, ""), self._trail)
+        caller = self.known(request, enterprise, who)
         if expires_at is not None and expires_at <= datetime.now(UTC):
             caller.did(scope, _resource(request), "token_expired")
             raise Refused(401, "token_expired", "This token has expired.", BEARER)
@@ -92,6 +90,12 @@ class Gate:
             caller.did(scope, _resource(request), "wrong_scope")
             raise Refused(403, "wrong_scope", f"This needs a token with the scope {scope}.")
         return caller
+
+    def known(self, request: web.Request, enterprise: Enterprise, who: str) -> Caller:
+        """Whom a route has recognised by itself. Raises Refused while nothing can be written down."""
+        if not self._trail.has_room:
+            raise Refused(503, "audit_unavailable", "What is done cannot be written down now.", {"Retry-After": "5"})
+        return Caller(enterprise, who, address(request), request.get(ID, ""), self._trail)
 
     def _found(self, presented: str) -> tuple[Enterprise, str, frozenset[Scope], datetime | None] | None:
         if (of_token := self._tenants.of_token(presented)) is not None:

@@ -86,13 +86,13 @@ def make_app(services: WebServices) -> web.Application:
     app.router.add_get("/metrics", expose(sources, services.outbox, services.metrics_token))
     app.router.add_get("/recordings/{token}", serve_recordings(services.pool, services.keyring))
     ModuleRoutes(services.pool, services.tenants, services.zone_changed, services.keep_status).add_to(app.router)
-    ClickRoutes(services.tenants, services.call).add_to(app.router)
+    gate = Gate(services.tenants, services.trail)
+    ClickRoutes(gate, services.tenants, services.call).add_to(app.router)
     app.router.add_get(
         "/retailcrm/{secret}/responsible", tell_responsible(services.tenants, services.responsible), allow_head=False
     )
     app.router.add_post(LEGACY_PATH, answer_legacy_dialplan(services.tenants, services.responsible))
     endpoints = call_endpoints(CallRecords(services.pool), services.live_calls)
-    gate = Gate(services.tenants, services.trail)
     for endpoint in endpoints:
         app.router.add_get(endpoint.path, endpoint.handler(gate), allow_head=False)
     app.router.add_get("/openapi.json", serve_document(endpoints))

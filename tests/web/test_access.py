@@ -16,6 +16,7 @@ from amibridge.enterprises import ApiToken, EnterpriseId, Scope
 from amibridge.store.audit import AuditRow, AuditTrail
 from amibridge.store.db import open_pool
 from amibridge.store.tokens import digest_of
+from amibridge.web import access
 from amibridge.web.access import Gate
 from amibridge.web.answers import identified
 from amibridge.web.tenants import Tenants
@@ -57,7 +58,10 @@ class Door:
 
 
 @pytest.fixture
-async def door(pool: asyncpg.Pool) -> AsyncIterator[Door]:
+async def door(pool: asyncpg.Pool, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Door]:
+    """As many at once as there are, and then hardly any: no test hangs on how fast the machine is."""
+    for name in ("OF_CREDENTIAL", "GUESSES"):
+        monkeypatch.setattr(access, name, (0.001, getattr(access, name)[1]))
     tenants, trail = Tenants(), AuditTrail(pool, room=500)
     tenants.enterprises(
         [replace(romashka(), tokens=tuple(TOKENS.values())), replace(romashka(THERE), tokens=(THEIRS,))]
@@ -154,9 +158,9 @@ async def test_nothing_is_done_that_cannot_be_written_down(door: Door) -> None:
 
 
 async def test_a_token_has_its_own_pace_and_the_others_go_on(door: Door) -> None:
-    answers = [await door.knock("hush-read", of=f"198.51.100.{number}") for number in range(250)]
-    assert {answer.status for answer in answers} == {200, 429}
-    hasty = next(answer for answer in answers if answer.status == 429)
+    answers = [await door.knock("hush-read", of=f"198.51.100.{number}") for number in range(101)]
+    assert [answer.status for answer in answers] == [200] * 100 + [429]
+    hasty = answers[100]
     assert is_error(hasty, 429, "too_many_requests")
     assert int(hasty.headers["Retry-After"]) >= 1
     assert (await door.knock("hush-all")).status == 200
@@ -166,8 +170,7 @@ async def test_whoever_guesses_is_slowed_down_and_his_neighbours_are_not(
     door: Door, lines: list[dict[str, object]]
 ) -> None:
     statuses = [(await door.knock(f"guess-{number}", of="203.0.113.9")).status for number in range(60)]
-    assert statuses[:20] == [401] * 20
-    assert 429 in statuses
+    assert statuses == [401] * 20 + [429] * 40
     assert is_error(await door.knock("hush-read", of="203.0.113.9"), 429, "too_many_requests")
     assert (await door.knock("hush-read", of="203.0.113.10")).status == 200
     said = [line for line in lines if line["event"] in ("api_request_refused", "api_request_limited")]
