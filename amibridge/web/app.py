@@ -85,8 +85,8 @@ def make_app(services: WebServices) -> web.Application:
     app.router.add_get("/health/ready", readiness(services.outbox, sources))
     app.router.add_get("/metrics", expose(sources, services.outbox, services.metrics_token))
     app.router.add_get("/recordings/{token}", serve_recordings(services.pool, services.keyring))
-    ModuleRoutes(services.pool, services.tenants, services.zone_changed, services.keep_status).add_to(app.router)
     gate = Gate(services.tenants, services.trail)
+    ModuleRoutes(services.pool, gate, services.tenants, services.zone_changed, services.keep_status).add_to(app.router)
     ClickRoutes(gate, services.tenants, services.call).add_to(app.router)
     app.router.add_get(
         "/retailcrm/{secret}/responsible", tell_responsible(services.tenants, services.responsible), allow_head=False
