@@ -34,7 +34,7 @@ from amibridge.web.connection import Connection
 from amibridge.web.health import Sources, live, readiness
 from amibridge.web.legacy_dialplan import LEGACY_PATH, answer_legacy_dialplan
 from amibridge.web.module import KeepStatus, ModuleRoutes
-from amibridge.web.recordings import Tell, log_fetch, serve_recordings
+from amibridge.web.recordings import Tell, audited, log_fetch, serve_recordings
 from amibridge.web.responsible import Ask, tell_responsible
 from amibridge.web.scrape import expose
 from amibridge.web.tenants import Tenants
@@ -87,7 +87,8 @@ def make_app(services: WebServices) -> web.Application:
     sources = Sources(services.hosts, services.crms, services.histories, services.queue, services.longest_stall)
     app.router.add_get("/health/ready", readiness(services.outbox, sources))
     app.router.add_get("/metrics", expose(sources, services.outbox, services.metrics_token))
-    playing = serve_recordings(services.pool, services.keyring, services.library, address, services.fetched)
+    fetched = audited(services.trail, services.fetched)
+    playing = serve_recordings(services.pool, services.keyring, services.library, address, fetched)
     for path in ("/recordings/{token}", "/recordings/{token}/{number}"):
         app.router.add_get(path, playing)
     gate = Gate(services.tenants, services.trail)
