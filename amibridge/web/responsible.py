@@ -41,7 +41,12 @@ def tell_responsible(tenants: Tenants, ask: Ask) -> Handler:
         if asked.get("format") not in (None, "json", "text"):
             return refusal(400, "bad_request", "`format` is json or text.")
         if "phone" not in asked or len(phone) > LONGEST or len(line or "") > LONGEST:
-            return _refused(400, "bad_request", "`phone` is the caller's number, `line` ours.", as_text=as_text)
+            return _refused(
+                400,
+                "bad_request",
+                f"`phone`, the caller's number, is needed; neither it nor `line` is longer than {LONGEST}.",
+                as_text=as_text,
+            )
         answer = await ask(enterprise.id, phone, line)
         log.debug("responsible_told", enterprise=enterprise.id, extension=answer.extension, reason=answer.reason)
         if as_text:
