@@ -29,6 +29,7 @@ from amibridge.web.health import Sources, live, readiness
 from amibridge.web.legacy_dialplan import LEGACY_PATH, answer_legacy_dialplan
 from amibridge.web.module import KeepStatus, ModuleRoutes
 from amibridge.web.recordings import serve_recordings
+from amibridge.web.responsible import PATH as RESPONSIBLE_PATH
 from amibridge.web.responsible import Ask, tell_responsible
 from amibridge.web.scrape import expose
 from amibridge.web.tenants import Tenants
@@ -77,9 +78,7 @@ def make_app(services: WebServices) -> web.Application:
     app.router.add_get("/recordings/{token}", serve_recordings(services.pool, services.keyring))
     ModuleRoutes(services.pool, services.tenants, services.zone_changed, services.keep_status).add_to(app.router)
     ClickRoutes(services.tenants, services.call).add_to(app.router)
-    app.router.add_get(
-        "/retailcrm/{secret}/responsible", tell_responsible(services.tenants, services.responsible), allow_head=False
-    )
+    app.router.add_get(RESPONSIBLE_PATH, tell_responsible(services.tenants, services.responsible), allow_head=False)
     app.router.add_post(LEGACY_PATH, answer_legacy_dialplan(services.tenants, services.responsible))
     webhook = take_hints(services.tenants, services.hint)
     for path in ("/retailcrm/webhook", "/retailcrm/webhook/{secret}"):
