@@ -21,9 +21,11 @@ from amibridge import __version__
 from amibridge.agi.server import AgiAddressTaken, AgiServer
 from amibridge.ami.link import LinkSettings
 from amibridge.calls.record import CallRecord
-from amibridge.config import Settings
+from amibridge.config import Settings, WebSettings
 from amibridge.delivery.worker import Deliveries
 from amibridge.enterprises import Enterprise, EnterpriseId
+from amibridge.recordings.library import Library, library_settings
+from amibridge.recordings.places import is_within_reach
 from amibridge.responsible.desks import Desks
 from amibridge.retailcrm.client import CrmSettings, open_crm
 from amibridge.runtime.keeper import Keeper
@@ -50,7 +52,7 @@ from amibridge.store.requests import CrmRequests
 from amibridge.store.retention import Retention
 from amibridge.sync.worker import Watchers
 from amibridge.web.app import AddressTaken, WebServices, make_app, serve, taken
-from amibridge.web.recordings import is_within_reach, record_url
+from amibridge.web.recordings import record_url
 from amibridge.web.tenants import Tenants
 
 log = structlog.get_logger()
@@ -65,7 +67,7 @@ LOGGED_WITHIN = timedelta(milliseconds=500)
 """For the last requests to the CRMs, which are told anyway."""
 
 LISTEN_FOR = timedelta(days=3 * 365)
-"""How long the CRM's player may ask for a recording: as long as companies keep them."""
+"""How long the CRM's player may ask for a recording where nobody says otherwise: as long as companies keep them."""
 
 _FATAL = (Hopeless, StoreHopeless, EmbeddedStopped, EmbeddedUnusable, DatabaseMissing, AddressTaken, AgiAddressTaken)
 
@@ -117,6 +119,7 @@ async def serving(settings: Settings, stop: asyncio.Event) -> AsyncIterator[Runn
     settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     secrets = settings.secrets
     found = find_keyring(secrets.key_file, guarded=secrets.guarded)
+    library = Library(library_settings(settings.data_dir, settings.recordings))
     requests = RequestLog()
     try:
         async with (
@@ -124,11 +127,12 @@ async def serving(settings: Settings, stop: asyncio.Event) -> AsyncIterator[Runn
             open_database(settings.database, settings.data_dir) as server,
             open_pool(server.dsn) as pool,
             open_crm(CrmSettings(), tap=requests.hear) as crm,
+            library.serving(),
         ):
             keyring = found or open_keyring(secrets.key_file, guarded=secrets.guarded)
             directory, ledger, outbox = Directory(pool, keyring), Ledger(pool), Outbox(pool)
             deliveries = Deliveries(
-                outbox, crm, Customers(pool), FollowUps(pool), record_url=_record_urls(settings, keyring)
+                outbox, crm, Customers(pool), FollowUps(pool), record_url=record_urls(settings.web, keyring)
             )
             desks = Desks(pool, crm, deliveries.may_ask)
             queue, pulse, tenants = FactQueue(hear=desks.hear), Pulse(), Tenants()
@@ -140,6 +144,7 @@ async def serving(settings: Settings, stop: asyncio.Event) -> AsyncIterator[Runn
                 watchers.enterprises(enterprises)
                 desks.enterprises(enterprises)
                 tenants.enterprises(enterprises)
+                library.enterprises({one.id: one.recordings_keep for one in enterprises})
 
             def forget_zone(enterprise: EnterpriseId) -> None:
                 deliveries.forget_zone(enterprise)
@@ -160,8 +165,10 @@ async def serving(settings: Settings, stop: asyncio.Event) -> AsyncIterator[Runn
                 Originator(pool, keeper.send, keeper.standings).call,
                 desks.tell_status,
                 desks.answer,
+                library,
                 watchers.standings,
                 settings.web.metrics_token,
+                settings.web.trusted_proxies,
             )
             lanes_stop, web_stop, traces_stop, listening, agi_listening = (asyncio.Event() for _ in range(5))
             async with asyncio.TaskGroup() as tasks:
@@ -227,15 +234,17 @@ async def serving(settings: Settings, stop: asyncio.Event) -> AsyncIterator[Runn
         raise DaemonFailed(_why(failed)) from failed
 
 
-def _record_urls(settings: Settings, keyring: Keyring) -> Callable[[Enterprise, CallRecord], str | None]:
+def record_urls(settings: WebSettings, keyring: Keyring) -> Callable[[Enterprise, CallRecord], str | None]:
     """Where the CRM can listen to a call; nowhere, if the host's recordings are not within our reach."""
 
     def url_of(enterprise: Enterprise, record: CallRecord) -> str | None:
         host = next((host for host in enterprise.hosts if record.call_id.startswith(f"{host.name}:")), None)
-        if host is None or not is_within_reach(host.recordings or "") or not record.recordings:
+        if host is None or host.recordings is None or not record.recordings:
             return None
-        expires_at = datetime.now(UTC) + LISTEN_FOR
-        return record_url(settings.web.public_url, keyring, enterprise.id, record.call_id, expires_at)
+        if not is_within_reach(host.recordings, host.recordings_password):
+            return None
+        expires_at = datetime.now(UTC) + (enterprise.links_valid or enterprise.recordings_keep or LISTEN_FOR)
+        return record_url(settings.public_url, keyring, enterprise.id, record.call_id, expires_at)
 
     return url_of
 

@@ -52,6 +52,7 @@ class AmiHost:
     originate_context: str = "from-internal"
     originate_number: Dialling = Dialling.AS_GIVEN
     recordings: str | None = None
+    recordings_password: Secret | None = None
 
 
 class LinkState(StrEnum):
@@ -201,7 +202,11 @@ class MissedCalls:
 
 @dataclass(frozen=True, slots=True)
 class Enterprise:
-    """*time_zone* None: ask the CRM's settings before the first history upload. *module_code* None: our usual one."""
+    """*time_zone* None: ask the CRM's settings before the first history upload. *module_code* None: our usual one.
+
+    *recordings_keep*: for how long after a call its recording can be heard; None: as long as it is there.
+    *links_valid*: for how long a link to it is; None: as long as it is kept.
+    """
 
     id: EnterpriseId
     name: str
@@ -221,3 +226,5 @@ class Enterprise:
     module_code: str | None = None
     module: ModuleStanding = field(default_factory=ModuleStanding)
     responsible: ResponsibleSettings = field(default_factory=ResponsibleSettings)
+    recordings_keep: timedelta | None = None
+    links_valid: timedelta | None = None

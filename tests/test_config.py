@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from amibridge.config import AgiSettings, ConfigError, KeepSettings, Settings, load
+from amibridge.config import AgiSettings, ConfigError, KeepSettings, RecordingSettings, Settings, load
 from amibridge.config.documents import LARGEST_FILE, line_of, nearest
 
 WHOLE = """
@@ -38,6 +38,11 @@ level = "debug"
 [traces]
 keep_hours = 12
 max_megabytes = 3
+
+[recordings]
+cache_megabytes = 5
+sftp_key_file = "keys/sftp"
+known_hosts_file = "/etc/ssh/ssh_known_hosts"
 
 [keep]
 requests_days = 30
@@ -77,6 +82,9 @@ def test_a_whole_file_is_read(tmp_path: Path) -> None:
     assert settings.secrets.key_file == Path("/etc/amibridge/keyring")
     assert (settings.log.format, settings.log.level) == ("logfmt", "debug")
     assert (settings.traces.keep, settings.traces.most_bytes) == (timedelta(hours=12), 3 * 1024 * 1024)
+    assert settings.recordings == RecordingSettings(
+        5 * 1024 * 1024, tmp_path / "keys/sftp", Path("/etc/ssh/ssh_known_hosts")
+    )
     assert settings.keep == KeepSettings(timedelta(days=30), timedelta(days=365))
 
 
@@ -96,6 +104,7 @@ def test_without_a_file_there_are_sensible_defaults() -> None:
     assert settings.secrets.key_file == Path("/var/lib/private/amibridge/keyring")
     assert (settings.log.format, settings.log.level) == ("auto", "info")
     assert (settings.traces.keep, settings.traces.most_bytes) == (timedelta(hours=48), 64 * 1024 * 1024)
+    assert settings.recordings == RecordingSettings(1024 * 1024 * 1024, None, None)
     assert settings.keep == KeepSettings(timedelta(days=90), timedelta(days=90))
 
 
@@ -104,6 +113,7 @@ def test_numbers_are_numbers_in_every_source(tmp_path: Path) -> None:
     settings = load(None, {"AMIBRIDGE_TRACES__KEEP_HOURS": "0", "AMIBRIDGE_KEEP__REQUESTS_DAYS": "1", **files})
     traces = settings.traces
     assert settings.keep == KeepSettings(timedelta(days=1), timedelta(days=8))
+    assert load(None, {"AMIBRIDGE_RECORDINGS__CACHE_MEGABYTES": "9"}).recordings.cache_bytes == 9 * 1024 * 1024
     assert (traces.keep, traces.most_bytes) == (timedelta(0), 7 * 1024 * 1024)
     for text in ("-1", "1.5", "٣", "much", "9" * 5000, "0x10", "1_0"):
         [problem] = problems(None, {"AMIBRIDGE_TRACES__KEEP_HOURS": text})
@@ -223,6 +233,9 @@ dsn = "mysql://u:hush@h"
         ("[traces]\nkeep_hours = 1e9", "traces.keep_hours: must be"),
         ("[traces]\nkeep_hours = '48'", "traces.keep_hours: must be a whole number"),
         ("[traces]\nmax_megabytes = 0", "traces.max_megabytes: must be greater than or equal to 1"),
+        ("[recordings]\ncache_megabytes = 0", "recordings.cache_megabytes: must be greater than or equal to 1"),
+        ("[recordings]\nsftp_key_file = ''", "recordings.sftp_key_file: must not be empty"),
+        ("[recordings]\nkey_file = 'a'", "recordings.key_file: unknown key; did you mean 'sftp_key_file'?"),
         ("[keep]\nrequests_days = 0", "keep.requests_days: must be greater than or equal to 1"),
         ("[keep]\nrequests_days = 1e6", "keep.requests_days: must be"),
         ("[keep]\ndeliveries_days = 6", "keep.deliveries_days: must be greater than or equal to 7"),

@@ -75,11 +75,13 @@ def note_dialled(call: Call, leg: Leg, dial: DialBegin, numbering: Numbering) ->
 
 
 def note_originated(call: Call, dial: DialBegin, numbering: Numbering) -> None:
-    """`Originate` presents the number that is to be called to the operator whose phone it rings: as who calls, or as
-    whom he is connected with."""
-    presented = (shown(dial.dest_connected_line_num), shown(dial.dest_caller_id_num))
-    outside = (number for number in presented if number is not None and not numbering.is_internal(number))
-    call.originate_number = next(outside, call.originate_number)
+    """`Originate` presents the number that is to be called to the operator whose phone it rings: as who calls, or where
+    we asked for it, as whom he is connected with. That is shown, too, where Asterisk rings back whoever handed on a
+    customer that nobody took: no call of its own."""
+    presented = dial.dest_connected_line_num if call.click_to_call is not None else dial.dest_caller_id_num
+    number = shown(presented)
+    if number is not None and not numbering.is_internal(number):
+        call.originate_number = number
 
 
 def _direct_from_trunk(call: Call, first: Leg, parties: list[Leg], over: bool, numbering: Numbering) -> None:

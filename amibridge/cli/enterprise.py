@@ -166,10 +166,12 @@ def _described(one: Enterprise) -> Iterator[tuple[str, Any]]:
                 "originate_context": host.originate_context,
                 "originate_number": host.originate_number,
                 "recordings": host.recordings,
+                "recordings_password": host.recordings_password and HIDDEN,
             }
             for host in one.hosts
         ],
     )
+    yield "recordings", {"keep_days": _days(one.recordings_keep), "links_valid_days": _days(one.links_valid)}
     wanted = one.responsible
     yield (
         "responsible",
@@ -177,3 +179,7 @@ def _described(one: Enterprise) -> Iterator[tuple[str, Any]]:
     )
     yield "operators", {who: {"user": operator.user, "name": operator.name} for who, operator in one.operators.items()}
     yield "lines", {number: {"site": line.site, "name": line.name} for number, line in one.lines.items()}
+
+
+def _days(span: timedelta | None) -> int | None:
+    return None if span is None else span.days

@@ -8,7 +8,6 @@ from __future__ import annotations
 import re
 from ipaddress import IPv6Address
 from typing import Annotated, Literal, TypeAlias
-from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
 from phonenumbers import SUPPORTED_REGIONS
@@ -16,6 +15,7 @@ from pydantic import AfterValidator, Field
 
 from amibridge.calls.numbering import DEFAULT_INTERNAL
 from amibridge.config.documents import Shape, Text, nearest, with_a_home
+from amibridge.recordings.places import place_of
 from amibridge.retailcrm.account_url import check_account_url
 
 NamePart: TypeAlias = Literal["line", "customer", "shop"]
@@ -152,9 +152,7 @@ def _is_context(text: str) -> str:
 
 
 def _is_recordings(text: str) -> str:
-    scheme = urlsplit(text).scheme if "://" in text else ""
-    if not text.startswith("/") and scheme not in ("http", "https", "sftp"):
-        raise ValueError("must be a whole path, or begin with https://, http:// or sftp://")
+    place_of(text)
     return text
 
 
@@ -223,6 +221,16 @@ class AsteriskTable(Shape):
     originate_context: Annotated[Text, AfterValidator(_is_context)] = "from-internal"
     originate_number: Literal["as_given", "e164", "digits", "national"] = "as_given"
     recordings: Annotated[Text, AfterValidator(_is_recordings)] | None = None
+    recordings_password: GivenText | None = None
+    recordings_password_file: GivenPath | None = None
+
+
+Days = Annotated[int, Field(ge=1, le=36_500)]
+
+
+class RecordingsTable(Shape):
+    keep_days: Days | None = None
+    links_valid_days: Days | None = None
 
 
 class ResponsibleTable(Shape):
@@ -254,6 +262,7 @@ class EnterpriseDocument(Shape):
     retailcrm: RetailcrmTable
     missed_calls: MissedCallsTable = Field(default_factory=MissedCallsTable)
     asterisk: Annotated[list[AsteriskTable], Field(min_length=1)]
+    recordings: RecordingsTable = RecordingsTable()
     responsible: ResponsibleTable = ResponsibleTable()
     operators: dict[ExtensionKey, OperatorTable] = Field(default_factory=dict)
     lines: dict[ExtensionKey, LineTable] = Field(default_factory=dict)

@@ -41,7 +41,11 @@ from amibridge.enterprises import (
     ResponsibleMode,
     ResponsibleSettings,
 )
+from amibridge.recordings.places import is_within_reach, place_of
 from amibridge.redact import Secret
+
+OPTIONAL = ("recordings_password",)
+"""Secrets that a host may do without."""
 
 
 def read_enterprise(path: Path) -> Enterprise:
@@ -50,6 +54,7 @@ def read_enterprise(path: Path) -> Enterprise:
     said = parse_toml(text, path)
     secrets, found = _read_secrets(said, path.absolute().parent)
     found.extend(_doubles(said))
+    found.extend(_passwords_in_the_clear(said, secrets))
     try:
         document = EnterpriseDocument.model_validate(said)
     except ValidationError as error:
@@ -65,9 +70,15 @@ def _enterprise(document: EnterpriseDocument, secrets: dict[KeyPath, Secret]) ->
     return Enterprise(
         id=number,
         name=document.name,
-        account=Account(url=crm.url, api_key=secrets[("retailcrm",)], site=crm.site),
+        account=Account(url=crm.url, api_key=secrets["retailcrm", "api_key"], site=crm.site),
         hosts=tuple(
-            _host(number, document.region, table, secrets["asterisk", index])
+            _host(
+                number,
+                document.region,
+                table,
+                secrets["asterisk", index, "secret"],
+                secrets.get(("asterisk", index, "recordings_password")),
+            )
             for index, table in enumerate(document.asterisk)
         ),
         client_id=document.client_id or "",
@@ -85,6 +96,8 @@ def _enterprise(document: EnterpriseDocument, secrets: dict[KeyPath, Secret]) ->
         create_tasks=crm.create_tasks,
         missed_calls=_missed_calls(document.missed_calls, document.region),
         module_code=crm.module_code,
+        recordings_keep=_days(document.recordings.keep_days),
+        links_valid=_days(document.recordings.links_valid_days),
         responsible=_responsible(document.responsible),
     )
 
@@ -124,7 +137,11 @@ def _contradictions(document: EnterpriseDocument) -> Iterator[tuple[KeyPath, str
             yield ("missed_calls", "never_for", index), f"is not a telephone number of {document.region}"
 
 
-def _host(number: EnterpriseId, region: str, table: AsteriskTable, secret: Secret) -> AmiHost:
+def _days(days: int | None) -> timedelta | None:
+    return None if days is None else timedelta(days=days)
+
+
+def _host(number: EnterpriseId, region: str, table: AsteriskTable, secret: Secret, password: Secret | None) -> AmiHost:
     return AmiHost(
         enterprise=number,
         name=HostName(table.name),
@@ -137,13 +154,14 @@ def _host(number: EnterpriseId, region: str, table: AsteriskTable, secret: Secre
         originate_context=table.originate_context,
         originate_number=Dialling(table.originate_number),
         recordings=table.recordings,
+        recordings_password=password,
     )
 
 
 def _read_secrets(said: dict[str, Any], folder: Path) -> tuple[dict[KeyPath, Secret], list[tuple[KeyPath, str]]]:
-    """The API key and each host's AMI secret, from the document or from the file it names, and what is wrong there."""
+    """The API key and each host's secrets, from the document or from the file it names, and what is wrong there."""
     wanted: list[tuple[KeyPath, dict[str, Any], str]] = [
-        (("asterisk", index), table, "secret") for index, table in _hosts(said)
+        (("asterisk", index), table, name) for index, table in _hosts(said) for name in ("secret", *OPTIONAL)
     ]
     if isinstance(crm := said.get("retailcrm"), dict):
         wanted.append((("retailcrm",), crm, "api_key"))
@@ -151,15 +169,17 @@ def _read_secrets(said: dict[str, Any], folder: Path) -> tuple[dict[KeyPath, Sec
     found: list[tuple[KeyPath, str]] = []
     for key, table, name in wanted:
         given, file = table.get(name), table.get(f"{name}_file")
+        if given is None and file is None and name in OPTIONAL:
+            continue
         if given is None and file is None:
             found.append((key, f"{name} or {name}_file is missing"))
         elif given is not None and file is not None:
             found.append(((*key, f"{name}_file"), f"give either {name} or {name}_file, not both"))
         elif isinstance(given, str):
-            secrets[key] = Secret(given)
+            secrets[*key, name] = Secret(given)
         elif isinstance(file, str) and file.isprintable():  # what is not, the document's shape complains of
             try:
-                secrets[key] = _secret_in(folder / Path(file).expanduser())
+                secrets[*key, name] = _secret_in(folder / Path(file).expanduser())
             except ConfigError as error:
                 found.extend(((*key, f"{name}_file"), problem) for problem in error.problems)
             except RuntimeError:
@@ -187,6 +207,21 @@ def _doubles(said: dict[str, Any]) -> Iterator[tuple[KeyPath, str]]:
             yield ("asterisk", index, "host"), "another [[asterisk]] has this address and port already"
         names.add(name)
         addresses.add(address)
+
+
+def _passwords_in_the_clear(said: dict[str, Any], secrets: dict[KeyPath, Secret]) -> Iterator[tuple[KeyPath, str]]:
+    for index, table in _hosts(said):
+        key, place = ("asterisk", index, "recordings"), table.get("recordings")
+        password = secrets.get(("asterisk", index, "recordings_password"))
+        if password is None:
+            continue
+        if not isinstance(place, str) or place.startswith("/"):
+            yield ("asterisk", index), "recordings_password is for recordings at an https:// or sftp:// address"
+        elif is_within_reach(place) and not is_within_reach(place, password):
+            try:
+                place_of(place, password)
+            except ValueError as error:
+                yield key, str(error)
 
 
 def _hosts(said: dict[str, Any]) -> Iterator[tuple[int, dict[str, Any]]]:

@@ -107,6 +107,12 @@ class TracesTable(Shape):
     max_megabytes: Annotated[int, Field(ge=1, le=1_000_000)] = 64
 
 
+class RecordingsTable(Shape):
+    cache_megabytes: Annotated[int, Field(ge=1, le=10_000_000)] = 1024
+    sftp_key_file: GivenPath | None = None
+    known_hosts_file: GivenPath | None = None
+
+
 class KeepTable(Shape):
     requests_days: Annotated[int, Field(ge=1, le=36_500)] = 90
     deliveries_days: Annotated[int, Field(ge=7, le=36_500)] = 90
@@ -123,4 +129,5 @@ class ProcessDocument(Shape):
     secrets: SecretsTable = SecretsTable()
     log: LogTable = LogTable()
     traces: TracesTable = TracesTable()
+    recordings: RecordingsTable = RecordingsTable()
     keep: KeepTable = KeepTable()

@@ -65,6 +65,16 @@ class TraceSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class RecordingSettings:
+    """*cache_bytes*: what was fetched or converted, of all enterprises. *sftp_key_file*, *known_hosts_file*: our
+    private key, and the host keys of PBXs; None: `sftp_key` and `known_hosts` in the data folder."""
+
+    cache_bytes: int = 1024 * 1024 * 1024
+    sftp_key_file: Path | None = None
+    known_hosts_file: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class KeepSettings:
     """For how long what is settled stays in the database: *requests* to CRMs, and *deliveries* that were sent or
     dropped."""
@@ -87,3 +97,4 @@ class Settings:
     traces: TraceSettings = TraceSettings()
     agi: AgiSettings | None = None
     keep: KeepSettings = KeepSettings()
+    recordings: RecordingSettings = RecordingSettings()

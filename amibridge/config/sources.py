@@ -34,6 +34,7 @@ from amibridge.config.settings import (
     DatabaseSettings,
     KeepSettings,
     LogSettings,
+    RecordingSettings,
     SecretsSettings,
     Settings,
     TraceSettings,
@@ -61,7 +62,14 @@ KEYS: tuple[tuple[str, ...], ...] = tuple(
 """Every setting there is, as ``(section, key)`` or ``(key,)``."""
 
 _SECRETS = (("database", "dsn"), ("web", "metrics_token"))
-_PATHS = frozenset({("data_dir",), ("secrets", "key_file")})
+_PATHS = frozenset(
+    {
+        ("data_dir",),
+        ("secrets", "key_file"),
+        ("recordings", "sftp_key_file"),
+        ("recordings", "known_hosts_file"),
+    }
+)
 
 Said: TypeAlias = dict[str, Any]
 """What one source says, as nested tables."""
@@ -200,9 +208,18 @@ def _settings(document: ProcessDocument, environ: Mapping[str, str], credentials
         secrets=_secrets(document.secrets.key_file, data_dir.absolute(), credentials),
         log=LogSettings(document.log.format, document.log.level),
         traces=TraceSettings(timedelta(hours=document.traces.keep_hours), document.traces.max_megabytes * 1024 * 1024),
+        recordings=RecordingSettings(
+            document.recordings.cache_megabytes * 1024 * 1024,
+            _path(document.recordings.sftp_key_file),
+            _path(document.recordings.known_hosts_file),
+        ),
         agi=AgiSettings(*split_listen(document.agi.listen)) if document.agi.listen else None,
         keep=KeepSettings(timedelta(days=document.keep.requests_days), timedelta(days=document.keep.deliveries_days)),
     )
+
+
+def _path(given: str | None) -> Path | None:
+    return Path(given).expanduser().absolute() if given else None
 
 
 def _secrets(key_file: str | None, data_dir: Path, credentials: Path | None) -> SecretsSettings:
@@ -227,7 +244,7 @@ def _default_data_dir(environ: Mapping[str, str]) -> Path:
 
 def _value(key: tuple[str, ...], text: str) -> Any:
     """What a source that knows only text says: lists are JSON or divided by commas, numbers are digits."""
-    if key[0] in ("traces", "keep"):
+    if key[0] in ("traces", "keep") or key == ("recordings", "cache_megabytes"):
         return int(text) if re.fullmatch(r"[0-9]{1,9}", text) else text
     if key != ("web", "trusted_proxies"):
         return text

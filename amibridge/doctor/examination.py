@@ -24,6 +24,8 @@ from amibridge.doctor.findings import Check, Finding, Level, fail, findings_of, 
 from amibridge.doctor.live.examination import ask_live
 from amibridge.doctor.neighbours import shared_hosts
 from amibridge.enterprises import Enterprise, EnterpriseId
+from amibridge.recordings.library import library_settings
+from amibridge.recordings.sftp import SftpSettings
 from amibridge.secrets import KeyringUnusable, SealBroken, find_keyring
 from amibridge.store.db import DATABASE_FAILURES, DatabaseMissing, open_pool, place_of
 from amibridge.store.directory import Directory, enterprise_numbers
@@ -129,6 +131,7 @@ async def _enterprises(
     say: Say,
     live: Live | None,
 ) -> None:
+    sftp = library_settings(settings.data_dir, settings.recordings).sftp
     try:
         known, broken = await _loaded(pool, settings.secrets)
     except DATABASE_FAILURES as error:
@@ -144,7 +147,8 @@ async def _enterprises(
     async with asyncio.TaskGroup() as tasks:
         looks = [
             tasks.create_task(
-                _about_one(one, known, broken, health, outbox, survey, settings.keep, turns), name=f"doctor of {one}"
+                _about_one(one, known, broken, health, outbox, survey, settings.keep, sftp, turns),
+                name=f"doctor of {one}",
             )
             for one in chosen
         ]
@@ -187,6 +191,7 @@ async def _about_one(
     outbox: Outbox,
     survey: Survey,
     keep: KeepSettings,
+    sftp: SftpSettings,
     turns: asyncio.Semaphore,
 ) -> list[Finding]:
     ledgers = [
@@ -207,7 +212,7 @@ async def _about_one(
         for host in enterprise.hosts
         for check in (
             Check(f"{host.name} login", partial(pbx.pbx, host, enterprise, survey), pbx.WITHIN),
-            Check(f"{host.name} recordings", partial(recordings.recordings, host, survey)),
+            Check(f"{host.name} recordings", partial(recordings.recordings, host, survey, sftp)),
         )
     ]
     checks += [Check("CRM", partial(crm.crm, enterprise), crm.WITHIN), *ledgers]

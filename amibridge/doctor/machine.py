@@ -9,9 +9,9 @@ from pathlib import Path
 
 from amibridge.config import SecretsSettings, Settings
 from amibridge.doctor.findings import Finding, fail, ok, warn
+from amibridge.recordings.disk import Disk, DiskBusy
 from amibridge.secrets import KeyringUnusable, find_keyring, user_name
 from amibridge.store.db import place_of
-from amibridge.web.disk import Disk, DiskBusy
 
 PATIENCE = timedelta(seconds=5)
 """With a folder: it may be on a mount whose server is gone."""

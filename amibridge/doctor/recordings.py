@@ -6,21 +6,32 @@ import os
 from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import assert_never
 
 from amibridge.doctor.clocks import ago
 from amibridge.doctor.findings import Finding, fail, ok, warn
 from amibridge.enterprises import AmiHost
+from amibridge.recordings.disk import Disk, DiskBusy
+from amibridge.recordings.errors import SourceAway
+from amibridge.recordings.folder import find_file
+from amibridge.recordings.places import Folder, SftpFolder, Website, place_of
+from amibridge.recordings.sftp import SftpSettings
+from amibridge.recordings.sources import open_sources
 from amibridge.secrets import user_name
-from amibridge.store.recordings import CallRecordings
 from amibridge.store.survey import AnsweredCall, Survey
-from amibridge.web.disk import Disk, DiskBusy
-from amibridge.web.recordings import MAY_STILL_COME, find_file, is_within_reach
+from amibridge.web.recordings import MAY_STILL_COME
 
 PATIENCE = timedelta(seconds=5)
 """With the folder: it may be on a mount whose server is gone."""
 
 LOOKED_FOR = 20
 """Calls."""
+
+ASKED_FOR = 5
+"""Calls, of another machine: each is a connection."""
+
+UNKNOWN = "amibridge-doctor.wav"
+"""Asked for where no call names a recording yet: that it is not there says that the place answers."""
 
 ENOUGH = 5
 """Answered calls without any recording that are no accident."""
@@ -35,28 +46,59 @@ class _Folder:
     missing: Sequence[AnsweredCall]
 
 
-async def recordings(host: AmiHost, survey: Survey) -> AsyncGenerator[Finding]:
-    about, folder = f"{host.name} recordings", host.recordings
-    if folder is None:
+async def recordings(host: AmiHost, survey: Survey, sftp: SftpSettings) -> AsyncGenerator[Finding]:
+    about = f"{host.name} recordings"
+    if host.recordings is None:
         yield ok(about, "`recordings` is not set, so the CRM gets no links to them")
         return
-    if not is_within_reach(folder):
-        yield warn(about, f"{folder}: only a folder of this machine is read yet", "mount it, and name the folder")
+    try:
+        place = place_of(host.recordings, host.recordings_password)
+    except ValueError as error:
+        yield fail(about, f"`recordings` {error}", "mend it in the enterprise's file, and apply that")
         return
     before = datetime.now(UTC) - MAY_STILL_COME
     calls = await survey.newest_answered(host.enterprise, host.name, before=before, limit=LOOKED_FOR)
+    match place:
+        case Folder():
+            yield await _in_folder(about, place.path, calls)
+        case Website() | SftpFolder():
+            yield await _elsewhere(about, place, calls, sftp)
+        case _:
+            assert_never(place)
+
+
+async def _elsewhere(
+    about: str, place: Website | SftpFolder, calls: Sequence[AnsweredCall], sftp: SftpSettings
+) -> Finding:
+    there: list[AnsweredCall] = []
+    missing: list[AnsweredCall] = []
+    named = [call for call in calls if call.recordings][:ASKED_FOR]
+    try:
+        async with open_sources(sftp) as sources:
+            for call in named:
+                async with sources.find(place, call.recordings[0]) as remote:
+                    (missing if remote is None else there).append(call)
+            if not named:
+                async with sources.find(place, UNKNOWN):
+                    pass
+    except (SourceAway, TimeoutError) as error:
+        return fail(about, str(error) or f"{place} does not answer", "docs/pbx.md says what it needs, step by step")
+    return _judged(about, str(place), calls, _Folder(True, there, missing))
+
+
+async def _in_folder(about: str, folder: str, calls: Sequence[AnsweredCall]) -> Finding:
     try:
         found = await Disk().ask(folder, lambda: _looked(folder, calls), within=PATIENCE)
     except DiskBusy:
-        yield fail(about, f"{folder} does not answer", "look at its mount: `findmnt`, `dmesg`")
+        return fail(about, f"{folder} does not answer", "look at its mount: `findmnt`, `dmesg`")
     except PermissionError:
         us = user_name(os.geteuid())
         advice = f"let {us} read it: a group of the folder's, as SupplementaryGroups of the unit and with usermod -aG"
-        yield fail(about, f"{us} may not look into {folder}", advice)
+        return fail(about, f"{us} may not look into {folder}", advice)
     except OSError as error:
-        yield fail(about, f"{folder}: {error.strerror or error}", "mount it, or mend `recordings` of this host")
+        return fail(about, f"{folder}: {error.strerror or error}", "mount it, or mend `recordings` of this host")
     else:
-        yield _judged(about, folder, calls, found)
+        return _judged(about, folder, calls, found)
 
 
 def _looked(folder: str, calls: Sequence[AnsweredCall]) -> _Folder:
@@ -67,7 +109,7 @@ def _looked(folder: str, calls: Sequence[AnsweredCall]) -> _Folder:
     missing: list[AnsweredCall] = []
     for call in calls:
         if call.recordings:
-            file = find_file(CallRecordings(call.recordings, folder, call.ended_at))
+            file = next(filter(None, (find_file(folder, path) for path in call.recordings)), None)
             (there if file is not None and os.access(file, os.R_OK) else missing).append(call)
     return _Folder(holds, there, missing)
 

@@ -6,6 +6,7 @@ Law: a secret is only ever said to have changed.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from datetime import timedelta
 from typing import TypeVar
 
 from amibridge.enterprises import AmiHost, Enterprise, Line, Operator
@@ -41,6 +42,9 @@ def _differing(what: str, old: Mapping[Name, Named], new: Mapping[Name, Named]) 
             yield from _changed(f"{what} {name}: ", _fields(before), _fields(now))
             if isinstance(now, AmiHost):
                 yield from _secret(f"{what} {name}: secret", before.secret, now.secret)
+                yield from _secret(
+                    f"{what} {name}: recordings password", before.recordings_password, now.recordings_password
+                )
 
 
 def _changed(where: str, old: Mapping[str, object], new: Mapping[str, object]) -> Iterator[str]:
@@ -49,7 +53,7 @@ def _changed(where: str, old: Mapping[str, object], new: Mapping[str, object]) -
             yield f"{where}{name} changed from {_shown(before)} to {_shown(new[name])}"
 
 
-def _secret(what: str, old: str, new: str) -> Iterator[str]:
+def _secret(what: str, old: str | None, new: str | None) -> Iterator[str]:
     if old != new:
         yield f"{what} changed"
 
@@ -79,6 +83,8 @@ def _enterprise_fields(enterprise: Enterprise) -> dict[str, object]:
         "create orders": enterprise.create_orders,
         "create tasks": enterprise.create_tasks,
         "module code": enterprise.module_code,
+        "recordings kept": _days(enterprise.recordings_keep),
+        "links valid": _days(enterprise.links_valid),
         "responsible mode": enterprise.responsible.mode.value,
         "responsible dialplan": enterprise.responsible.dialplan,
         "responsible fallback": enterprise.responsible.fallback.value,
@@ -93,6 +99,10 @@ def _enterprise_fields(enterprise: Enterprise) -> dict[str, object]:
         "order status": enterprise.missed_calls.order_status,
         "order status when reached": enterprise.missed_calls.order_status_reached,
     }
+
+
+def _days(span: timedelta | None) -> str | None:
+    return None if span is None else f"{span.days} days"
 
 
 def _fields(one: AmiHost | Operator | Line) -> dict[str, object]:

@@ -30,20 +30,15 @@ from amibridge.enterprises import (
     Credit,
     Enterprise,
     EnterpriseId,
-    Fallback,
     HostName,
     Line,
-    MissedCalls,
-    ModuleStanding,
-    NamePart,
     Operator,
-    ResponsibleMode,
-    ResponsibleSettings,
 )
 from amibridge.redact import Secret
 from amibridge.secrets import Keyring, SealBroken
 from amibridge.store.changes import changes
 from amibridge.store.db import DATABASE_FAILURES, load_queries
+from amibridge.store.enterprise_rows import missed_calls_of, module_of, responsible_of
 
 if TYPE_CHECKING:
     from asyncpg.pool import PoolConnectionProxy
@@ -195,10 +190,12 @@ class Directory:
             create_customers=row["create_customers"],
             create_orders=row["create_orders"],
             create_tasks=row["create_tasks"],
-            missed_calls=_missed_calls(row),
+            missed_calls=missed_calls_of(row),
             module_code=row["module_code"],
-            module=_module(row),
-            responsible=_responsible(row),
+            module=module_of(row),
+            recordings_keep=row["recordings_keep"],
+            links_valid=row["links_valid"],
+            responsible=responsible_of(row),
         )
         return _Stored(enterprise, row["moved_to"], reading.all_current, reading.broken)
 
@@ -234,6 +231,8 @@ class Directory:
                 new.missed_calls.order_type,
                 new.missed_calls.order_status,
                 new.missed_calls.order_status_reached,
+                new.recordings_keep,
+                new.links_valid,
             )
         except asyncpg.UniqueViolationError:
             raise EnterpriseRefused(f"{number}: client_id is that of another enterprise already") from None
@@ -254,6 +253,8 @@ class Directory:
                     host.originate_context,
                     host.recordings,
                     host.originate_number,
+                    host.recordings_password
+                    and seal(host.recordings_password, about=recordings_password_of(number, host.name)),
                 )
                 for host in new.hosts
             ],
@@ -335,36 +336,14 @@ def _host(row: asyncpg.Record, region: str, reading: _Reading) -> AmiHost:
         originate_context=row["originate_context"],
         originate_number=Dialling(row["originate_number"]),
         recordings=row["recordings"],
+        recordings_password=row["recordings_password"]
+        and reading.open(row["recordings_password"], recordings_password_of(number, row["host"])),
     )
 
 
-def _missed_calls(row: asyncpg.Record) -> MissedCalls:
-    return MissedCalls(
-        wait=row["missed_wait"],
-        never_for=tuple(row["missed_never_for"]),
-        performer=row["task_performer"],
-        text=row["missed_text"],
-        task_within=row["task_within"],
-        order_method=row["order_method"],
-        order_type=row["order_type"],
-        order_status=row["order_status"],
-        order_status_reached=row["order_status_reached"],
-    )
-
-
-def _module(row: asyncpg.Record) -> ModuleStanding:
-    if row["told_at"] is None:
-        return ModuleStanding()
-    return ModuleStanding(row["active"], row["frozen"], row["told_at"], unheeded=row["unheeded"])
-
-
-def _responsible(row: asyncpg.Record) -> ResponsibleSettings:
-    return ResponsibleSettings(
-        ResponsibleMode(row["responsible_mode"]),
-        row["responsible_dialplan"],
-        Fallback(row["responsible_fallback"]),
-        tuple(NamePart(part) for part in row["responsible_name"]),
-    )
+def recordings_password_of(number: EnterpriseId, host: str) -> str:
+    """The place that the password for a host's recordings is bound to."""
+    return _about(number, "hosts", host, "recordings")
 
 
 def _about(*place: str) -> str:

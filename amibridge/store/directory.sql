@@ -7,8 +7,8 @@ SELECT pg_advisory_xact_lock(hashtextextended('enterprise_id ' || $1::text, 0))
 SELECT enterprises.enterprise_id, name, time_zone, region, client_id, webhook_secret, crm_url, crm_api_key, crm_site,
        credit, create_customers, create_orders, module_code, responsible_mode, responsible_dialplan,
        responsible_fallback, responsible_name, create_tasks, missed_wait, missed_never_for, task_performer, missed_text,
-       task_within, order_method, order_type, order_status, order_status_reached, active, frozen, told_at, moved_to,
-       unheeded
+       task_within, order_method, order_type, order_status, order_status_reached, recordings_keep, links_valid,
+       active, frozen, told_at, moved_to, unheeded
   FROM enterprises
   LEFT JOIN crm_modules ON crm_modules.enterprise_id = enterprises.enterprise_id
  WHERE $1::text IS NULL OR enterprises.enterprise_id = $1
@@ -17,7 +17,7 @@ SELECT enterprises.enterprise_id, name, time_zone, region, client_id, webhook_se
 -- load_hosts --
 -- The Asterisk hosts of every enterprise, or of the one that is named.
 SELECT enterprise_id, host, address, port, username, secret, internal, trunks, originate_channel, originate_context,
-       originate_number,       recordings
+       originate_number, recordings, recordings_password
   FROM hosts
  WHERE $1::text IS NULL OR enterprise_id = $1
  ORDER BY enterprise_id, host
@@ -42,9 +42,9 @@ INSERT INTO enterprises (enterprise_id, name, time_zone, region, client_id, webh
                          crm_site, credit, create_customers, create_orders, module_code, responsible_mode,
                          responsible_dialplan, responsible_fallback, responsible_name, create_tasks, missed_wait,
                          missed_never_for, task_performer, missed_text, task_within, order_method, order_type,
-                         order_status, order_status_reached)
+                         order_status, order_status_reached, recordings_keep, links_valid)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24,
-        $25, $26, $27)
+        $25, $26, $27, $28, $29)
     ON CONFLICT (enterprise_id) DO UPDATE
    SET name = excluded.name, time_zone = excluded.time_zone, region = excluded.region,
        client_id = excluded.client_id, webhook_secret = excluded.webhook_secret, crm_url = excluded.crm_url,
@@ -57,18 +57,19 @@ VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $
        missed_never_for = excluded.missed_never_for, task_performer = excluded.task_performer,
        missed_text = excluded.missed_text, task_within = excluded.task_within, order_method = excluded.order_method,
        order_type = excluded.order_type, order_status = excluded.order_status,
-       order_status_reached = excluded.order_status_reached, updated_at = now()
+       order_status_reached = excluded.order_status_reached,
+       recordings_keep = excluded.recordings_keep, links_valid = excluded.links_valid, updated_at = now()
 
 -- put_host --
 -- Write one Asterisk host of an enterprise.
 INSERT INTO hosts (enterprise_id, host, address, port, username, secret, internal, trunks, originate_channel,
-                   originate_context, recordings, originate_number)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
+                   originate_context, recordings, originate_number, recordings_password)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
     ON CONFLICT (enterprise_id, host) DO UPDATE
    SET address = excluded.address, port = excluded.port, username = excluded.username, secret = excluded.secret,
        internal = excluded.internal, trunks = excluded.trunks, originate_channel = excluded.originate_channel,
        originate_context = excluded.originate_context, recordings = excluded.recordings,
-       originate_number = excluded.originate_number
+       originate_number = excluded.originate_number, recordings_password = excluded.recordings_password
 
 -- put_operator --
 -- Write one operator of an enterprise.

@@ -35,7 +35,9 @@ CREATE TABLE enterprises (
     order_method         text,
     order_type           text,
     order_status         text,
-    order_status_reached text
+    order_status_reached text,
+    recordings_keep  interval    CHECK (recordings_keep > '0'), -- NULL: as long as they are there
+    links_valid      interval    CHECK (links_valid > '0')      -- NULL: as long as recordings are kept
 );
 
 CREATE TABLE hosts (
@@ -52,6 +54,7 @@ CREATE TABLE hosts (
     recordings        text,
     originate_number  text    NOT NULL DEFAULT 'as_given'
         CHECK (originate_number IN ('as_given', 'e164', 'digits', 'national')),
+    recordings_password bytea, -- sealed
     PRIMARY KEY (enterprise_id, host)
 );
 

@@ -17,6 +17,7 @@ from aiohttp import web
 
 from amibridge.config import WebSettings
 from amibridge.enterprises import CrmStanding, EnterpriseId, HistoryStanding, HostStanding
+from amibridge.recordings.library import Library
 from amibridge.redact import Secret
 from amibridge.retailcrm.triggers import Hint
 from amibridge.secrets import Keyring
@@ -28,11 +29,12 @@ from amibridge.web.connection import Connection
 from amibridge.web.health import Sources, live, readiness
 from amibridge.web.legacy_dialplan import LEGACY_PATH, answer_legacy_dialplan
 from amibridge.web.module import KeepStatus, ModuleRoutes
-from amibridge.web.recordings import serve_recordings
+from amibridge.web.recordings import Tell, log_fetch, serve_recordings
 from amibridge.web.responsible import PATH as RESPONSIBLE_PATH
 from amibridge.web.responsible import Ask, tell_responsible
 from amibridge.web.scrape import expose
 from amibridge.web.tenants import Tenants
+from amibridge.web.visitors import address_of
 from amibridge.web.webhook import take_hints
 
 log = structlog.get_logger()
@@ -65,8 +67,11 @@ class WebServices:
     call: Call
     keep_status: KeepStatus
     responsible: Ask
+    library: Library
     histories: Callable[[], Sequence[HistoryStanding]] = tuple
     metrics_token: Secret | None = None
+    trusted_proxies: Sequence[str] = ()
+    fetched: Tell = log_fetch
 
 
 def make_app(services: WebServices) -> web.Application:
@@ -75,7 +80,11 @@ def make_app(services: WebServices) -> web.Application:
     sources = Sources(services.hosts, services.crms, services.histories, services.queue, services.longest_stall)
     app.router.add_get("/health/ready", readiness(services.outbox, sources))
     app.router.add_get("/metrics", expose(sources, services.outbox, services.metrics_token))
-    app.router.add_get("/recordings/{token}", serve_recordings(services.pool, services.keyring))
+    playing = serve_recordings(
+        services.pool, services.keyring, services.library, address_of(services.trusted_proxies), services.fetched
+    )
+    for path in ("/recordings/{token}", "/recordings/{token}/{number}"):
+        app.router.add_get(path, playing)
     ModuleRoutes(services.pool, services.tenants, services.zone_changed, services.keep_status).add_to(app.router)
     ClickRoutes(services.tenants, services.call).add_to(app.router)
     app.router.add_get(RESPONSIBLE_PATH, tell_responsible(services.tenants, services.responsible), allow_head=False)

@@ -1,15 +1,17 @@
-"""`GET /recordings/{token}`: the recording of one call, for RetailCRM's player.
+"""`GET /recordings/{token}`: the recording of one call, for RetailCRM's player; `/{n}` behind it: the n-th of the call.
 
-Laws: only a link that we signed opens anything, and only files below the host's folder; a recording that is not there
-yet, or whose folder does not answer, is a state (503 and Retry-After), not an error. Range, HEAD, ETag are aiohttp's.
+Laws: only a link that we signed opens anything, and nothing once the enterprise keeps it no longer; a recording that is
+not there yet, or whose place does not answer, is a state (503 and Retry-After), not an error; each fetch is told.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from pathlib import Path, PurePosixPath
+from typing import TypeAlias
 
 import asyncpg
 import structlog
@@ -17,12 +19,16 @@ from aiohttp import web
 
 from amibridge.calls.record import CallId
 from amibridge.enterprises import EnterpriseId
-from amibridge.secrets import Keyring, LinkExpired, LinkRefused
+from amibridge.recordings.disk import DiskBusy
+from amibridge.recordings.errors import NotReady, SourceAway, Unplayable
+from amibridge.recordings.library import PATIENCE, Library
+from amibridge.recordings.places import Place, is_within_reach, place_of
+from amibridge.secrets import Keyring, LinkExpired, LinkRefused, SealBroken
 from amibridge.store.db import DATABASE_FAILURES
 from amibridge.store.recordings import CallRecordings, recordings_of_call
 from amibridge.web.answers import Handler, refusal
-from amibridge.web.disk import Disk, DiskBusy
-from amibridge.web.sound import Sound
+from amibridge.web.playback import Playback
+from amibridge.web.visitors import AddressOf
 
 log = structlog.get_logger()
 
@@ -32,11 +38,7 @@ MAY_STILL_COME = timedelta(minutes=10)
 AGAIN = {"Retry-After": "5"}
 """Seconds."""
 
-PATIENCE = timedelta(seconds=4)
-"""With the database, and with the folder: a player that waits longer has given up."""
-
-DEEPEST = 64
-"""Folders in a path; each of them is a question to a file system that may be far away."""
+DATABASE_PATIENCE = timedelta(seconds=4)
 
 TYPES = {".wav": "audio/wav", ".mp3": "audio/mpeg", ".gsm": "audio/gsm", ".ogg": "audio/ogg"}
 
@@ -47,82 +49,115 @@ HEADERS = {
 }
 
 
+@dataclass(frozen=True, slots=True)
+class Fetch:
+    """Somebody at *address* was given the *number*-th recording of *call*, from one, or a part of it."""
+
+    enterprise: EnterpriseId
+    call: CallId
+    number: int
+    address: str
+    at: datetime
+
+
+Tell: TypeAlias = Callable[[Fetch], None]
+"""Hears of each fetch, before a byte of it is sent."""
+
+
+def log_fetch(fetch: Fetch) -> None:
+    log.info(
+        "recording_fetched",
+        enterprise=fetch.enterprise,
+        call=fetch.call,
+        number=fetch.number,
+        address=fetch.address,
+    )
+
+
 def record_url(public_url: str, keyring: Keyring, enterprise: EnterpriseId, call: CallId, expires_at: datetime) -> str:
     """Where the recording of *call* can be heard until *expires_at*; minted before the file exists."""
     return f"{public_url}/recordings/{keyring.sign_link(f'{enterprise}/{call}', expires_at)}"
 
 
-def serve_recordings(pool: asyncpg.Pool, keyring: Keyring) -> Handler:
-    disk = Disk()
-
+def serve_recordings(
+    pool: asyncpg.Pool, keyring: Keyring, library: Library, address_of: AddressOf, tell: Tell
+) -> Handler:
     async def respond(request: web.Request) -> web.StreamResponse:
         now = datetime.now(UTC)
         try:
-            payload = keyring.read_link(request.match_info["token"], now)
+            ask = _asked(request, keyring, now)
         except LinkExpired:
             return refusal(410, "link_expired", "This link has expired.")
         except LinkRefused:
-            return refusal(404, "not_found", "There is no such recording.")
-        enterprise, _, call = payload.partition("/")
+            return NOT_FOUND()
+        except ValueError as error:
+            return refusal(400, "unknown_format", str(error))
+        whose = {"enterprise": ask.enterprise, "call": ask.call}
         try:
-            found = await recordings_of_call(pool, EnterpriseId(enterprise), CallId(call), within=PATIENCE)
-        except DATABASE_FAILURES as error:
-            log.warning("recording_not_looked_up", enterprise=enterprise, call=call, reason=str(error) or "no answer")
+            found = await recordings_of_call(pool, keyring, ask.enterprise, ask.call, within=DATABASE_PATIENCE)
+        except (*DATABASE_FAILURES, SealBroken) as error:
+            log.warning("recording_not_looked_up", **whose, reason=str(error) or "no answer")
             return refusal(503, "database_away", "This cannot be looked up at the moment.", AGAIN)
+        if found is None:
+            return NOT_READY()
+        if ask.number is not None and ask.number > len(found.paths):
+            return NOT_FOUND()
+        if found.keep is not None and now >= found.ended_at + found.keep:
+            return refusal(410, "no_longer_kept", "This recording is no longer kept.")
+        fresh, place, reason = now - found.ended_at < MAY_STILL_COME, _place(found), "it is not there"
         try:
-            sound = None if found is None else await _sound(disk, found, request)
-        except (DiskBusy, OSError) as error:
-            log.warning("recording_not_looked_up", enterprise=enterprise, call=call, reason=str(error))
+            for number, path in enumerate(found.paths, 1):
+                if place is None or ask.number not in (None, number):
+                    continue
+                sound = await library.sound(ask.enterprise, place, path, as_mp3=ask.as_mp3, fresh=fresh)
+                if sound is not None:
+                    kind = TYPES.get(sound.file.suffix.lower(), "application/octet-stream")
+                    playback = Playback(library.disk, sound, HEADERS | {"Content-Type": kind})
+                    await playback.open(request, PATIENCE)
+                    tell(Fetch(ask.enterprise, ask.call, number, address_of(request), now))
+                    return playback
+            if fresh:
+                return NOT_READY()
+        except NotReady:
+            return NOT_READY()
+        except (SourceAway, DiskBusy, OSError) as error:
+            log.warning("recording_not_looked_up", **whose, reason=str(error))
             return refusal(503, "folder_away", "The recording cannot be read at the moment.", AGAIN)
-        if sound is not None:
-            log.debug("recording_fetched", enterprise=enterprise, call=call)
-            return sound
-        if found is None or now - found.ended_at < MAY_STILL_COME:
-            return refusal(503, "not_ready", "The recording is not there yet.", AGAIN)
-        log.warning("recording_missing", enterprise=enterprise, call=call, folder=found.folder, paths=found.paths)
-        return refusal(404, "not_found", "There is no such recording.")
+        except Unplayable as error:
+            reason = str(error)
+        log.warning("recording_missing", **whose, place=place and str(place), paths=found.paths, reason=reason)
+        return NOT_FOUND()
 
     return respond
 
 
-async def _sound(disk: Disk, found: CallRecordings, request: web.Request) -> Sound | None:
-    if found.folder is None:
+NOT_FOUND = partial(refusal, 404, "not_found", "There is no such recording.")
+NOT_READY = partial(refusal, 503, "not_ready", "The recording is not there yet.", AGAIN)
+
+
+@dataclass(frozen=True, slots=True)
+class _Ask:
+    """*number* from one; None: the first that is there."""
+
+    enterprise: EnterpriseId
+    call: CallId
+    number: int | None
+    as_mp3: bool
+
+
+def _asked(request: web.Request, keyring: Keyring, now: datetime) -> _Ask:
+    """Raises LinkRefused, LinkExpired, and ValueError for a format that we do not have."""
+    enterprise, _, call = keyring.read_link(request.match_info["token"], now).partition("/")
+    number = request.match_info.get("number")
+    if number is not None and re.fullmatch("[1-9][0-9]{0,3}", number) is None:
+        raise LinkRefused("recordings are counted from one")
+    kind = request.query.get("format", "mp3")
+    if kind not in ("mp3", "wav"):
+        raise ValueError("format is mp3, or wav for the recording as it is.")
+    return _Ask(EnterpriseId(enterprise), CallId(call), None if number is None else int(number), kind == "mp3")
+
+
+def _place(found: CallRecordings) -> Place | None:
+    if found.place is None or not is_within_reach(found.place, found.password):
         return None
-    file = await disk.ask(found.folder, partial(find_file, found), within=PATIENCE)
-    if file is None:
-        return None
-    headers = HEADERS | {"Content-Type": TYPES.get(file.suffix.lower(), "application/octet-stream")}
-    sound = Sound(disk, found.folder, file, headers)
-    await sound.open(request, PATIENCE)
-    return sound
-
-
-def is_within_reach(folder: str) -> bool:
-    """Whether a host's `recordings` is a folder of this machine, not the address of another."""
-    return folder.startswith("/")
-
-
-def find_file(recordings: CallRecordings) -> Path | None:
-    """The first recording that is there and holds sound. Blocks: folders may be on the network.
-
-    The PBX's folder may be mounted here under another name, so the longest end of its path that exists counts.
-    """
-    if recordings.folder is None or not is_within_reach(recordings.folder):
-        return None
-    root = Path(recordings.folder).resolve()
-    found = (_below(root, PurePosixPath(path).parts) for path in recordings.paths)
-    return next((file for file in found if file is not None), None)
-
-
-def _below(root: Path, parts: Sequence[str]) -> Path | None:
-    names = [part for part in parts if part not in ("/", ".")]
-    if len(names) > DEEPEST or ".." in names or any("\0" in name for name in names):
-        return None
-    for start in range(len(names)):
-        try:
-            file = root.joinpath(*names[start:]).resolve()
-            if file.is_relative_to(root) and file.is_file() and file.stat().st_size > 0:
-                return file
-        except (OSError, RuntimeError):  # RuntimeError: links in a circle, before Python 3.13
-            continue
-    return None
+    return place_of(found.place, found.password)

@@ -182,6 +182,7 @@ async def test_all_is_well_where_all_is_well(amibridge: Amibridge, tmp_path: Pat
             ("hush-secret", "demo"),
             ("/var/spool/asterisk/monitor", str(tmp_path / "monitor")),
             ('trunks = ["PJSIP/provider", "SIP/00013*"]\n', ""),
+            ("performer = 40", "performer = 27"),
         ):
             assert was in text
             text = text.replace(was, now)

@@ -219,8 +219,10 @@ class TestReading:
                         "originate_context": "from-inside",
                         "originate_number": "national",
                         "recordings": "/var/spool/asterisk/monitor",
+                        "recordings_password": None,
                     }
                 ],
+                "recordings": {"keep_days": None, "links_valid_days": None},
                 "responsible": {
                     "mode": "route",
                     "dialplan": "to-{extension}-on-{line}",

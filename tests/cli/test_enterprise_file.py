@@ -280,6 +280,30 @@ secret_file = "absent.secret"
             'username = "a"\nrecordings = "monitor"',
             "asterisk[1].recordings: must be a whole path",
         ),
+        (
+            'username = "amibridge"',
+            'username = "a"\nrecordings = "https://bridge:hush@pbx.example/rec"',
+            "asterisk[1].recordings: must not hold a password",
+        ),
+        (
+            'username = "amibridge"',
+            'username = "a"\nrecordings = "http://bridge@pbx.example/rec"\nrecordings_password = "hush"',
+            "asterisk[1].recordings: must begin with https://",
+        ),
+        (
+            'username = "amibridge"',
+            'username = "a"\nrecordings = "/monitor"\nrecordings_password = "hush"',
+            "asterisk[1]: recordings_password is for recordings at",
+        ),
+        (
+            'username = "amibridge"',
+            'username = "a"\nrecordings_password = "hush"\nrecordings_password_file = "hush"',
+            "asterisk[1].recordings_password_file: give either",
+        ),
+        ("[[asterisk]]", "[recordings]\nkeep_days = 0\n[[asterisk]]", "recordings.keep_days: must be greater"),
+        ("[[asterisk]]", "[recordings]\nkeep_days = 1e3\n[[asterisk]]", "recordings.keep_days: must be"),
+        ("[[asterisk]]", "[recordings]\nlinks_valid_days = 99999\n[[asterisk]]", "recordings.links_valid_days: must"),
+        ("[[asterisk]]", "[recordings]\nkeep = 5\n[[asterisk]]", "recordings.keep: unknown key"),
         *(
             ('secret = "hush-secret"', f'secret = "hush"\n[responsible]\n{line}', f"responsible.{complaint}")
             for line, complaint in (
@@ -307,6 +331,17 @@ def test_a_mistake_is_told_in_words(tmp_path: Path, old: str, new: str, complain
     assert text != SMALLEST
     [problem] = problems(written(tmp_path, text))
     assert complaint in problem
+
+
+def test_recordings_of_another_machine_and_how_long_they_are_kept(tmp_path: Path) -> None:
+    (tmp_path / "pbx.recordings").write_text("hush-recordings\n")
+    where = 'recordings = "sftp://pbx.example/monitor"\nrecordings_password_file = "pbx.recordings"\n'
+    kept = "[recordings]\nkeep_days = 365\nlinks_valid_days = 90\n"
+    enterprise = read_enterprise(written(tmp_path, SMALLEST + where + kept))
+    [host] = enterprise.hosts
+    assert (host.recordings, host.recordings_password) == ("sftp://pbx.example/monitor", "hush-recordings")
+    assert (enterprise.recordings_keep, enterprise.links_valid) == (timedelta(days=365), timedelta(days=90))
+    assert "hush-recordings" not in repr(enterprise)
 
 
 def test_an_empty_file_misses_everything(tmp_path: Path) -> None:

@@ -78,12 +78,12 @@ async def test_all_that_is_parked(amibridge: Amibridge, pool: asyncpg.Pool) -> N
 
 async def test_all_of_a_call_that_was_given_up(amibridge: Amibridge, pool: asyncpg.Pool, tmp_path: Path) -> None:
     await amibridge.beside("enterprise", "apply", written(tmp_path, EXAMPLE))
-    [closing, history, errand] = await said(pool, ended(record("pbx1:1.1")))
-    [_, other, _] = await said(pool, ended(record("pbx1:2.2")))
+    [closing, history, *errands] = await said(pool, ended(record("pbx1:1.1")))
+    [_, other, *_] = await said(pool, ended(record("pbx1:2.2")))
     await settled(pool, [closing, history], DeliveryStatus.DROPPED)
-    await settled(pool, [errand, other], DeliveryStatus.PARKED)
+    await settled(pool, [*errands, other], DeliveryStatus.PARKED)
     done = await amibridge.beside("resend", ONE, "--call", "pbx1:1.1")
-    assert [answer["id"] for answer in done.answers] == [history, errand]
+    assert [answer["id"] for answer in done.answers] == [history, *errands]
     again = await amibridge.beside("resend", ONE, "--call", "pbx1:1.1")
     assert (again.code, again.out) == (0, "")
     assert again.sentences == ["amibridge: of 0123 nothing of pbx1:1.1 was given up"]

@@ -10,6 +10,7 @@ import pytest
 if TYPE_CHECKING:
     import asyncpg
 
+    from amibridge.enterprises import Enterprise
     from amibridge.retailcrm.client import RetailCrm
     from tests.delivery.bench import Bench
     from tests.delivery.scripted_crm import ScriptedCrm
@@ -35,6 +36,13 @@ def scripted() -> ScriptedCrm:
 async def crm_url(scripted: ScriptedCrm) -> AsyncIterator[str]:
     async with scripted.serve() as url:
         yield url
+
+
+@pytest.fixture
+def enterprise(crm_url: str) -> Enterprise:
+    from tests.delivery.lane_at_work import enterprise_at
+
+    return enterprise_at(crm_url)
 
 
 @pytest.fixture

@@ -10,34 +10,19 @@ from zoneinfo import ZoneInfo
 import pytest
 from structlog.testing import capture_logs
 
-from amibridge.calls.record import Extension
 from amibridge.delivery import plan as plan_module
 from amibridge.delivery.rights import AGAIN_AFTER, FAILED_AGAIN_AFTER
-from amibridge.enterprises import Account, Enterprise, EnterpriseId, ModuleStanding, Operator
+from amibridge.enterprises import Enterprise, ModuleStanding
 from amibridge.redact import Secret
 from amibridge.retailcrm.client import RetailCrm
 from amibridge.retailcrm.replies import REQUIRED_SCOPES
 from amibridge.store.outbox import DeliveryStatus
+from tests.delivery.lane_at_work import KEY, Clock, Table, now, running
 from tests.delivery.rows import history, popup, rang, stopped
 from tests.delivery.scripted_crm import CREDENTIALS, SETTINGS, UPLOAD, Answer, ScriptedCrm, hang, html, says
-from tests.delivery.test_lane import KEY, Clock, Table, now, running
 from tests.delivery.waiting import until
 
 OFF, FROZEN = ModuleStanding(active=False), ModuleStanding(frozen=True)
-
-
-@pytest.fixture
-def enterprise(crm_url: str) -> Enterprise:
-    return Enterprise(
-        id=EnterpriseId("0001"),
-        name="Ромашка",
-        account=Account(crm_url, Secret(KEY), "romashka"),
-        hosts=(),
-        client_id="client",
-        webhook_secret=Secret("secret"),
-        time_zone=ZoneInfo("Europe/Minsk"),
-        operators={Extension("101"): Operator(Extension("101"))},
-    )
 
 
 @pytest.mark.parametrize(("module", "why"), [(OFF, "switched off"), (FROZEN, "frozen")])

@@ -14,16 +14,28 @@ import pytest
 from amibridge.doctor.findings import Finding, Level
 from amibridge.doctor.recordings import recordings
 from amibridge.enterprises import HostName
+from amibridge.recordings.sftp import SftpSettings
+from amibridge.redact import Secret
 from amibridge.store.ledger import HeardFact, Ledger
 from amibridge.store.survey import Survey
 from tests.delivery.rows import ended, record
-from tests.doctor.looking import all_of
+from tests.doctor.looking import Told, all_of
+from tests.recordings.test_sftp import HOST_KEY, OUR_KEY, STRANGER, put_key, put_known, sshd
 from tests.store.enterprises import host
 
 pytestmark = pytest.mark.postgres
 
+NO_KEYS = SftpSettings(Path("/nowhere/key"), Path("/nowhere/known_hosts"))
 
-async def looked(pool: asyncpg.Pool, folder: str | None, named: Sequence[str | None] = ()) -> Finding:
+
+async def looked(
+    pool: asyncpg.Pool,
+    folder: str | None,
+    named: Sequence[str | None] = (),
+    *,
+    password: str | None = None,
+    sftp: SftpSettings = NO_KEYS,
+) -> Finding:
     """What is found where the newest answered calls name these recordings, the oldest first."""
     now = datetime.now(UTC)
     for number, name in enumerate(named):
@@ -33,7 +45,9 @@ async def looked(pool: asyncpg.Pool, folder: str | None, named: Sequence[str | N
             recordings=() if name is None else (f"/var/spool/asterisk/monitor/{name}",),
         )
         await Ledger(pool).record([HeardFact(host().enterprise, HostName("pbx1"), ended(told), at)])
-    [finding] = await all_of(recordings(replace(host(), recordings=folder), Survey(pool)))
+    kept = replace(host(), recordings=folder, recordings_password=None if password is None else Secret(password))
+    [finding] = await all_of(recordings(kept, Survey(pool), sftp))
+    assert "hush" not in f"{finding}"
     assert (finding.advice is None) == (finding.level is Level.OK)
     return finding
 
@@ -46,10 +60,6 @@ def made(folder: Path, *names: str) -> str:
 
 async def test_none_are_wanted(pool: asyncpg.Pool) -> None:
     assert (await looked(pool, None)).level is Level.OK
-
-
-async def test_those_of_another_machine_are_not_read_yet(pool: asyncpg.Pool) -> None:
-    assert (await looked(pool, "sftp://pbx1/var/spool/asterisk/monitor")).level is Level.WARN
 
 
 async def test_all_are_there(pool: asyncpg.Pool, tmp_path: Path) -> None:
@@ -90,3 +100,42 @@ async def test_no_folder(pool: asyncpg.Pool, tmp_path: Path) -> None:
 async def test_a_folder_that_is_closed_to_us(pool: asyncpg.Pool, tmp_path: Path) -> None:
     (closed := tmp_path / "monitor").mkdir(mode=0)
     assert "may not look into" in (await looked(pool, str(closed))).found
+
+
+async def test_an_address_that_an_older_bridge_took(pool: asyncpg.Pool) -> None:
+    found = await looked(pool, "https://bridge:hush@pbx.example/rec")
+    assert (found.level, "recordings_password_file" in found.found) == (Level.FAIL, True)
+
+
+async def test_a_web_server_that_has_all_or_some_or_none(pool: asyncpg.Pool) -> None:
+    there = (200, "RIFF", {"Content-Type": "audio/wav"})
+    told = Told({"/rec/a.wav": there})
+    async with told.serve() as url:
+        found = await looked(pool, f"{url}/rec", ["b.wav"])
+        assert (found.level, found.found) == (Level.FAIL, f"{url}/rec/ has none of the 1 newest that calls name")
+        found = await looked(pool, f"{url}/rec", ["b.wav", "a.wav"])
+        assert (found.level, found.found) == (Level.WARN, f"{url}/rec/ lacks 1 of the newest that calls name")
+        told.answers["/rec/b.wav"] = there
+        assert (await looked(pool, f"{url}/rec")).level is Level.OK
+
+
+async def test_a_web_server_that_lets_nobody_in_though_no_call_names_a_recording(pool: asyncpg.Pool) -> None:
+    unknown = {"/rec/amibridge-doctor.wav": (401, "who are you?")}
+    async with Told(unknown).serve() as url:
+        found = await looked(pool, f"{url.replace('//', '//bridge@')}/rec", password="hush")
+        assert (found.level, "(HTTP 401)" in found.found) == (Level.FAIL, True)
+    assert (await looked(pool, f"{url}/rec")).level is Level.FAIL
+
+
+async def test_an_sshd_that_has_all_and_one_that_is_another(pool: asyncpg.Pool, tmp_path: Path) -> None:
+    sftp = SftpSettings(tmp_path / "data/sftp_key", tmp_path / "data/known_hosts")
+    for name in ("data", "monitor"):
+        (tmp_path / name).mkdir()
+    made(tmp_path / "monitor", "a.wav")
+    async with sshd(tmp_path) as place:
+        put_key(tmp_path, OUR_KEY)
+        put_known(tmp_path, STRANGER, place)
+        found = await looked(pool, str(place), sftp=sftp)
+        assert (found.level, "host key" in found.found) == (Level.FAIL, True)
+        put_known(tmp_path, HOST_KEY, place)
+        assert (await looked(pool, str(place), ["a.wav"], sftp=sftp)).level is Level.OK

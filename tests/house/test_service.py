@@ -16,6 +16,7 @@ from amibridge.cli.enterprise_document import (
     LineTable,
     MissedCallsTable,
     OperatorTable,
+    RecordingsTable,
     ResponsibleTable,
     RetailcrmTable,
 )
@@ -132,6 +133,7 @@ def keys_of_an_enterprise() -> set[str]:
         RetailcrmTable,
         MissedCallsTable,
         AsteriskTable,
+        RecordingsTable,
         ResponsibleTable,
         OperatorTable,
         LineTable,
@@ -141,7 +143,7 @@ def keys_of_an_enterprise() -> set[str]:
 
 
 def test_the_example_enterprise_is_valid_as_it_is_and_with_every_line_switched_on(tmp_path: Path) -> None:
-    for name in ("0123.key", "0123-pbx1.secret"):
+    for name in ("0123.key", "0123-pbx1.secret", "0123-pbx1.recordings"):
         (tmp_path / name).write_text("hush\n")
     file = tmp_path / "0123.toml"
     file.write_text(ENTERPRISE.read_text("utf-8"), encoding="utf-8")

@@ -109,6 +109,11 @@ class Asterisk:
         return self.address, 5060
 
     @property
+    def monitor(self) -> Path:
+        """Where MixMonitor writes."""
+        return self.home / "spool/monitor"
+
+    @property
     def ami(self) -> tuple[str, int]:
         return self.address, 5038
 

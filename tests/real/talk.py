@@ -45,6 +45,7 @@ class Talk:
         self._ours = ours
         self._theirs = theirs
         self._target = ""
+        self._hears: tuple[str, int] | None = None
         self._cseq = 1
         self._version = 1
         self._branch = ""
@@ -200,15 +201,19 @@ class Talk:
                 self._note(f"is refused {status}")
                 self._over(status)
 
+    def speak(self) -> None:
+        """A fifth of a second of sound."""
+        if self._hears is not None:
+            self.phone.speak(self._hears)
+
     def _rang(self) -> None:
         self.rang_at = self.rang_at or datetime.now(UTC)
         self.ringing.set()
 
     def _answered(self, theirs: Sip) -> None:
         """Asterisk waits half a second for the first sound of an answered channel, so there is a little."""
-        to = audio_address(theirs.body)
-        if to is not None:
-            self.phone.speak(to)
+        self._hears = audio_address(theirs.body)
+        self.speak()
         self.answered_at = self.answered_at or datetime.now(UTC)
         self.answered.set()
 

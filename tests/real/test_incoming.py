@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 import pytest
 
 from amibridge.calls.record import CallRecord
+from amibridge.recordings.errors import NotReady
+from amibridge.recordings.examining import examined
+from amibridge.recordings.mp3 import encode
 from tests.real.office import ANNA, Fields, InAnyOrder, Office, hangs_up, moment
+from tests.recordings.mp3_frames import seconds_of
 
 IMPATIENT = "74951110002"
 """Anna's phone rings there for a second."""
@@ -50,6 +55,30 @@ async def test_a_recording_with_an_odd_name(office: Office) -> None:
     await hangs_up(customer, anna)
     record = await office.incoming(customer, anna, hangup_by="customer")
     assert recorded_bytes(record) > 1000
+
+
+async def test_a_recording_is_ready_when_asterisk_has_closed_it(office: Office, tmp_path: Path) -> None:
+    """Until then it says of itself that it holds nothing, however much is in it."""
+    before = set(office.asterisk.monitor.iterdir())
+    customer, anna = await office.talking()
+    [file] = set(office.asterisk.monitor.iterdir()) - before
+    async with asyncio.timeout(30):
+        while file.stat().st_size < 4096:  # it is written when a buffer is full
+            customer.speak()
+            await moment()
+    with pytest.raises(NotReady):
+        examined(file, ".wav", fresh=True)
+    await hangs_up(customer, anna)
+    record = await office.incoming(customer, anna, hangup_by="customer")
+    assert [str(file)] == list(record.recordings)
+    found = examined(file, ".wav", fresh=True)
+    assert found is not None
+    assert found.wav is not None
+    assert (found.wav.plain, found.wav.rate, found.wav.channels) == (True, 8000, 1)
+    with file.open("rb") as source, (tmp_path / "call.mp3").open("wb") as target:
+        encode(found.wav, source, target)
+    seconds = found.wav.length / 16_000
+    assert seconds_of((tmp_path / "call.mp3").read_bytes()) == pytest.approx(seconds, abs=0.2)
 
 
 async def test_nobody_answers(office: Office) -> None:

@@ -54,6 +54,8 @@ def test_every_field_that_differs_is_named_with_both_values() -> None:
         credit=Credit.FIRST,
         create_customers=True,
         create_orders=False,
+        recordings_keep=timedelta(days=365),
+        links_valid=timedelta(days=90),
         responsible=ResponsibleSettings(name=()),
         create_tasks=True,
         missed_calls=MissedCalls(
@@ -72,6 +74,8 @@ def test_every_field_that_differs_is_named_with_both_values() -> None:
         "create customers changed from no to yes",
         "create orders changed from yes to no",
         "create tasks changed from no to yes",
+        "recordings kept changed from none to 365 days",
+        "links valid changed from none to 90 days",
         "responsible mode changed from name to off",
         "responsible dialplan changed from to-{extension} to mngr{extension}_{line}_1",
         "responsible fallback changed from last_call to none",
@@ -100,6 +104,7 @@ def test_hosts_operators_and_lines_come_go_and_change() -> None:
         username="other",
         originate_channel="PJSIP/{extension}",
         originate_context="inside",
+        recordings_password=Secret("hush-recordings"),
         originate_number=Dialling.DIGITS,
     )
     new = replace(
@@ -120,6 +125,7 @@ def test_hosts_operators_and_lines_come_go_and_change() -> None:
         "host pbx1: originate number changed from as_given to digits",
         "host pbx1: recordings changed from /var/spool/asterisk/monitor to none",
         "host pbx1: secret changed",
+        "host pbx1: recordings password changed",
         "host pbx2 added",
         "operator 102 removed",
         "operator 101: user changed from 27 to 28",

@@ -80,7 +80,12 @@ async def test_a_change_is_said_made_and_touches_no_other(directory: Directory) 
         romashka(),
         name="Ромашка и сыновья",
         time_zone=None,
-        hosts=(host(name="pbx2"), replace(host(name="pbx3", secret="hush-third"), recordings=None)),
+        hosts=(
+            replace(host(name="pbx2"), recordings="https://a@pbx2/", recordings_password=Secret("hush-recordings")),
+            replace(host(name="pbx3", secret="hush-third"), recordings=None),
+        ),
+        recordings_keep=timedelta(days=365),
+        links_valid=timedelta(days=90),
         operators={Extension("103"): Operator(Extension("103"), None, "Ольга")},
         lines={"74951110001": Line("74951110001", None, None), "74951110002": Line("74951110002", "shop", None)},
     )

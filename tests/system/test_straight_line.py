@@ -89,7 +89,10 @@ async def _recordings_play(bridge: Bridge, addresses: list[str]) -> None:
             assert address.startswith(f"{bridge.url}/recordings/")
             async with session.get(address, headers={"Range": "bytes=0-3"}) as response:
                 assert response.status == 206, await response.text()
-                assert response.content_type == "audio/wav"
+                assert response.content_type == "audio/mpeg"
+                assert (await response.read())[:2] == b"\xff\xf3", "a frame of MPEG 2, layer III"
+            async with session.get(f"{address}/1?format=wav", headers={"Range": "bytes=0-3"}) as response:
+                assert (response.status, response.content_type) == (206, "audio/wav")
                 assert await response.read() == b"RIFF"
 
 

@@ -1,12 +1,14 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import asyncpg
 import pytest
 
 from amibridge.store.db import open_pool
 from tests.store.proxy import Proxy, proxy
+from tests.web.recorded import Known, knowing
 from tests.web.serving import Site, serving
 
 
@@ -27,3 +29,15 @@ async def way(dsn: str) -> AsyncIterator[Proxy]:
 async def far_site(way: Proxy) -> AsyncIterator[Site]:
     async with open_pool(way.dsn) as pool, serving(pool) as site:
         yield site
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Where the PBX's recordings can be read."""
+    (folder := tmp_path / "monitor").mkdir()
+    return folder
+
+
+@pytest.fixture
+def known(pool: asyncpg.Pool, folder: Path) -> Known:
+    return knowing(pool, folder)

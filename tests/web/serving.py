@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import aiohttp
@@ -16,8 +18,9 @@ from structlog.testing import capture_logs
 from yarl import URL
 
 from amibridge.calls.clicks import Click, Placed
-from amibridge.config import WebSettings
+from amibridge.config import RecordingSettings, WebSettings
 from amibridge.enterprises import CrmStanding, Enterprise, EnterpriseId, HistoryStanding, HostStanding
+from amibridge.recordings.library import Library, library_settings
 from amibridge.redact import Secret
 from amibridge.responsible.answer import Answer as Told
 from amibridge.responsible.answer import Nobody, Why
@@ -28,6 +31,7 @@ from amibridge.store.outbox import Outbox
 from amibridge.store.recorder import FactQueue
 from amibridge.web.app import Address, WebServices, make_app, serve
 from amibridge.web.clicks import Call
+from amibridge.web.recordings import Fetch
 from amibridge.web.tenants import Tenants
 from tests.delivery.waiting import until
 
@@ -51,12 +55,13 @@ async def no_call(enterprise: Enterprise, click: Click) -> Placed:
 class Site:
     """*standings*, *crms*, *histories*, *queue*, *stall*: what health and metrics tell. *zones_changed*: whose was said
     to be; *hints*: what came by webhook; *call*: who places calls. *asked*: who should take a call, which *responsible*
-    answers."""
+    answers. *fetches*: who was given which recording. *cache*: of recordings."""
 
     host: str
     port: int
     client: aiohttp.ClientSession
     queue: FactQueue
+    cache: Path
     tenants: Tenants = field(default_factory=Tenants)
     standings: list[HostStanding] = field(default_factory=list)
     crms: list[CrmStanding] = field(default_factory=list)
@@ -64,6 +69,7 @@ class Site:
     stall: timedelta = timedelta(0)
     zones_changed: list[EnterpriseId] = field(default_factory=list)
     hints: list[tuple[EnterpriseId, Hint]] = field(default_factory=list)
+    fetches: list[Fetch] = field(default_factory=list)
     call: Call = no_call
     asked: list[tuple[EnterpriseId, str, str | None]] = field(default_factory=list)
     responsible: Told | Exception = NOBODY
@@ -98,18 +104,27 @@ def idle_services(pool: asyncpg.Pool) -> WebServices:
     async def nobody(*_: object) -> Any:
         raise AssertionError("nobody asks")
 
-    return WebServices(
-        pool, Outbox(pool), list, list, FactQueue(), timedelta, KEYRING, Tenants(), print, print, nobody, nobody, nobody
-    )
+    library = Library(library_settings(Path("/nowhere"), RecordingSettings()))
+    asked = (nobody, nobody, nobody, library)
+    return WebServices(pool, Outbox(pool), list, list, FactQueue(), timedelta, KEYRING, Tenants(), print, print, *asked)
 
 
 @contextlib.asynccontextmanager
 async def serving(
-    pool: asyncpg.Pool, app: web.Application | None = None, *, metrics_token: str | None = None
+    pool: asyncpg.Pool,
+    app: web.Application | None = None,
+    *,
+    metrics_token: str | None = None,
+    trusted_proxies: Sequence[str] = (),
 ) -> AsyncIterator[Site]:
     stop, listening, queue = asyncio.Event(), asyncio.Event(), FactQueue()
-    async with aiohttp.ClientSession() as client, asyncio.TaskGroup() as tasks:
-        site = Site("127.0.0.1", 0, client, queue)
+    async with contextlib.AsyncExitStack() as stack:
+        folder = Path(stack.enter_context(TemporaryDirectory()))
+        library = Library(library_settings(folder, RecordingSettings()))
+        await stack.enter_async_context(library.serving())
+        client = await stack.enter_async_context(aiohttp.ClientSession())
+        tasks = await stack.enter_async_context(asyncio.TaskGroup())
+        site = Site("127.0.0.1", 0, client, queue, folder / "recordings")
         services = WebServices(
             pool,
             Outbox(pool),
@@ -124,8 +139,11 @@ async def serving(
             lambda enterprise, click: site.call(enterprise, click),
             lambda told, within: keep_status(pool, told, within=within),
             site.who,
+            library,
             lambda: site.histories,
             None if metrics_token is None else Secret(metrics_token),
+            trusted_proxies,
+            site.fetches.append,
         )
         settings = WebSettings("127.0.0.1", 0, "https://bridge.example")
         with capture_logs() as lines:

@@ -22,6 +22,7 @@ from amibridge import log
 from amibridge.calls.record import CallId
 from amibridge.config import WebSettings
 from amibridge.enterprises import EnterpriseId
+from amibridge.secrets import Keyring
 from amibridge.store.db import open_pool
 from amibridge.store.recordings import CallRecordings
 from amibridge.web import app, connection, recordings
@@ -106,14 +107,10 @@ class TestErrors:
     async def test_a_connection_of_ours_that_broke_is_no_visitor_who_left(
         self, site: Site, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        def fail(found: object) -> None:
-            raise ConnectionResetError("the file server has gone")
+        def fail(*_: object) -> None:
+            raise ConnectionResetError("something of ours has gone")
 
-        async def any_call(*args: object, **more: object) -> object:
-            return object()
-
-        monkeypatch.setattr(recordings, "recordings_of_call", any_call)
-        monkeypatch.setattr(recordings, "find_file", fail)
+        monkeypatch.setattr(Keyring, "read_link", fail)
         assert is_error(await site.ask(f"/recordings/{token_of()}"), 500, "internal_error")
 
     @pytest.mark.usefixtures("broken")
@@ -336,15 +333,14 @@ class TestServing:
         self, pool: asyncpg.Pool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """A half request, a connection that is kept, and a player that has stopped reading."""
-        with (tmp_path / "long.wav").open("wb") as file:
+        with (tmp_path / "long.ogg").open("wb") as file:
             file.truncate(200 * MEGABYTE)
 
         async def any_file(*args: object, **more: object) -> CallRecordings:
-            return CallRecordings(("long.wav",), str(tmp_path), datetime.now(UTC))
+            return CallRecordings(("long.ogg",), str(tmp_path), datetime.now(UTC) - timedelta(hours=1))
 
         monkeypatch.setattr(app, "GRACE", 0.2)
         monkeypatch.setattr(recordings, "recordings_of_call", any_file)
-        monkeypatch.setattr(recordings, "find_file", lambda found: tmp_path / "long.wav")
         loop = asyncio.get_running_loop()
         async with serving(pool) as site:
             half, kept, player = [await asyncio.open_connection(site.host, site.port) for _ in range(3)]

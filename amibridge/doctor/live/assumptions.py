@@ -338,8 +338,8 @@ ASSUMPTIONS = (
     Assumption(
         "recordings",
         "recordUrl is asked for when somebody plays the call, as often as he does, with Range or without",
-        "amibridge.web.recordings:find_file",
-        "play a call in the CRM, and look for `recording_fetched` in the log, at level debug",
+        "amibridge.web.recordings:serve_recordings",
+        "play a call in the CRM, and look for `recording_fetched` in the log",
         "keep recordings where they are",
     ),
     # -- tasks

@@ -16,7 +16,6 @@ from typing import TypeVar
 Answer = TypeVar("Answer")
 
 AT_ONCE = 8
-"""Questions to one folder."""
 
 
 class DiskBusy(Exception):
@@ -24,12 +23,23 @@ class DiskBusy(Exception):
 
 
 class Disk:
-    def __init__(self) -> None:
+    """*at_once*: questions to one folder."""
+
+    def __init__(self, at_once: int = AT_ONCE) -> None:
+        self._at_once = at_once
         self._places: dict[str, asyncio.Semaphore] = {}
 
-    async def ask(self, folder: str, question: Callable[[], Answer], *, within: timedelta) -> Answer:
-        """What *question* returns or raises. Raises DiskBusy; the question then goes on with nobody listening."""
-        places = self._places.setdefault(folder, asyncio.Semaphore(AT_ONCE))
+    async def ask(
+        self,
+        folder: str,
+        question: Callable[[], Answer],
+        *,
+        within: timedelta,
+        unwanted: Callable[[Answer], None] = lambda _: None,
+    ) -> Answer:
+        """What *question* returns or raises. Raises DiskBusy; the question then goes on with nobody listening, and
+        what it returns in the end is given to *unwanted*, in a thread."""
+        places = self._places.setdefault(folder, asyncio.Semaphore(self._at_once))
         loop = asyncio.get_running_loop()
         try:
             async with asyncio.timeout(within.total_seconds()):
@@ -39,6 +49,8 @@ class Disk:
                 def settle(result: Answer | None, error: BaseException | None) -> None:
                     places.release()
                     if answer.done():
+                        if error is None:
+                            _begin(folder, lambda: unwanted(result))  # type: ignore[arg-type]
                         return
                     if error is None:
                         answer.set_result(result)  # type: ignore[arg-type]

@@ -10,7 +10,7 @@ from datetime import timedelta
 
 import pytest
 
-from amibridge.web.disk import AT_ONCE, Disk, DiskBusy
+from amibridge.recordings.disk import AT_ONCE, Disk, DiskBusy
 from tests.delivery.waiting import until
 from tests.house.source import ROOT
 
@@ -41,6 +41,19 @@ async def test_a_folder_that_is_dead_keeps_a_few_threads_and_no_other_folder_wai
     assert await disk.ask("/dead", lambda: 8, within=LONG) == 8
 
 
+async def test_what_comes_when_nobody_listens_any_more_is_closed() -> None:
+    disk, alive, closed = Disk(), threading.Event(), list[str]()
+
+    def question() -> str:
+        alive.wait()
+        return "an open file"
+
+    with pytest.raises(DiskBusy):
+        await disk.ask("/dead", question, within=SHORT, unwanted=closed.append)
+    alive.set()
+    await until(lambda: closed == ["an open file"])
+
+
 async def test_who_waits_for_a_place_gets_it() -> None:
     disk, alive = Disk(), threading.Event()
     async with asyncio.TaskGroup() as tasks:
@@ -55,7 +68,7 @@ def test_a_question_without_an_answer_does_not_keep_the_process_from_ending() ->
 import asyncio, threading
 from contextlib import suppress
 from datetime import timedelta
-from amibridge.web.disk import Disk, DiskBusy
+from amibridge.recordings.disk import Disk, DiskBusy
 
 async def main():
     with suppress(DiskBusy):
