@@ -22,6 +22,7 @@ from amibridge.ami.link import AmiAddress, Link, LinkSettings
 from amibridge.ami.session import Reply
 from amibridge.calls.board import Board
 from amibridge.calls.facts import AnyFact
+from amibridge.calls.record import CallRecord
 from amibridge.enterprises import AmiHost, HostStanding, LinkState
 from amibridge.runtime.lag import Lag
 from amibridge.runtime.ring import Ring
@@ -104,6 +105,9 @@ class Follower:
         if self._link is None or self._state is not LinkState.UP:
             raise HostUnreachable(self._reason or "it is not connected yet")
         return await self._link.send(action)
+
+    def live_calls(self) -> list[CallRecord]:
+        return self._board.live_calls()
 
     async def follow(self) -> None:
         """Connect, listen, come back; for ever."""

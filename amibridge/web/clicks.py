@@ -7,7 +7,7 @@ Shapes of answers: docs/api.md.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
@@ -15,8 +15,9 @@ from aiohttp import web
 
 from amibridge.calls.clicks import Click, ClickFailed, ClickRefused, Placed, Why
 from amibridge.calls.record import Extension
-from amibridge.enterprises import Enterprise
-from amibridge.web.answers import refusal
+from amibridge.enterprises import Enterprise, Scope
+from amibridge.web.access import Caller, Gate
+from amibridge.web.answers import Refused, refusal
 from amibridge.web.knocks import Knocks
 from amibridge.web.tenants import Tenants
 
@@ -34,6 +35,7 @@ STATUSES = {Why.UNKNOWN_EXTENSION: 400, Why.NO_NUMBER: 400, Why.PREFETCH: 400, W
 class ClickRoutes:
     """*call* places one. Raises ClickRefused, ClickFailed."""
 
+    gate: Gate
     tenants: Tenants
     call: Call
     strangers: Knocks = field(default_factory=lambda: Knocks("call_request_refused"))
@@ -51,17 +53,19 @@ class ClickRoutes:
         code, phone, client = (value.strip() for value in asked.values() if value is not None)
         if not (code and phone and client):
             return _legacy(400, "code, phone and clientId must not be empty")
-        enterprise = self.tenants.of_client_id(client)
-        if enterprise is None:
-            self.strangers.note(request)
-            return _legacy(401, "Invalid clientId")
         try:
-            placed = await self._placed(request, enterprise, Click(code, phone, "api", key=_key(request)))
+            caller = self.gate.admit(request, Scope.CALL, client)
+        except Refused as refused:
+            if refused.status == 401:
+                return _legacy(401, "Invalid clientId")
+            return _legacy(refused.status, refused.detail, refused.headers, error=refused.error)
+        try:
+            placed = await self._placed(request, caller, Click(code, phone, "api", key=_key(request)))
         except ClickRefused as refused:
             return _legacy(STATUSES[refused.why], str(refused), error=refused.why)
         except ClickFailed as failed:
             return _legacy(500, f"Call initiation failed: {failed}")
-        return web.json_response(_described(enterprise, placed), headers=UNCACHED)
+        return web.json_response(_described(caller.enterprise, placed), headers=UNCACHED)
 
     async def _make_call(self, request: web.Request) -> web.StreamResponse:
         """Asked by RetailCRM when somebody clicks the receiver beside a number."""
@@ -76,14 +80,26 @@ class ClickRoutes:
         line = _last(request, "externalPhone")
         click = Click(code, _last(request, "phone") or "", "retailcrm", line, _key(request))
         try:
-            await self._placed(request, enterprise, click)
+            await self._placed(request, self.gate.known(request, enterprise, "retailcrm"), click)
         except ClickRefused as refused:
             return refusal(STATUSES[refused.why], refused.why, str(refused))
         except ClickFailed as failed:
             return refusal(500, "call_failed", f"Call initiation failed: {failed}")
         return web.Response(text="OK", headers=UNCACHED)
 
-    async def _placed(self, request: web.Request, enterprise: Enterprise, click: Click) -> Placed:
+    async def _placed(self, request: web.Request, caller: Caller, click: Click) -> Placed:
+        try:
+            placed = await self._asked_to_place(request, caller.enterprise, click)
+        except ClickRefused as refused:
+            caller.did("call", "", refused.why)
+            raise
+        except ClickFailed:
+            caller.did("call", f"{click.code} to {click.phone}", "failed")
+            raise
+        caller.did("call", f"{placed.extension} to {placed.number}", "placed")
+        return placed
+
+    async def _asked_to_place(self, request: web.Request, enterprise: Enterprise, click: Click) -> Placed:
         if "prefetch" in (request.headers.get("Sec-Purpose", "") + request.headers.get("Purpose", "")):
             raise ClickRefused(Why.PREFETCH, "A browser only looks ahead here; nobody has clicked yet.")
         try:
@@ -111,9 +127,11 @@ def _extension_of(enterprise: Enterprise, user: str) -> Extension | None:
     return min((one.extension for one in enterprise.operators.values() if str(one.user) == user.strip()), default=None)
 
 
-def _legacy(status: int, detail: str | list[dict[str, Any]], **more: str) -> web.Response:
+def _legacy(
+    status: int, detail: str | list[dict[str, Any]], headers: Mapping[str, str] | None = None, **more: str
+) -> web.Response:
     """An error as FastAPI writes it, which callers of this route were made for."""
-    return web.json_response({"detail": detail, **more}, status=status, headers=UNCACHED)
+    return web.json_response({"detail": detail, **more}, status=status, headers={**UNCACHED, **(headers or {})})
 
 
 def _missing(name: str) -> dict[str, Any]:

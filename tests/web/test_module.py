@@ -79,6 +79,9 @@ class TestActivity:
         assert (await stood(directory, "0124")).module == ModuleStanding()
         assert events(lines) == ["crm_tells_activity"] * 4
         assert {line["enterprise"] for line in lines} == {"0123"}
+        assert {(row.enterprise, row.who, row.action, row.outcome) for row in site.trail._rows} == {
+            ("0123", "retailcrm", "module.activity", "done")
+        }
 
     @pytest.mark.parametrize(
         ("secret", "client"),
