@@ -32,8 +32,8 @@ def refusal(status: int, error: str, detail: str, headers: Mapping[str, str] | N
 
 def refusal_of(error: web.HTTPException) -> web.Response:
     """aiohttp's own refusal in our shape."""
-    allowed = {name: value for name, value in error.headers.items() if name == "Allow"}
-    return refusal(error.status, error.reason.lower().replace(" ", "_"), f"{error.reason}.", allowed)
+    kept = {name: value for name, value in error.headers.items() if name in ("Allow", "Connection")}
+    return refusal(error.status, error.reason.lower().replace(" ", "_"), f"{error.reason}.", kept)
 
 
 def new_request_id() -> str:

@@ -35,6 +35,7 @@ from amibridge.web.health import Sources, live, readiness
 from amibridge.web.legacy_dialplan import LEGACY_PATH, answer_legacy_dialplan
 from amibridge.web.module import KeepStatus, ModuleRoutes
 from amibridge.web.recordings import Tell, audited, log_fetch, serve_recordings
+from amibridge.web.responsible import PATH as RESPONSIBLE_PATH
 from amibridge.web.responsible import Ask, tell_responsible
 from amibridge.web.scrape import expose
 from amibridge.web.tenants import Tenants
@@ -94,9 +95,7 @@ def make_app(services: WebServices) -> web.Application:
     gate = Gate(services.tenants, services.trail)
     ModuleRoutes(services.pool, gate, services.tenants, services.zone_changed, services.keep_status).add_to(app.router)
     ClickRoutes(gate, services.tenants, services.call).add_to(app.router)
-    app.router.add_get(
-        "/retailcrm/{secret}/responsible", tell_responsible(services.tenants, services.responsible), allow_head=False
-    )
+    app.router.add_get(RESPONSIBLE_PATH, tell_responsible(services.tenants, services.responsible), allow_head=False)
     app.router.add_post(LEGACY_PATH, answer_legacy_dialplan(services.tenants, services.responsible))
     endpoints = call_endpoints(CallRecords(services.pool), services.live_calls)
     for endpoint in endpoints:
