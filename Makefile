@@ -15,7 +15,7 @@ ifneq ($(shell [ "$$(cat $(VENV)/.home 2>/dev/null)" = "$(CURDIR)" ] && $(BIN)/p
 MEND := mend
 endif
 
-.PHONY: check mend install dev demo test asterisk real pure coverage lint format types bench docs lock clean help
+.PHONY: check mend install dev demo test nightly asterisk real pure coverage lint format types bench docs lock clean help
 
 check: format lint types test ## everything a change must pass (the default)
 
@@ -43,6 +43,9 @@ WORKERS ?= -n 4 --dist worksteal
 
 test: dev asterisk ## all tests; PYTEST_ARGS="-k board -x" for some, WORKERS= for one after another
 	$(BIN)/python -m pytest -q -rs $(WORKERS) $(PYTEST_ARGS)
+
+nightly: dev ## what takes too long for every change: more than 10,000 questions to the API, out of its own document
+	$(BIN)/python -m pytest -q -rs -s tests/web/test_api_contract.py --api-examples 1100 $(PYTEST_ARGS)
 
 # Without a mirror of Debian there is none, which is said, and its tests are left out, which pytest says again.
 asterisk: dev ## a private Asterisk 22 and 16 for the tests, below .asterisk; nothing of this system is changed

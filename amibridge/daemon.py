@@ -39,6 +39,7 @@ from amibridge.runtime.supervise import Hopeless, spawn
 from amibridge.runtime.systemd import notify
 from amibridge.runtime.transfer import Transferor
 from amibridge.secrets import Keyring, find_keyring, open_keyring
+from amibridge.store.audit import AuditTrail
 from amibridge.store.customers import Customers
 from amibridge.store.db import DatabaseMissing, open_pool, place_of
 from amibridge.store.directory import Directory
@@ -136,7 +137,7 @@ async def serving(settings: Settings, stop: asyncio.Event) -> AsyncIterator[Runn
                 outbox, crm, Customers(pool), FollowUps(pool), record_url=record_urls(settings.web, keyring)
             )
             desks = Desks(pool, crm, deliveries.may_ask)
-            queue, pulse, tenants = FactQueue(hear=desks.hear), Pulse(), Tenants()
+            queue, pulse, tenants, trail = FactQueue(hear=desks.hear), Pulse(), Tenants(), AuditTrail(pool)
             traces = Traces(settings.data_dir / RING, settings.traces)
             watchers = Watchers(Mirror(pool, desks.customers_changed), crm)
 
@@ -168,17 +169,22 @@ async def serving(settings: Settings, stop: asyncio.Event) -> AsyncIterator[Runn
                 desks.tell_status,
                 desks.answer,
                 library,
+                trail,
+                keeper.live_calls,
                 watchers.standings,
                 settings.web.metrics_token,
                 settings.web.trusted_proxies,
             )
-            lanes_stop, web_stop, traces_stop, listening, agi_listening = (asyncio.Event() for _ in range(5))
+            lanes_stop, web_stop, traces_stop, audit_stop, listening, agi_listening = (
+                asyncio.Event() for _ in range(6)
+            )
             async with asyncio.TaskGroup() as tasks:
                 watching = spawn(tasks, "database watch", server.watch, final=(EmbeddedStopped,))
                 recording = spawn(
                     tasks, "recorder", lambda: record(queue, ledger, deliveries.offer), final=(StoreHopeless,)
                 )
                 spawn(tasks, "traces", lambda: traces.write(traces_stop))
+                auditing = spawn(tasks, "audit", lambda: trail.write(audit_stop))
                 logging_requests = spawn(tasks, "request log", lambda: requests.run(CrmRequests(pool).record))
                 forgetting = spawn(tasks, "retention", lambda: forget(Retention(pool), settings.keep, stop))
                 delivering = spawn(tasks, "deliveries", lambda: deliveries.run(lanes_stop))
@@ -216,14 +222,16 @@ async def serving(settings: Settings, stop: asyncio.Event) -> AsyncIterator[Runn
                     going = {following, watching_crms, answering, forgetting}
                     await asyncio.wait(going, timeout=GONE_WITHIN.total_seconds())
                     traces_stop.set()
+                    audit_stop.set()
                     queue.close()
-                    await asyncio.wait({recording}, timeout=DRAINED_WITHIN.total_seconds())
-                    if not all(task.done() for task in (*going, recording)):
+                    await asyncio.wait({recording, auditing}, timeout=DRAINED_WITHIN.total_seconds())
+                    if not all(task.done() for task in (*going, recording, auditing)):
                         # A server that went silent: asyncpg would wait for it to confirm that a query is cancelled.
                         pool.terminate()
                     if not recording.done():
                         log.error("facts_left", facts=len(queue), advice="the next start settles their calls anew")
                         recording.cancel()
+                    auditing.cancel()
                     lanes_stop.set()
                     await asyncio.wait({delivering})
                     requests.close()

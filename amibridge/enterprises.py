@@ -146,6 +146,25 @@ class Line:
     name: str | None = None
 
 
+class Scope(StrEnum):
+    """What whoever presents a token may ask for: make calls, listen in on them, read them, hear recordings."""
+
+    CALL = "call"
+    SUPERVISE = "supervise"
+    READ = "read"
+    RECORDINGS = "recordings"
+
+
+@dataclass(frozen=True, slots=True)
+class ApiToken:
+    """*digest*: SHA-256 of the token, which nobody keeps. *expires_at* None: never."""
+
+    id: int
+    digest: bytes = field(repr=False)
+    scopes: frozenset[Scope]
+    expires_at: datetime | None = None
+
+
 class ResponsibleMode(StrEnum):
     """What the question of an older bridge's dialplan is answered with."""
 
@@ -225,6 +244,7 @@ class Enterprise:
     missed_calls: MissedCalls = field(default_factory=MissedCalls)
     module_code: str | None = None
     module: ModuleStanding = field(default_factory=ModuleStanding)
+    tokens: tuple[ApiToken, ...] = ()
     responsible: ResponsibleSettings = field(default_factory=ResponsibleSettings)
     recordings_keep: timedelta | None = None
     links_valid: timedelta | None = None

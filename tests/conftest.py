@@ -26,6 +26,7 @@ settings.load_profile("whole")
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--every-stack", action="store_true", help="real calls on every version of Asterisk we have")
+    parser.addoption("--api-examples", type=int, default=15, help="how much each endpoint of the API is asked")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

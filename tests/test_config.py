@@ -47,6 +47,7 @@ known_hosts_file = "/etc/ssh/ssh_known_hosts"
 [keep]
 requests_days = 30
 deliveries_days = 365
+audit_days = 31
 """
 
 
@@ -85,7 +86,7 @@ def test_a_whole_file_is_read(tmp_path: Path) -> None:
     assert settings.recordings == RecordingSettings(
         5 * 1024 * 1024, tmp_path / "keys/sftp", Path("/etc/ssh/ssh_known_hosts")
     )
-    assert settings.keep == KeepSettings(timedelta(days=30), timedelta(days=365))
+    assert settings.keep == KeepSettings(timedelta(days=30), timedelta(days=365), timedelta(days=31))
 
 
 def test_settings_do_not_show_the_password(tmp_path: Path) -> None:

@@ -55,7 +55,10 @@ def asked(environment: Mapping[str, str]) -> Asked:
     script, _, query = environment.get("agi_network_script", "").partition("?")
     if script.strip("/") != SCRIPT:
         raise NotUnderstood("another script")
-    said = {name: values[-1] for name, values in parse_qs(query, max_num_fields=MOST_LINES).items()}
+    try:
+        said = {name: values[-1] for name, values in parse_qs(query, max_num_fields=MOST_LINES).items()}
+    except ValueError:
+        raise NotUnderstood("a query without an end") from None
     caller = environment.get("agi_callerid", "")
     dialled = environment.get("agi_dnid", "unknown")
     if dialled == "unknown":

@@ -188,6 +188,24 @@ def _retailcrm_users(args: argparse.Namespace) -> int:
     return users(args)
 
 
+def _token_add(args: argparse.Namespace) -> int:
+    from amibridge.cli.token import add
+
+    return add(args)
+
+
+def _token_list(args: argparse.Namespace) -> int:
+    from amibridge.cli.token import list_all
+
+    return list_all(args)
+
+
+def _token_revoke(args: argparse.Namespace) -> int:
+    from amibridge.cli.token import revoke
+
+    return revoke(args)
+
+
 COMMANDS: dict[str, Command] = {
     "run": _run,
     "demo": _demo,
@@ -200,6 +218,9 @@ COMMANDS: dict[str, Command] = {
     "retailcrm register": _retailcrm_register,
     "retailcrm status": _retailcrm_status,
     "retailcrm users": _retailcrm_users,
+    "token add": _token_add,
+    "token list": _token_list,
+    "token revoke": _token_revoke,
     "db upgrade": _db_upgrade,
     "call": _call,
     "deliveries": _deliveries,

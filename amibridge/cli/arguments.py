@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import re
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, NoReturn, TypeAlias
@@ -131,6 +132,30 @@ def parser(commands: dict[str, Command]) -> argparse.ArgumentParser:
                 "--deactivate", action="store_true", help="switch the module off: nothing is sent any more"
             )
 
+    token = words.add_parser(
+        "token",
+        help="what opens an enterprise's API",
+        description="What opens an enterprise's API: tokens, several at once, each for some things and for some time.",
+        epilog="example:\n  amibridge token add 0123 --scope read",
+    ).add_subparsers(metavar="COMMAND", required=True)
+    for name, says, example in (
+        ("add", "make a token and print it, once", "amibridge token add 0123 --scope call --scope read --expires 90d"),
+        ("list", "list the tokens that were made", "amibridge token list 0123"),
+        ("revoke", "take a token back", "amibridge token revoke 0123 3"),
+    ):
+        asked = command(token, name, says, example, of="token ")
+        asked.add_argument("number", metavar="N", help="the enterprise's number")
+        if name == "add":
+            asked.add_argument(
+                "--scope", action="append", required=True, choices=("call", "supervise", "read", "recordings"),
+                help="what it opens; may be given several times",
+            )  # fmt: skip
+            asked.add_argument(
+                "--expires", type=_expiry, metavar="WHEN", help="as 90d, 2027-01-31 or a time (default: never)"
+            )
+        elif name == "revoke":
+            asked.add_argument("id", type=_row, metavar="ID", help="its id, as `amibridge token list` prints it")
+
     database = words.add_parser(
         "db",
         help="the database",
@@ -205,9 +230,20 @@ def _port(text: str) -> int:
     return int(text)
 
 
+def _expiry(text: str) -> datetime | timedelta:
+    """How long from now, or when; a time without a zone is UTC."""
+    if re.fullmatch(r"[1-9][0-9]{0,4}d", text):
+        return timedelta(days=int(text[:-1]))
+    try:
+        at = datetime.fromisoformat(text)
+        return (at if at.tzinfo else at.replace(tzinfo=UTC)).astimezone(UTC)
+    except (ValueError, OverflowError):
+        raise argparse.ArgumentTypeError("write when as 90d, 2027-01-31 or 2027-01-31T18:00+03:00") from None
+
+
 def _row(text: str) -> int:
     if not (text.isascii() and text.isdigit() and len(text) <= 18):
-        raise argparse.ArgumentTypeError("the id of a delivery is a whole number, as `amibridge deliveries` prints it")
+        raise argparse.ArgumentTypeError("an id is a whole number, as it is listed")
     return int(text)
 
 

@@ -15,7 +15,7 @@ from amibridge.cli.stored import open_store, unknown
 from amibridge.config import Settings
 from amibridge.enterprises import Enterprise, EnterpriseId
 from amibridge.retailcrm.client import CrmSettings, RetailCrm, open_crm
-from amibridge.retailcrm.errors import CrmBusy, CrmError, CrmMissing, CrmRefused
+from amibridge.retailcrm.errors import CrmBroken, CrmBusy, CrmError, CrmMissing, CrmRefused, CrmUnreachable
 from amibridge.retailcrm.exchange import Exchange
 from amibridge.retailcrm.limits import BESIDE
 from amibridge.retailcrm.module_wish import module_code
@@ -113,7 +113,17 @@ async def open_account(settings: Settings, number: EnterpriseId) -> AsyncIterato
             try:
                 yield CrmAccount(enterprise, crm, pool)
             except CrmError as error:
-                raise CommandFailed(f"{number}: the CRM says: {error}") from error
+                raise CommandFailed(f"{number}: {_said(error)}; amibridge doctor {number} says what to do") from error
             finally:
                 with suppress(*DATABASE_FAILURES):  # what was done in the CRM is done
                     await CrmRequests(pool).record([row_of(exchange) for exchange in heard])
+
+
+def _said(error: CrmError) -> str:
+    match error:
+        case CrmBusy() | CrmUnreachable():
+            return str(error)
+        case CrmBroken():
+            return f"the CRM's answer cannot be used: {error}"
+        case _:
+            return f"the CRM says: {error}"

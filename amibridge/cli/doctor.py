@@ -63,7 +63,7 @@ def _live(args: argparse.Namespace) -> Live | None:
 
 def _lines(finding: Finding) -> list[str]:
     about = f"{finding.enterprise} {finding.about}" if finding.enterprise else finding.about
-    first = f"{finding.level:<5} {escape(about):<{COLUMN}} {_shown(finding.found)}"
+    first = f"{finding.level:<5} {escape(about):<{COLUMN - 1}}  {_shown(finding.found)}"
     below = [] if finding.evidence is None else list(_evidence(finding.evidence))
     if finding.advice is not None:
         below.append(f"→ {finding.advice}")

@@ -79,7 +79,8 @@ def _registered(
     )
     _say(f"{number}: the module {wish.code} " + ("is registered" if changes else "is as it should be: nothing written"))
     for one in changes:
-        _say(f"{number}: {one.what} was {_word(one.found)}, is {_word(one.wish)} now")
+        if not one.absent:
+            _say(f"{number}: {one.what} was {_word(one.found)}, is {_word(one.wish)} now")
     for user in edited.unknown_users:
         _say(f"{number}: the CRM has no user {user}: mend [operators] of the enterprise's file")
     for site in edited.unknown_sites:
@@ -185,6 +186,10 @@ def _described(one: Difference) -> dict[str, Any]:
 
 def _sentence(one: Difference) -> str:
     wish, found = (_word(value) for value in (one.wish, one.found))
+    if one.absent:
+        return f"there is no module {wish} in the account"
+    if one.what == "told":
+        return f"the CRM once told us that the module is {found}, and says now that it works"
     return f"{one.what} is {found}, should be {wish}"
 
 

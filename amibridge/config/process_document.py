@@ -116,6 +116,7 @@ class RecordingsTable(Shape):
 class KeepTable(Shape):
     requests_days: Annotated[int, Field(ge=1, le=36_500)] = 90
     deliveries_days: Annotated[int, Field(ge=7, le=36_500)] = 90
+    audit_days: Annotated[int, Field(ge=30, le=36_500)] = 365
 
 
 class ProcessDocument(Shape):

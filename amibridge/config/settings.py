@@ -76,11 +76,12 @@ class RecordingSettings:
 
 @dataclass(frozen=True, slots=True)
 class KeepSettings:
-    """For how long what is settled stays in the database: *requests* to CRMs, and *deliveries* that were sent or
-    dropped."""
+    """For how long what is settled stays in the database: *requests* to CRMs, *deliveries* that were sent or dropped,
+    and the *audit*."""
 
     requests: timedelta = timedelta(days=90)
     deliveries: timedelta = timedelta(days=90)
+    audit: timedelta = timedelta(days=365)
 
 
 @dataclass(frozen=True, slots=True)

@@ -214,7 +214,11 @@ def _settings(document: ProcessDocument, environ: Mapping[str, str], credentials
             _path(document.recordings.known_hosts_file),
         ),
         agi=AgiSettings(*split_listen(document.agi.listen)) if document.agi.listen else None,
-        keep=KeepSettings(timedelta(days=document.keep.requests_days), timedelta(days=document.keep.deliveries_days)),
+        keep=KeepSettings(
+            timedelta(days=document.keep.requests_days),
+            timedelta(days=document.keep.deliveries_days),
+            timedelta(days=document.keep.audit_days),
+        ),
     )
 
 

@@ -66,7 +66,7 @@ def _why_not(row: Delivery, later: Sequence[Delivery], screens: Screens, now: da
     if row.fresh_until is not None and row.fresh_until <= now:
         return "no longer news"
     if opened is None and _never_opened(row.fact, screens):
-        return "its popup never opened"
+        return "it would close a popup that never opened"
     return None
 
 

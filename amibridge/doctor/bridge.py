@@ -124,7 +124,9 @@ async def following(health: Health, number: EnterpriseId) -> AsyncGenerator[Find
 def _followed(history: Mapping[str, Any]) -> Finding:
     about, read_at = f"CRM {history.get('history')}", history.get("read_at")
     if history.get("reason") is not None:
-        found = f"cannot be read: {history['reason']}; last read {read_at or 'never'}"
+        found = f"cannot be read: {history['reason']}; " + (
+            f"last read {read_at}" if read_at else "not read since the bridge took it up"
+        )
         return warn(about, found, "see what is found of the key and its rights; the bridge tries again by itself")
     return ok(about, f"last read {read_at}" if read_at else "not read yet")
 

@@ -69,7 +69,10 @@ async def rights(pool: asyncpg.Pool) -> AsyncGenerator[Finding]:
 
 
 async def largest(pool: asyncpg.Pool) -> AsyncGenerator[Finding]:
-    told = [f"{one.table} {sized(one.bytes)} ({one.rows:,} rows)" for one in await sizes(pool, SHOWN)]
+    told = [
+        f"{one.table} {sized(one.bytes)}" + ("" if one.rows is None else f" ({one.rows:,} rows)")
+        for one in await sizes(pool, SHOWN)
+    ]
     yield ok("table sizes", f"the largest: {', '.join(told)}")
 
 

@@ -82,6 +82,7 @@ class Desks:
         wanted = {enterprise.id: enterprise for enterprise in known}
         for number in self._desks.keys() - wanted.keys():
             del self._desks[number]
+            self._presence.pop(number, None)  # users of another account, if one comes by this number again
         for number, enterprise in wanted.items():
             if number in self._desks:
                 self._desks[number].reconfigure(enterprise)
@@ -101,7 +102,7 @@ class Desks:
         """How an operator stands now. False if there is no such enterprise. Raises TimeoutError, DATABASE_FAILURES."""
         is_kept = await keep_status(self._pool, told, within=within)
         if is_kept:
-            self._take(told)
+            self._presence[told.enterprise].tell(_standing(told))
         return is_kept
 
     def hear(self, heard: HeardFact) -> None:
@@ -166,7 +167,7 @@ class Desks:
         while True:
             try:
                 for one in await statuses_since(self._pool, self._now() - HOLDS_FOR):
-                    self._take(one)
+                    self._presence[one.enterprise].recall(_standing(one))
             except DATABASE_FAILURES as error:
                 if not said:
                     log.warning("operator_statuses_not_read", reason=str(error) or type(error).__name__)
@@ -176,6 +177,6 @@ class Desks:
                 self._knows_statuses.set()
                 return
 
-    def _take(self, told: StoredStatus) -> None:
-        status = OperatorStatus(told.user, told.extension, UserStatus(told.status), told.told_at)
-        self._presence[told.enterprise].tell(status)
+
+def _standing(told: StoredStatus) -> OperatorStatus:
+    return OperatorStatus(told.user, told.extension, UserStatus(told.status), told.told_at)

@@ -1,7 +1,8 @@
 """Who of an enterprise's operators is at his place, as RetailCRM told last.
 
-Law: what was told too long ago says nothing any more: nobody is at dinner for half a day, but a callback can be lost.
-Pure: the time is passed in.
+Laws: what was told too long ago says nothing any more: nobody is at dinner for half a day, but a callback can be lost;
+what is told is newer than what was kept, whatever a clock that was put right meanwhile makes of their dates. Pure: the
+time is passed in.
 """
 
 from __future__ import annotations
@@ -36,16 +37,19 @@ class Presence:
             self.tell(one)
 
     def tell(self, told: OperatorStatus) -> None:
-        """The newest of one user counts, in whatever order they come."""
-        known = self._by_user.get(told.user)
-        if known is None or known.told_at <= told.told_at:
-            self._by_user[told.user] = told
+        """Now."""
+        self._by_user[told.user] = told
+
+    def recall(self, kept: OperatorStatus) -> None:
+        """Told to an earlier run: it counts for who has not been told of since."""
+        self._by_user.setdefault(kept.user, kept)
 
     def of(self, extension: Extension, user: int | None, now: datetime) -> UserStatus:
         """How whoever has *extension*, or is *user* there, stands: free unless the CRM says otherwise."""
         told = [
             one
             for one in self._by_user.values()
-            if (one.user == user if user is not None else one.extension == extension) and now - one.told_at < HOLDS_FOR
+            if (one.user == user if user is not None else one.extension == extension)
+            and abs(now - one.told_at) < HOLDS_FOR
         ]
         return max(told, key=lambda one: one.told_at).status if told else UserStatus.FREE

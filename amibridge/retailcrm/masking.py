@@ -59,18 +59,21 @@ def _kind_of(field: str) -> _Kind:
     return _Kind.SHOWN if _SHOWN.fullmatch(field) else _Kind.UNKNOWN
 
 
+_BETWEEN = r"[\s().\-\u2010-\u2015\u2212_/]"
+"""Between the digits of a number, whoever wrote it: office programs make dashes of all kinds."""
+
 _IN_TEXT = re.compile(
     r"(?P<kept>[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"  # a UUID
     r"|(?<!\d)(?:1[5-9]|2[0-2])\d{8}\.\d{1,9}(?!\d)"  # Asterisk's Uniqueid, in the id of a call
     r"|(?<!\d)(?:19|20)\d\d-[01]\d-[0-3]\d(?:[ T][0-2]\d:[0-5]\d(?::[0-5]\d)?)?(?!\d))"
     r"|(?P<web>https?://[^\s\"'<>/]*)[^\s\"'<>]*"
     r"|(?P<mail>[^\s\"'<>@,;:=]{1,64}@[^\s\"'<>@,;]+)"
-    r"|(?P<number>\+?\d(?:[\s().\-–/]{0,3}\d){6,})"
+    rf"|(?P<number>\+?\d(?:{_BETWEEN}{{0,3}}\d){{6,}})"
 )
 _OWN_ID = re.compile(rf"[0-9]{{1,{LONGEST_ID}}}")
 _ONE_WORD = re.compile(r"\S+")
 _USER_IN_URL = re.compile(r"//[^/@]*@")
-_SPELT = re.compile(r"\+?\d(?:[\s().\-–/]*\d)*")
+_SPELT = re.compile(rf"\+?\d(?:{_BETWEEN}*\d)*")
 _TOKEN = re.compile(
     r'(?P<string>"[^"\\]*(?:\\.[^"\\]*)*")(?P<colon>\s*:)?|(?P<number>-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?)'
     r"|(?P<word>true|false|null)\b|(?P<punctuation>[\[\]{},:\s]+)|(?P<foreign>[^\[\]{},:\s\"]+)|(?P<cut>\".*)",
@@ -89,7 +92,7 @@ def masked_address(address: str) -> str:
     fields = masked_fields(query)
     ids = "by=externalId" not in query
     shown = "/".join(
-        part if ids and _OWN_ID.fullmatch(part) else masked_text(unquote(part)) for part in path.split("/")
+        part if ids and _OWN_ID.fullmatch(part) else masked_text(_clean(unquote(part))) for part in path.split("/")
     )
     return _bounded(_clean(f"{shown}?{fields}" if question else shown))
 

@@ -34,6 +34,11 @@ class Difference:
     found: str | bool | None
     ours: bool = True
 
+    @property
+    def absent(self) -> bool:
+        """The account has no such module at all."""
+        return self.what == "code" and self.found is None
+
 
 def module_code(enterprise: Enterprise) -> str:
     """Each enterprise has a module of its own, though two of them may share an account; a file can name another."""

@@ -23,7 +23,7 @@ from amibridge.ami.session import Reply
 from amibridge.calls.board import Board
 from amibridge.calls.conversations import Conversation
 from amibridge.calls.facts import AnyFact
-from amibridge.calls.record import Extension
+from amibridge.calls.record import CallRecord, Extension
 from amibridge.enterprises import AmiHost, HostStanding, LinkState
 from amibridge.runtime.lag import Lag
 from amibridge.runtime.ring import Ring
@@ -112,6 +112,9 @@ class Follower:
         if self._state is not LinkState.UP:
             raise HostUnreachable(self._reason or "it is not connected yet")
         return self._board.conversations(extension)
+
+    def live_calls(self) -> list[CallRecord]:
+        return self._board.live_calls()
 
     async def follow(self) -> None:
         """Connect, listen, come back; for ever."""

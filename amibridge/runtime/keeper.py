@@ -22,8 +22,8 @@ from amibridge.ami.link import LinkSettings
 from amibridge.ami.session import Reply
 from amibridge.calls.board import Board
 from amibridge.calls.conversations import Conversation
-from amibridge.calls.record import Extension
-from amibridge.enterprises import AmiHost, Enterprise, HostStanding
+from amibridge.calls.record import CallRecord, Extension
+from amibridge.enterprises import AmiHost, Enterprise, EnterpriseId, HostStanding
 from amibridge.runtime.follower import ROOM_AGAIN, Follower
 from amibridge.runtime.ring import HostKey, Traces
 from amibridge.runtime.supervise import spawn
@@ -82,6 +82,11 @@ class Keeper:
         if running is None:
             raise HostUnreachable("it is not followed")
         return running.follower
+
+    def live_calls(self, enterprise: EnterpriseId) -> list[CallRecord]:
+        """Records so far of the calls of *enterprise* that go on."""
+        of_it = (running for running in self._running.values() if running.host.enterprise == enterprise)
+        return [record for running in of_it for record in running.follower.live_calls()]
 
     async def keep(self, stop: asyncio.Event) -> None:
         """Until *stop*; then every follower has said goodbye to its host."""

@@ -1,7 +1,8 @@
 """Placing a call for an operator: whose phone, on which host, with whose name on its display; asked for once.
 
-Laws: what is not an extension of the enterprise's and a public number never becomes an action; neither the CRM nor a
-slow database is waited for; an action is sent once, and whoever asked again in time hears of the same call.
+Laws: what is not an extension of the enterprise's and a public number never becomes an action; the CRM is not waited
+for, and a slow database only where another's phone might ring; an action is sent once, and whoever asked again in time
+hears of the same call.
 """
 
 from __future__ import annotations
@@ -47,7 +48,11 @@ MOST = 10_000
 """Clicks, and keys, that are remembered at once."""
 
 PATIENCE = timedelta(milliseconds=50)
-"""With the database, for a name or a host: a call without them is better than one that comes late."""
+"""With the database, for a name: a call without one is better than one that comes late."""
+
+HOST_PATIENCE = timedelta(seconds=2)
+"""The same for the host, where there are several: a late call is better than one of another's phone. A quarter is for a
+connection, which may have to be made; then a month of calls is looked through."""
 
 MET_WITHIN = timedelta(days=30)
 """In which calls a phone is looked for, where there are several hosts."""
@@ -131,7 +136,7 @@ class Originator:
             return able[0]
         since = datetime.now(UTC) - MET_WITHIN
         try:
-            met = await host_of_extension(self._pool, enterprise.id, extension, since, within=PATIENCE)
+            met = await host_of_extension(self._pool, enterprise.id, extension, since, within=HOST_PATIENCE)
         except DATABASE_FAILURES:
             met = None
         ours = [one for one in self._standings() if one.host.enterprise == enterprise.id]

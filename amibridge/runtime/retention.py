@@ -41,7 +41,7 @@ async def forget(retention: Retention, keep: KeepSettings, stop: asyncio.Event) 
             continue
         failing = False
         if gone.total():
-            log.info("old_rows_deleted", requests=gone[Forgettable.REQUESTS], deliveries=gone[Forgettable.DELIVERIES])
+            log.info("old_rows_deleted", **{what.name.lower(): gone[what] for what in Forgettable})
 
 
 async def forget_all(
@@ -49,7 +49,12 @@ async def forget_all(
 ) -> Counter[Forgettable]:
     """Once through all that is kept; how many rows are gone. Raises what a database raises."""
     gone = Counter[Forgettable]()
-    for what, kept in ((Forgettable.REQUESTS, keep.requests), (Forgettable.DELIVERIES, keep.deliveries)):
+    lengths = {
+        Forgettable.REQUESTS: keep.requests,
+        Forgettable.DELIVERIES: keep.deliveries,
+        Forgettable.AUDIT: keep.audit,
+    }
+    for what, kept in lengths.items():
         for enterprise in await retention.enterprises(what):
             after: int | None = 0
             while after is not None:

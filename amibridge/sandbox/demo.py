@@ -67,7 +67,10 @@ class Steps:
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """Everything that runs, what changes in the CRM from the beginning on, and where its page is."""
+    """Everything that runs, what changes in the CRM from the beginning on, and where its page is.
+
+    *exported*: what a shell says so that commands given there ask this bridge.
+    """
 
     crm: SandboxCrm
     changes: AsyncIterator[Change]
@@ -75,6 +78,7 @@ class Stage:
     pbxs: Mapping[HostName, SandboxPbx]
     running: Running
     page: str
+    exported: str
 
 
 async def demo(*, port: int | None = None, speed: float = 1.0, once: bool = False) -> int:
@@ -91,6 +95,8 @@ async def demo(*, port: int | None = None, speed: float = 1.0, once: bool = Fals
     with contextlib.suppress(Interrupted):
         async with _stage(steps, stop, port=port, speed=speed, once=once) as stage:
             steps.say(f"open {stage.page} and watch calls arrive" + ("" if once else "; Ctrl-C ends the demo"))
+            if not once:
+                steps.say(f"for commands in another terminal: {stage.exported}")
             async with asyncio.TaskGroup() as tasks:
                 first = tasks.create_task(_first_popup(stage, steps), name="first popup")
                 if once:
@@ -142,7 +148,8 @@ async def _stage(
                     enterprise = shop.enterprise(accounts[shop.number], crm_url, addresses, recordings)
                     await running.directory.apply(enterprise)
             of_crm = {number: crm.account(account.api_key) for number, account in accounts.items()}
-            yield Stage(crm, changes, of_crm, pbxs, running, f"{crm_url}/")
+            exported = f"export AMIBRIDGE_DATA_DIR={folder} AMIBRIDGE_WEB__LISTEN=127.0.0.1:{settings.web.listen_port}"
+            yield Stage(crm, changes, of_crm, pbxs, running, f"{crm_url}/", exported)
 
 
 def _pbxs(*, speed: float, once: bool, recordings: Path) -> dict[HostName, SandboxPbx]:

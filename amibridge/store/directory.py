@@ -11,8 +11,8 @@ import asyncio
 import re
 import secrets
 from collections import defaultdict
-from collections.abc import AsyncGenerator, Iterable
-from contextlib import aclosing, suppress
+from collections.abc import AsyncGenerator, Iterable, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, TypeAlias
@@ -27,6 +27,7 @@ from amibridge.calls.record import Extension
 from amibridge.enterprises import (
     Account,
     AmiHost,
+    ApiToken,
     Credit,
     Enterprise,
     EnterpriseId,
@@ -36,9 +37,11 @@ from amibridge.enterprises import (
 )
 from amibridge.redact import Secret
 from amibridge.secrets import Keyring, SealBroken
+from amibridge.store import bell
 from amibridge.store.changes import changes
 from amibridge.store.db import DATABASE_FAILURES, load_queries
 from amibridge.store.enterprise_rows import missed_calls_of, module_of, responsible_of
+from amibridge.store.tokens import load_tokens
 
 if TYPE_CHECKING:
     from asyncpg.pool import PoolConnectionProxy
@@ -142,7 +145,10 @@ class Directory:
         watched = True
         while True:
             try:
-                async with self._pool.acquire() as connection, aclosing(_rings(connection, look_anyway)) as rings:
+                async with (
+                    self._pool.acquire() as connection,
+                    aclosing(bell.rings(connection, CHANNEL, look_anyway)) as rings,
+                ):
                     async for _ in rings:
                         if not watched:
                             log.info("directory_watched_again")
@@ -161,13 +167,16 @@ class Directory:
         hosts = _by_enterprise(await connection.fetch(SQL["load_hosts"], number))
         operators = _by_enterprise(await connection.fetch(SQL["load_operators"], number))
         lines = _by_enterprise(await connection.fetch(SQL["load_lines"], number))
+        tokens = await load_tokens(connection, number)
         found = {}
         for row in await connection.fetch(SQL["load_enterprises"], number):
             key = EnterpriseId(row["enterprise_id"])
-            found[key] = self._opened(row, hosts[key], operators[key], lines[key])
+            found[key] = self._opened(row, hosts[key], operators[key], lines[key], tokens.get(key, ()))
         return found
 
-    def _opened(self, row: asyncpg.Record, hosts: Rows, operators: Rows, lines: Rows) -> _Stored:
+    def _opened(
+        self, row: asyncpg.Record, hosts: Rows, operators: Rows, lines: Rows, tokens: Sequence[ApiToken]
+    ) -> _Stored:
         number = EnterpriseId(row["enterprise_id"])
         reading = _Reading(self._keyring)
         enterprise = Enterprise(
@@ -196,6 +205,7 @@ class Directory:
             recordings_keep=row["recordings_keep"],
             links_valid=row["links_valid"],
             responsible=responsible_of(row),
+            tokens=tuple(tokens),
         )
         return _Stored(enterprise, row["moved_to"], reading.all_current, reading.broken)
 
@@ -356,24 +366,3 @@ def _by_enterprise(rows: Rows) -> defaultdict[str, list[asyncpg.Record]]:
     for row in rows:
         found[row["enterprise_id"]].append(row)
     return found
-
-
-async def _rings(connection: PoolConnectionProxy, look_anyway: timedelta) -> AsyncGenerator[None]:
-    """Yield at once, at each notification and each time *look_anyway* has passed; end when the connection is lost."""
-    bell = asyncio.Event()
-    bell.set()  # what was told before was not heard
-
-    def ring(*_: object) -> None:
-        bell.set()
-
-    try:
-        connection.add_termination_listener(ring)
-        await connection.add_listener(CHANNEL, ring)
-        while not connection.is_closed():
-            with suppress(TimeoutError):
-                async with asyncio.timeout(look_anyway.total_seconds()):
-                    await bell.wait()
-            bell.clear()
-            yield
-    finally:
-        connection.terminate()  # not UNLISTEN: a server that went silent would hold up our own stop

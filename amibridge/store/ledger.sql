@@ -38,6 +38,16 @@ WITH new AS (
                transfers jsonb, recordings text[], click_to_call text, complete boolean, notes text[])
       JOIN new ON new.enterprise_id = r.enterprise_id AND new.host = r.host AND new.key = r.key
         ON CONFLICT (enterprise_id, call_id) DO NOTHING
+), parts AS (
+    INSERT INTO call_extensions (enterprise_id, call_id, extension, started_at)
+    SELECT DISTINCT r.enterprise_id, r.call_id, part.extension, r.started_at
+      FROM jsonb_to_recordset($17::jsonb) AS r (
+               enterprise_id text, host text, key text, call_id text, rang text[], operators text[], caller text,
+               started_at timestamptz)
+      JOIN new ON new.enterprise_id = r.enterprise_id AND new.host = r.host AND new.key = r.key,
+           unnest(r.rang || r.operators || r.caller) AS part (extension)
+     WHERE part.extension IS NOT NULL
+        ON CONFLICT (enterprise_id, call_id, extension) DO NOTHING
 ), tries AS (
     INSERT INTO attempts (enterprise_id, call_id, ordinal, extension, rang_at, joined_at, left_at, outcome)
     SELECT a.enterprise_id, a.call_id, a.ordinal, a.extension, a.rang_at, a.joined_at, a.left_at, a.outcome

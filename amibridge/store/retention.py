@@ -1,4 +1,4 @@
-"""What may be forgotten: deliveries that are settled, and requests to CRMs, when they are old.
+"""What may be forgotten: deliveries that are settled, requests to CRMs, and the audit, when they are old.
 
 Laws: what is due or parked is never forgotten; facts are never forgotten, so that a fact which is said again, after a
 restart or a resync, is no new one and is told to no CRM again; a piece at a time, in the order of the key.
@@ -26,6 +26,7 @@ class Forgettable(Enum):
 
     DELIVERIES = ("with_deliveries", "forget_deliveries")
     REQUESTS = ("with_requests", "forget_requests")
+    AUDIT = ("with_audit", "forget_audit")
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,6 +28,21 @@ WITH RECURSIVE known AS (
 )
 SELECT enterprise_id FROM known WHERE enterprise_id IS NOT NULL
 
+-- with_audit --
+-- The same of the audit, by enterprise_id.
+WITH RECURSIVE known AS (
+    (SELECT enterprise_id FROM audit ORDER BY enterprise_id LIMIT 1)
+     UNION ALL
+    SELECT (SELECT enterprise_id
+              FROM audit
+             WHERE enterprise_id > known.enterprise_id
+             ORDER BY enterprise_id
+             LIMIT 1)
+      FROM known
+     WHERE enterprise_id IS NOT NULL
+)
+SELECT enterprise_id FROM known WHERE enterprise_id IS NOT NULL
+
 -- forget_deliveries --
 -- A piece of the deliveries of an enterprise, in the order of their key and so of time: those that were settled before
 -- a time are deleted, and none that is due or parked, whatever happens to it meanwhile.
@@ -66,6 +81,22 @@ WITH piece AS (
      USING told
      WHERE crm_requests_of_calls.enterprise_id = told.enterprise_id
        AND crm_requests_of_calls.call_id = told.call_id AND crm_requests_of_calls.request_id = told.id
+)
+SELECT max(id) AS last, (SELECT count(*) FROM gone) AS gone, coalesce(min(at) < $3, false) AS old
+  FROM piece
+
+-- forget_audit --
+-- A piece of the audit of an enterprise, in the order in which it was written: rows from before a time are deleted.
+WITH piece AS (
+    SELECT id, at
+      FROM audit
+     WHERE enterprise_id = $1 AND id > $2
+     ORDER BY id
+     LIMIT $4
+), gone AS (
+    DELETE FROM audit
+     WHERE enterprise_id = $1 AND id = ANY (ARRAY(SELECT id FROM piece)) AND at < $3
+    RETURNING id
 )
 SELECT max(id) AS last, (SELECT count(*) FROM gone) AS gone, coalesce(min(at) < $3, false) AS old
   FROM piece

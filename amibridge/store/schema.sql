@@ -168,6 +168,18 @@ CREATE TABLE calls (
 );
 CREATE INDEX calls_by_time ON calls (enterprise_id, started_at);
 CREATE INDEX calls_by_phone ON calls (enterprise_id, phone, started_at) WHERE phone IS NOT NULL;
+CREATE INDEX calls_by_verdict ON calls (enterprise_id, direction, outcome, started_at);
+
+-- Which extensions called, rang or talked in a call, each once; started_at: the call's.
+CREATE TABLE call_extensions (
+    enterprise_id text        NOT NULL,
+    call_id       text        NOT NULL,
+    extension     text        NOT NULL,
+    started_at    timestamptz NOT NULL,
+    PRIMARY KEY (enterprise_id, call_id, extension),
+    FOREIGN KEY (enterprise_id, call_id) REFERENCES calls ON DELETE CASCADE
+);
+CREATE INDEX call_extensions_by_time ON call_extensions (enterprise_id, extension, started_at);
 
 -- One row for each time a phone was tried for a call. ordinal: the order within the call.
 CREATE TABLE attempts (
@@ -355,3 +367,32 @@ CREATE TABLE crm_cursors (
     moved_at        timestamptz NOT NULL,
     PRIMARY KEY (enterprise_id, history)
 );
+
+-- What opens the API, beside client_id: of an enterprise's tokens only their SHA-256. expires_at NULL: never.
+-- revoked_at NULL: it is good.
+CREATE TABLE api_tokens (
+    enterprise_id text        NOT NULL REFERENCES enterprises ON DELETE CASCADE,
+    id            bigint      GENERATED ALWAYS AS IDENTITY,
+    digest        bytea       NOT NULL,
+    scopes        text[]      NOT NULL,
+    created_at    timestamptz NOT NULL,
+    expires_at    timestamptz,
+    revoked_at    timestamptz,
+    PRIMARY KEY (enterprise_id, id)
+);
+
+-- What was done over HTTP or to tokens: who (never what opens anything), from where, what, on what, and how it ended.
+-- request: the id in the answer and in the log.
+CREATE TABLE audit (
+    enterprise_id text        NOT NULL,
+    id            bigint      GENERATED ALWAYS AS IDENTITY,
+    at            timestamptz NOT NULL,
+    who           text        NOT NULL,
+    address       text        NOT NULL,
+    action        text        NOT NULL,
+    target        text        NOT NULL,
+    outcome       text        NOT NULL,
+    request       text        NOT NULL,
+    PRIMARY KEY (enterprise_id, id)
+);
+CREATE INDEX audit_by_time ON audit (enterprise_id, at);

@@ -43,11 +43,11 @@ async def missing_rights(pool: asyncpg.Pool) -> Mapping[str, str]:
 
 @dataclass(frozen=True, slots=True)
 class TableSize:
-    """*bytes*: with its indexes. *rows*: about, as the server last counted."""
+    """*bytes*: with its indexes. *rows*: about, as the server last counted; None if it never did."""
 
     table: str
     bytes: int
-    rows: int
+    rows: int | None
 
 
 async def sizes(pool: asyncpg.Pool, most: int) -> list[TableSize]:

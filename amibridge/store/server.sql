@@ -25,7 +25,7 @@ SELECT pg_class.relname AS "table", pg_get_userbyid(pg_class.relowner) AS owner
 -- sizes --
 -- The largest of our tables with their indexes, and about how many rows they have.
 SELECT pg_class.relname AS "table", pg_total_relation_size(pg_class.oid) AS bytes,
-       greatest(pg_class.reltuples, 0)::bigint AS rows
+       CASE WHEN pg_class.reltuples >= 0 THEN pg_class.reltuples::bigint END AS rows
   FROM pg_class
   JOIN pg_namespace ON pg_namespace.oid = pg_class.relnamespace AND pg_namespace.nspname = 'amibridge'
  WHERE pg_class.relkind = 'r'

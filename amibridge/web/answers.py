@@ -13,6 +13,16 @@ log = structlog.get_logger()
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 REQUEST_ID = "X-Request-ID"
+ID = web.RequestKey("request_id", str)
+"""Under which a request holds its own."""
+
+
+class Refused(Exception):
+    """Raised wherever a request is looked at, to be answered as `refusal` has it. Programs compare *error*."""
+
+    def __init__(self, status: int, error: str, detail: str, headers: Mapping[str, str] | None = None) -> None:
+        super().__init__(detail)
+        self.status, self.error, self.detail, self.headers = status, error, detail, headers
 
 
 def refusal(status: int, error: str, detail: str, headers: Mapping[str, str] | None = None) -> web.Response:
@@ -22,8 +32,8 @@ def refusal(status: int, error: str, detail: str, headers: Mapping[str, str] | N
 
 def refusal_of(error: web.HTTPException) -> web.Response:
     """aiohttp's own refusal in our shape."""
-    allowed = {name: value for name, value in error.headers.items() if name == "Allow"}
-    return refusal(error.status, error.reason.lower().replace(" ", "_"), f"{error.reason}.", allowed)
+    kept = {name: value for name, value in error.headers.items() if name in ("Allow", "Connection")}
+    return refusal(error.status, error.reason.lower().replace(" ", "_"), f"{error.reason}.", kept)
 
 
 def new_request_id() -> str:
@@ -33,7 +43,7 @@ def new_request_id() -> str:
 @web.middleware
 async def identified(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Each request gets an id: every answer carries it, and every line it caused in the log."""
-    request_id = new_request_id()
+    request_id = request[ID] = new_request_id()
     with structlog.contextvars.bound_contextvars(request=request_id):
         response = await _answer(request, handler)
     if not response.prepared:
@@ -44,6 +54,8 @@ async def identified(request: web.Request, handler: Handler) -> web.StreamRespon
 async def _answer(request: web.Request, handler: Handler) -> web.StreamResponse:
     try:
         return await handler(request)
+    except Refused as refused:
+        return refusal(refused.status, refused.error, refused.detail, refused.headers)
     except web.HTTPException as error:
         if error.status < 400:
             raise

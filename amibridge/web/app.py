@@ -21,20 +21,26 @@ from amibridge.recordings.library import Library
 from amibridge.redact import Secret
 from amibridge.retailcrm.triggers import Hint
 from amibridge.secrets import Keyring
+from amibridge.store.audit import AuditTrail
+from amibridge.store.call_records import CallRecords
 from amibridge.store.outbox import Outbox
 from amibridge.store.recorder import FactQueue
+from amibridge.web.access import Gate
 from amibridge.web.answers import identified
+from amibridge.web.api.calls import LiveCalls, call_endpoints
+from amibridge.web.api.openapi import serve_document, serve_page
 from amibridge.web.clicks import Call, ClickRoutes
 from amibridge.web.connection import Connection
 from amibridge.web.health import Sources, live, readiness
 from amibridge.web.legacy_dialplan import LEGACY_PATH, answer_legacy_dialplan
 from amibridge.web.module import KeepStatus, ModuleRoutes
-from amibridge.web.recordings import Tell, log_fetch, serve_recordings
+from amibridge.web.recordings import Tell, audited, log_fetch, serve_recordings
+from amibridge.web.responsible import PATH as RESPONSIBLE_PATH
 from amibridge.web.responsible import Ask, tell_responsible
 from amibridge.web.scrape import expose
 from amibridge.web.tenants import Tenants
 from amibridge.web.transfers import Transfer, TransferRoutes
-from amibridge.web.visitors import address_of
+from amibridge.web.visitors import ADDRESS_OF, address, address_of
 from amibridge.web.webhook import take_hints
 
 log = structlog.get_logger()
@@ -69,6 +75,8 @@ class WebServices:
     keep_status: KeepStatus
     responsible: Ask
     library: Library
+    trail: AuditTrail
+    live_calls: LiveCalls
     histories: Callable[[], Sequence[HistoryStanding]] = tuple
     metrics_token: Secret | None = None
     trusted_proxies: Sequence[str] = ()
@@ -77,22 +85,26 @@ class WebServices:
 
 def make_app(services: WebServices) -> web.Application:
     app = web.Application(middlewares=[identified], client_max_size=LARGEST_BODY)
+    app[ADDRESS_OF] = address_of(services.trusted_proxies)
     app.router.add_get("/health/live", live)
     sources = Sources(services.hosts, services.crms, services.histories, services.queue, services.longest_stall)
     app.router.add_get("/health/ready", readiness(services.outbox, sources))
     app.router.add_get("/metrics", expose(sources, services.outbox, services.metrics_token))
-    playing = serve_recordings(
-        services.pool, services.keyring, services.library, address_of(services.trusted_proxies), services.fetched
-    )
+    fetched = audited(services.trail, services.fetched)
+    playing = serve_recordings(services.pool, services.keyring, services.library, address, fetched)
     for path in ("/recordings/{token}", "/recordings/{token}/{number}"):
         app.router.add_get(path, playing)
-    ModuleRoutes(services.pool, services.tenants, services.zone_changed, services.keep_status).add_to(app.router)
-    ClickRoutes(services.tenants, services.call).add_to(app.router)
-    TransferRoutes(services.tenants, services.transfer).add_to(app.router)
-    app.router.add_get(
-        "/retailcrm/{secret}/responsible", tell_responsible(services.tenants, services.responsible), allow_head=False
-    )
+    gate = Gate(services.tenants, services.trail)
+    ModuleRoutes(services.pool, gate, services.tenants, services.zone_changed, services.keep_status).add_to(app.router)
+    ClickRoutes(gate, services.tenants, services.call).add_to(app.router)
+    TransferRoutes(gate, services.transfer).add_to(app.router)
+    app.router.add_get(RESPONSIBLE_PATH, tell_responsible(services.tenants, services.responsible), allow_head=False)
     app.router.add_post(LEGACY_PATH, answer_legacy_dialplan(services.tenants, services.responsible))
+    endpoints = call_endpoints(CallRecords(services.pool), services.live_calls)
+    for endpoint in endpoints:
+        app.router.add_get(endpoint.path, endpoint.handler(gate), allow_head=False)
+    app.router.add_get("/openapi.json", serve_document(endpoints))
+    app.router.add_get("/docs", serve_page(endpoints))
     webhook = take_hints(services.tenants, services.hint)
     for path in ("/retailcrm/webhook", "/retailcrm/webhook/{secret}"):
         app.router.add_post(path, webhook)

@@ -15,10 +15,11 @@ from aiohttp import web
 
 from amibridge.calls.clicks import Click, ClickFailed, ClickRefused, Placed, Why
 from amibridge.calls.record import Extension
-from amibridge.enterprises import Enterprise
+from amibridge.enterprises import Enterprise, Scope
+from amibridge.web.access import Caller, Gate
 from amibridge.web.answers import refusal
 from amibridge.web.knocks import Knocks
-from amibridge.web.legacy_questions import UNCACHED, Incomplete, given, last, legacy_refusal, looks_ahead
+from amibridge.web.legacy_questions import UNCACHED, TurnedAway, admitted, given, last, legacy_refusal, looks_ahead
 from amibridge.web.tenants import Tenants
 
 Call: TypeAlias = Callable[[Enterprise, Click], Awaitable[Placed]]
@@ -33,6 +34,7 @@ STATUSES = {Why.UNKNOWN_EXTENSION: 400, Why.NO_NUMBER: 400, Why.PREFETCH: 400, W
 class ClickRoutes:
     """*call* places one. Raises ClickRefused, ClickFailed."""
 
+    gate: Gate
     tenants: Tenants
     call: Call
     strangers: Knocks = field(default_factory=lambda: Knocks("call_request_refused"))
@@ -45,19 +47,16 @@ class ClickRoutes:
     async def _make_call_external(self, request: web.Request) -> web.StreamResponse:
         try:
             code, phone, client = given(request, "code", "phone", "clientId")
-        except Incomplete as incomplete:
-            return incomplete.answer
-        enterprise = self.tenants.of_client_id(client)
-        if enterprise is None:
-            self.strangers.note(request)
-            return legacy_refusal(401, "Invalid clientId")
+            caller = admitted(self.gate, request, Scope.CALL, client)
+        except TurnedAway as away:
+            return away.answer
         try:
-            placed = await self._placed(request, enterprise, Click(code, phone, "api", key=_key(request)))
+            placed = await self._placed(request, caller, Click(code, phone, "api", key=_key(request)))
         except ClickRefused as refused:
             return legacy_refusal(STATUSES[refused.why], str(refused), error=refused.why)
         except ClickFailed as failed:
             return legacy_refusal(500, f"Call initiation failed: {failed}")
-        return web.json_response(_described(enterprise, placed), headers=UNCACHED)
+        return web.json_response(_described(caller.enterprise, placed), headers=UNCACHED)
 
     async def _make_call(self, request: web.Request) -> web.StreamResponse:
         """Asked by RetailCRM when somebody clicks the receiver beside a number."""
@@ -72,14 +71,26 @@ class ClickRoutes:
         line = last(request, "externalPhone")
         click = Click(code, last(request, "phone") or "", "retailcrm", line, _key(request))
         try:
-            await self._placed(request, enterprise, click)
+            await self._placed(request, self.gate.known(request, enterprise, "retailcrm"), click)
         except ClickRefused as refused:
             return refusal(STATUSES[refused.why], refused.why, str(refused))
         except ClickFailed as failed:
             return refusal(500, "call_failed", f"Call initiation failed: {failed}")
         return web.Response(text="OK", headers=UNCACHED)
 
-    async def _placed(self, request: web.Request, enterprise: Enterprise, click: Click) -> Placed:
+    async def _placed(self, request: web.Request, caller: Caller, click: Click) -> Placed:
+        try:
+            placed = await self._asked_to_place(request, caller.enterprise, click)
+        except ClickRefused as refused:
+            caller.did("call", "", refused.why)
+            raise
+        except ClickFailed:
+            caller.did("call", f"{click.code} to {click.phone}", "failed")
+            raise
+        caller.did("call", f"{placed.extension} to {placed.number}", "placed")
+        return placed
+
+    async def _asked_to_place(self, request: web.Request, enterprise: Enterprise, click: Click) -> Placed:
         if looks_ahead(request):
             raise ClickRefused(Why.PREFETCH, "A browser only looks ahead here; nobody has clicked yet.")
         try:

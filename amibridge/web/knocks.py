@@ -8,6 +8,7 @@ import structlog
 from aiohttp import web
 
 from amibridge.log import Seldom
+from amibridge.web.visitors import address
 
 log = structlog.get_logger()
 
@@ -21,4 +22,4 @@ class Knocks:
 
     def note(self, request: web.Request, **words: str) -> None:
         if times := self._seldom.count(asyncio.get_running_loop().time()):
-            log.warning(self._event, peer=request.remote, times=times, **words)
+            log.warning(self._event, peer=address(request), times=times, **words)

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from aiohttp import web
 
+from amibridge.enterprises import Scope
+from amibridge.web.access import Caller, Gate
+from amibridge.web.answers import Refused
+
 UNCACHED = {"Cache-Control": "no-store"}
 
 
-class Incomplete(Exception):
-    """Parameters are missing or empty. *answer* says so."""
+class TurnedAway(Exception):
+    """Parameters are missing or empty, or whoever asks may not. *answer* says so."""
 
     def __init__(self, answer: web.Response) -> None:
         super().__init__()
@@ -18,15 +23,26 @@ class Incomplete(Exception):
 
 
 def given(request: web.Request, *names: str) -> list[str]:
-    """The parameters of these *names*, without blanks around them. Raises Incomplete."""
+    """The parameters of these *names*, without blanks around them. Raises TurnedAway."""
     asked = {name: last(request, name) for name in names}
     missing = [name for name, value in asked.items() if value is None]
     if missing:
-        raise Incomplete(legacy_refusal(422, [_missing(name) for name in missing]))
+        raise TurnedAway(legacy_refusal(422, [_missing(name) for name in missing]))
     values = [value.strip() for value in asked.values() if value is not None]
     if not all(values):
-        raise Incomplete(legacy_refusal(400, f"{', '.join(names[:-1])} and {names[-1]} must not be empty"))
+        raise TurnedAway(legacy_refusal(400, f"{', '.join(names[:-1])} and {names[-1]} must not be empty"))
     return values
+
+
+def admitted(gate: Gate, request: web.Request, scope: Scope, client: str) -> Caller:
+    """Whose `clientId` (or token) *client* is, if it is good for *scope*. Raises TurnedAway."""
+    try:
+        return gate.admit(request, scope, client)
+    except Refused as refused:
+        if refused.status == 401:
+            raise TurnedAway(legacy_refusal(401, "Invalid clientId")) from None
+        answer = legacy_refusal(refused.status, refused.detail, refused.headers, error=refused.error)
+        raise TurnedAway(answer) from None
 
 
 def last(request: web.Request, name: str) -> str | None:
@@ -40,9 +56,11 @@ def looks_ahead(request: web.Request) -> bool:
     return "prefetch" in (request.headers.get("Sec-Purpose", "") + request.headers.get("Purpose", ""))
 
 
-def legacy_refusal(status: int, detail: str | list[dict[str, Any]], **more: str) -> web.Response:
+def legacy_refusal(
+    status: int, detail: str | list[dict[str, Any]], headers: Mapping[str, str] | None = None, **more: str
+) -> web.Response:
     """An error as FastAPI writes it, which callers were made for."""
-    return web.json_response({"detail": detail, **more}, status=status, headers=UNCACHED)
+    return web.json_response({"detail": detail, **more}, status=status, headers={**UNCACHED, **(headers or {})})
 
 
 def _missing(name: str) -> dict[str, Any]:

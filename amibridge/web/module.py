@@ -22,6 +22,7 @@ from amibridge.retailcrm.callbacks import Activity, UserStatusChange, move
 from amibridge.store.db import DATABASE_FAILURES
 from amibridge.store.modules import tell_module
 from amibridge.store.operator_statuses import StoredStatus
+from amibridge.web.access import Gate
 from amibridge.web.answers import Handler, refusal
 from amibridge.web.forms import read_form
 from amibridge.web.tenants import Tenants
@@ -49,6 +50,7 @@ class ModuleRoutes:
     """*zone_changed* is told whose account has other settings now. *keep_status*: as `Desks.tell_status`."""
 
     pool: asyncpg.Pool
+    gate: Gate
     tenants: Tenants
     zone_changed: Callable[[EnterpriseId], None]
     keep_status: KeepStatus
@@ -58,20 +60,23 @@ class ModuleRoutes:
         router.add_get("/retailcrm/logo.svg", logo)
         router.add_get("/retailcrm", page)
         router.add_post("/retailcrm", page)
-        router.add_post("/retailcrm/{secret}/activity", self._told(self._activity))
-        router.add_post("/retailcrm/{secret}/settings", self._told(self._settings))
+        router.add_post("/retailcrm/{secret}/activity", self._told("activity", self._activity))
+        router.add_post("/retailcrm/{secret}/settings", self._told("settings", self._settings))
         for add in (router.add_post, partial(router.add_get, allow_head=False)):
             # Known of its clients is that they send GET; a form says the same.
-            add("/retailcrm/{secret}/status", self._told(self._status))
+            add("/retailcrm/{secret}/status", self._told("status", self._status))
 
-    def _told(self, told: Callable[[Enterprise, Form], Awaitable[web.Response]]) -> Handler:
+    def _told(self, word: str, told: Callable[[Enterprise, Form], Awaitable[web.Response]]) -> Handler:
         async def respond(request: web.Request) -> web.StreamResponse:
             form = dict(request.query.items()) if request.method == "GET" else await read_form(request)
             enterprise = self._whose(request.match_info["secret"], form or {})
             if enterprise is None:
                 return refusal(400, "unknown_account", "No account of ours is known by that.")
             assert form is not None
-            return await told(enterprise, form)
+            caller = self.gate.known(request, enterprise, "retailcrm")
+            answer = await told(enterprise, form)
+            caller.did(f"module.{word}", "", "done" if answer.status == 200 else f"refused with {answer.status}")
+            return answer
 
         return respond
 

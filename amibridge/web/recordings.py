@@ -18,15 +18,16 @@ import structlog
 from aiohttp import web
 
 from amibridge.calls.record import CallId
-from amibridge.enterprises import EnterpriseId
+from amibridge.enterprises import EnterpriseId, Scope
 from amibridge.recordings.disk import DiskBusy
 from amibridge.recordings.errors import NotReady, SourceAway, Unplayable
 from amibridge.recordings.library import PATIENCE, Library
 from amibridge.recordings.places import Place, is_within_reach, place_of
 from amibridge.secrets import Keyring, LinkExpired, LinkRefused, SealBroken
+from amibridge.store.audit import AuditRow, AuditTrail
 from amibridge.store.db import DATABASE_FAILURES
 from amibridge.store.recordings import CallRecordings, recordings_of_call
-from amibridge.web.answers import Handler, refusal
+from amibridge.web.answers import ID, Handler, refusal
 from amibridge.web.playback import Playback
 from amibridge.web.visitors import AddressOf
 
@@ -37,6 +38,9 @@ MAY_STILL_COME = timedelta(minutes=10)
 
 AGAIN = {"Retry-After": "5"}
 """Seconds."""
+
+LINK = "recording link"
+"""Who fetched it, in the audit: whoever has the link."""
 
 DATABASE_PATIENCE = timedelta(seconds=4)
 
@@ -51,13 +55,14 @@ HEADERS = {
 
 @dataclass(frozen=True, slots=True)
 class Fetch:
-    """Somebody at *address* was given the *number*-th recording of *call*, from one, or a part of it."""
+    """Somebody at *address* was given the *number*-th recording of *call*, or a part of it, by *request*."""
 
     enterprise: EnterpriseId
     call: CallId
     number: int
     address: str
     at: datetime
+    request: str = ""
 
 
 Tell: TypeAlias = Callable[[Fetch], None]
@@ -72,6 +77,19 @@ def log_fetch(fetch: Fetch) -> None:
         number=fetch.number,
         address=fetch.address,
     )
+
+
+def audited(trail: AuditTrail, tell: Tell) -> Tell:
+    """*tell*, and a row of the audit."""
+
+    def fetched(fetch: Fetch) -> None:
+        tell(fetch)
+        what = f"{fetch.call} {fetch.number}"
+        trail.note(
+            AuditRow(fetch.enterprise, fetch.at, LINK, fetch.address, Scope.RECORDINGS, what, "played", fetch.request)
+        )
+
+    return fetched
 
 
 def record_url(public_url: str, keyring: Keyring, enterprise: EnterpriseId, call: CallId, expires_at: datetime) -> str:
@@ -114,7 +132,7 @@ def serve_recordings(
                     kind = TYPES.get(sound.file.suffix.lower(), "application/octet-stream")
                     playback = Playback(library.disk, sound, HEADERS | {"Content-Type": kind})
                     await playback.open(request, PATIENCE)
-                    tell(Fetch(ask.enterprise, ask.call, number, address_of(request), now))
+                    tell(Fetch(ask.enterprise, ask.call, number, address_of(request), now, request.get(ID, "")))
                     return playback
             if fresh:
                 return NOT_READY()

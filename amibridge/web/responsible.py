@@ -23,6 +23,8 @@ log = structlog.get_logger()
 Ask: TypeAlias = Callable[[EnterpriseId, str, str | None], Awaitable[Answer]]
 """As `Desks.answer`."""
 
+PATH = "/retailcrm/{secret}/responsible"
+
 LONGEST = 200
 """Characters of a phone or a line that may be one."""
 
@@ -41,8 +43,19 @@ def tell_responsible(tenants: Tenants, ask: Ask) -> Handler:
         if asked.get("format") not in (None, "json", "text"):
             return refusal(400, "bad_request", "`format` is json or text.")
         if "phone" not in asked or len(phone) > LONGEST or len(line or "") > LONGEST:
-            return _refused(400, "bad_request", "`phone` is the caller's number, `line` ours.", as_text=as_text)
-        answer = await ask(enterprise.id, phone, line)
+            return _refused(
+                400,
+                "bad_request",
+                f"`phone`, the caller's number, is needed; neither it nor `line` is longer than {LONGEST}.",
+                as_text=as_text,
+            )
+        try:
+            answer = await ask(enterprise.id, phone, line)
+        except Exception as error:
+            if not as_text:
+                raise
+            log.error("request_failed", method=request.method, resource=PATH, exc_info=error)
+            return web.Response(status=500)
         log.debug("responsible_told", enterprise=enterprise.id, extension=answer.extension, reason=answer.reason)
         if as_text:
             return web.Response(text=answer.extension or "")

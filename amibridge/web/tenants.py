@@ -6,10 +6,10 @@ opens nothing.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable
 
-from amibridge.enterprises import Enterprise, EnterpriseId
+from amibridge.enterprises import ApiToken, Enterprise, EnterpriseId
+from amibridge.store.tokens import digest_of
 
 
 class Tenants:
@@ -17,25 +17,27 @@ class Tenants:
         self._by_number: dict[EnterpriseId, Enterprise] = {}
         self._by_secret: dict[bytes, Enterprise] = {}
         self._by_client_id: dict[bytes, Enterprise] = {}
+        self._by_token: dict[bytes, tuple[Enterprise, ApiToken]] = {}
 
     def enterprises(self, known: Iterable[Enterprise]) -> None:
         """These are all enterprises from now on."""
         known = tuple(known)
         self._by_number = {one.id: one for one in known}
-        self._by_secret = {_digest(one.webhook_secret): one for one in known if one.webhook_secret}
-        self._by_client_id = {_digest(one.client_id): one for one in known if one.client_id}
+        self._by_secret = {digest_of(one.webhook_secret): one for one in known if one.webhook_secret}
+        self._by_client_id = {digest_of(one.client_id): one for one in known if one.client_id}
+        self._by_token = {token.digest: (one, token) for one in known for token in one.tokens}
 
     def of_number(self, number: str) -> Enterprise | None:
         return self._by_number.get(EnterpriseId(number))
 
     def of_secret(self, secret: str) -> Enterprise | None:
         """Whose webhook secret that is: RetailCRM shows it in the paths that we gave it."""
-        return self._by_secret.get(_digest(secret))
+        return self._by_secret.get(digest_of(secret))
 
     def of_client_id(self, client_id: str) -> Enterprise | None:
         """Whose client id that is: what RetailCRM and callers of ``/api`` present."""
-        return self._by_client_id.get(_digest(client_id))
+        return self._by_client_id.get(digest_of(client_id))
 
-
-def _digest(text: str) -> bytes:
-    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()
+    def of_token(self, presented: str) -> tuple[Enterprise, ApiToken] | None:
+        """Whose API token that is; it may have expired."""
+        return self._by_token.get(digest_of(presented))

@@ -15,10 +15,10 @@ from aiohttp import web
 from amibridge.calls.clicks import ClickRefused
 from amibridge.calls.clicks import Why as Unasked
 from amibridge.calls.transfers import Asked, Done, Step, TransferFailed, TransferRefused, Why
-from amibridge.enterprises import Enterprise
+from amibridge.enterprises import Enterprise, Scope
+from amibridge.web.access import Gate
 from amibridge.web.knocks import Knocks
-from amibridge.web.legacy_questions import UNCACHED, Incomplete, given, last, legacy_refusal, looks_ahead
-from amibridge.web.tenants import Tenants
+from amibridge.web.legacy_questions import UNCACHED, TurnedAway, admitted, given, last, legacy_refusal, looks_ahead
 
 Transfer: TypeAlias = Callable[[Enterprise, Asked], Awaitable[Done]]
 
@@ -37,9 +37,8 @@ STATUSES = {
 class TransferRoutes:
     """*transfer* makes one. Raises ClickRefused, TransferRefused, TransferFailed."""
 
-    tenants: Tenants
+    gate: Gate
     transfer: Transfer
-    strangers: Knocks = field(default_factory=lambda: Knocks("call_request_refused"))
     suspects: Knocks = field(default_factory=lambda: Knocks("call_request_suspicious"))
 
     def add_to(self, router: web.UrlDispatcher) -> None:
@@ -50,26 +49,28 @@ class TransferRoutes:
             kind, from_, client = given(request, "transfer_type", "from_ext", "clientId")
             step = next((step for step in Step if step == kind), None)
             [to] = given(request, "to_ext") if step is None or step.has_target else [""]
-        except Incomplete as incomplete:
-            return incomplete.answer
-        enterprise = self.tenants.of_client_id(client)
-        if enterprise is None:
-            self.strangers.note(request)
-            return legacy_refusal(401, "Invalid clientId")
+            caller = admitted(self.gate, request, Scope.CALL, client)
+        except TurnedAway as away:
+            return away.answer
         if step is None:
             return legacy_refusal(400, f"transfer_type must be one of {', '.join(Step)}", error="unknown_transfer_type")
         if looks_ahead(request):
             return legacy_refusal(400, "A browser only looks ahead here.", error=Unasked.PREFETCH)
+        enterprise = caller.enterprise
         try:
             done = await self.transfer(enterprise, Asked(step, from_, to, last(request, "call")))
         except ClickRefused as refused:
+            caller.did("transfer", "", refused.why)
             if refused.smells:
                 self.suspects.note(request, enterprise=enterprise.id, way="transfer", reason=refused.why)
             return legacy_refusal(400, str(refused), error=refused.why)
         except TransferRefused as refused:
+            caller.did("transfer", "", refused.why)
             return legacy_refusal(STATUSES[refused.why], str(refused), error=refused.why)
         except TransferFailed as failed:
+            caller.did("transfer", "", "failed")
             return legacy_refusal(500, f"Transfer failed: {failed}")
+        caller.did("transfer", f"{done.call}: {done.from_} to {done.to}", done.step)
         return web.json_response(_described(enterprise, done), headers=UNCACHED)
 
 

@@ -1,4 +1,9 @@
-"""Who asks: the nearest address on his way that is not one of our proxies."""
+"""Who asks: the nearest address on his way that is not one of our proxies. The one place that says so, for the log, for
+limits and for the audit.
+
+Law: X-Forwarded-For is read from the right, and only as far as those who wrote it are trusted; anybody else's is not
+looked at. What is no address ends it: whoever is known so far stands for him.
+"""
 
 from __future__ import annotations
 
@@ -10,30 +15,43 @@ from aiohttp import web
 
 AddressOf: TypeAlias = Callable[[web.Request], str]
 
+ADDRESS_OF: web.AppKey[AddressOf] = web.AppKey("address_of")
+
+FORWARDED_FOR = "X-Forwarded-For"
+
+
+def address(request: web.Request) -> str:
+    """Whose address *request* comes from; empty if that cannot be told."""
+    return request.app[ADDRESS_OF](request)
+
 
 def address_of(trusted_proxies: Sequence[str]) -> AddressOf:
-    """*trusted_proxies*: addresses or networks whose X-Forwarded-For is believed; anybody else's is not looked at."""
+    """*trusted_proxies*: addresses or networks whose X-Forwarded-For is believed."""
     networks = [ip_network(one, strict=False) for one in trusted_proxies]
 
-    def trusted(address: IPv4Address | IPv6Address) -> bool:
-        return any(address in network for network in networks)
-
-    def address(request: web.Request) -> str:
-        nearest = request.remote or ""
-        way = ",".join(request.headers.getall("X-Forwarded-For", ()))
+    def found(request: web.Request) -> str:
+        nearest = _read(request.remote or "")
+        way = ",".join(request.headers.getall(FORWARDED_FOR, ()))
         for said in reversed(way.split(",")):
-            told = _address(nearest)
-            if told is None or not trusted(told) or _address(said) is None:
+            if nearest is None or not any(nearest in network for network in networks):
                 break
-            nearest = str(_address(said))
-        return nearest
+            if (next_one := _read(said)) is None:
+                break
+            nearest = next_one
+        return "" if nearest is None else str(nearest)
 
-    return address
+    return found
 
 
-def _address(text: str) -> IPv4Address | IPv6Address | None:
+def neighbourhood(address: str) -> str:
+    """What one visitor can have as many of as he likes: an IPv4 address, or the /64 around an IPv6 address."""
+    read = _read(address)
+    return str(ip_network(f"{read}/64", strict=False)) if isinstance(read, IPv6Address) else address
+
+
+def _read(text: str) -> IPv4Address | IPv6Address | None:
     try:
-        address = ip_address(text.strip())
+        address = ip_address(text.strip().partition("%")[0])
     except ValueError:
         return None
-    return getattr(address, "ipv4_mapped", None) or address
+    return (isinstance(address, IPv6Address) and address.ipv4_mapped) or address

@@ -96,6 +96,13 @@ class TestRefused:
             assert await exchange.call(agi_network_script=script) == {}
         assert refused(lines) == ["another script"]
 
+    async def test_a_query_without_an_end(self, lines: list[Any]) -> None:
+        async with Exchange().serve() as exchange:
+            for _ in range(3):
+                assert await exchange.call(agi_network_script="responsible?" + "&" * 1000) == {}
+        assert refused(lines) == ["a query without an end"]
+        assert [line["event"] for line in lines if line["log_level"] == "error"] == []
+
     @pytest.mark.parametrize(
         ("said", "reason"),
         [

@@ -122,7 +122,7 @@ class TestRegister:
         [answer] = done.answers
         assert (answer["module"], answer["written"], answer["left"]) == (CODE, True, [])
         assert (answer["unknown_users"], answer["unknown_sites"]) == ([], [])
-        assert done.sentences == [f"0123: the module {CODE} is registered", f"0123: code was nothing, is {CODE} now"]
+        assert done.sentences == [f"0123: the module {CODE} is registered"]
         module, telephony = stage.module, stage.module.integrations.telephony
         assert (module.integration_code, module.active, module.name) == ("amibridge", True, "amibridge")
         assert (module.client_id, module.base_url) == ("d0c5-0123", PUBLIC)
@@ -217,12 +217,12 @@ class TestRegister:
     @pytest.mark.parametrize(
         ("fault", "says"),
         [
-            (BadGateway(), "not an API answer"),
-            (Nonsense(), "not an API answer"),
-            (Nonsense('{"success": true}'), "the CRM tells of a module without a code"),
+            (BadGateway(), "the CRM's answer cannot be used: not an API answer"),
+            (Nonsense(), "the CRM's answer cannot be used: not an API answer"),
+            (Nonsense('{"success": true}'), "the CRM's answer cannot be used: the CRM tells of a module"),
             (Cut(), "the CRM cannot be reached"),
-            (TelephonyOff(), "Telephony not enabled"),
-            (WrongKey(), "Wrong"),
+            (TelephonyOff(), "the CRM says: Telephony not enabled"),
+            (WrongKey(), "the CRM says: Wrong"),
         ],
     )
     async def test_a_crm_that_fails_is_a_sentence_and_no_reason_to_register_anew(
@@ -234,7 +234,8 @@ class TestRegister:
         stage.crm.faults.give(fault, times=None)
         done = await stage(*words, "0123")
         assert (done.code, done.out) == (1, "")
-        assert done.sentences[0].startswith(f"amibridge: 0123: the CRM says: {says}")
+        assert done.sentences[0].startswith(f"amibridge: 0123: {says}")
+        assert done.sentences[0].endswith("; amibridge doctor 0123 says what to do")
         assert stage.writes == writes
         assert stage.codes == {50: "150"}
 
@@ -315,12 +316,18 @@ class TestStatus:
         ]
         assert stage.writes == writes
 
+    async def test_what_is_not_there_at_all_is_said_so(self, stage: Stage) -> None:
+        done = await stage("status", "0123")
+        assert (done.code, whats(done)) == (1, ["code"])
+        assert done.sentences == [f"0123: there is no module {CODE} in the account: amibridge retailcrm register 0123"]
+
     async def test_what_the_bridge_was_told_is_a_difference_too(self, stage: Stage) -> None:
         await stage("register", "0123")
         at = datetime.now(UTC)
         await tell_module(stage.pool, ONE, active=False, frozen=False, at=at, unheeded="evil.example")
         done = await stage("status", "0123")
         assert (done.code, whats(done)) == (1, ["told", "url"])
+        assert "the CRM once told us that the module is switched off, and says now that it works" in done.sentences[0]
         assert "nothing is sent: amibridge retailcrm register 0123" in done.sentences[0]
         assert "evil.example" in done.sentences[1]
 

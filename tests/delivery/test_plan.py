@@ -148,7 +148,9 @@ def test_stale_news_is_dropped_and_its_end_too() -> None:
     assert [ids(send) for send in late.sends] == [[2]]
     agenda.add(popup(3, stopped("pbx:1", "101"), at=NOON + 20 * SECOND))
     after = plan(agenda, NOON + 20 * SECOND)
-    assert [(dropped.row.id, dropped.why) for dropped in after.dropped] == [(3, "its popup never opened")]
+    assert [(dropped.row.id, dropped.why) for dropped in after.dropped] == [
+        (3, "it would close a popup that never opened")
+    ]
 
 
 def test_thousands_of_stale_popups_are_dropped_in_portions() -> None:

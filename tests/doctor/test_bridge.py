@@ -68,7 +68,7 @@ async def test_one_that_is_well() -> None:
         ({"enterprises": [{"enterprise": "0123", "crm": {"state": "troubled", "reason": "502"}}]}, Level.WARN,
          "CRM told", "502"),
         ({"histories": [{"enterprise": "0123", "history": "orders", "reason": "no right"}]}, Level.WARN,
-         "CRM orders", "cannot be read: no right; last read never"),
+         "CRM orders", "cannot be read: no right; not read since the bridge took it up"),
         ({"hosts": [], "enterprises": []}, Level.FAIL, "bridge", "does not serve this enterprise"),
         ({"hosts": "\x1b", "enterprises": [7, {"enterprise": "0123", "crm": 7}], "facts_waiting": "many"}, Level.FAIL,
          "CRM told", "no reason said"),

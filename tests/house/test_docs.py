@@ -20,7 +20,14 @@ CODE = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
 LEVELS = {"debug", "info", "warning", "error", "critical"}
 BUILT = {
     "f'call_{brief.direction}'": {f"call_{direction}" for direction in Direction},
-    "self._event": {"webhook_refused", "call_request_refused", "call_request_suspicious", "responsible_refused"},
+    "self._event": {
+        "api_request_limited",
+        "api_request_refused",
+        "call_request_refused",
+        "call_request_suspicious",
+        "responsible_refused",
+        "webhook_refused",
+    },
     "fact.word.replace('.', '_')": {word.replace(".", "_") for word in FACT_TYPES if word.startswith("operator.")},
 }
 """Events whose names are put together, by the expression that does it."""

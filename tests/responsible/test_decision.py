@@ -108,11 +108,13 @@ def test_an_old_status_says_nothing() -> None:
         assert said(decide(facts, romashka(), at_dinner, NOW)) == wanted
 
 
-def test_of_two_statuses_the_newer_counts_whichever_came_first() -> None:
+def test_what_is_told_counts_and_what_was_kept_only_where_nothing_is() -> None:
     dinner = status(ANNA, UserStatus.DINNER, at=NOW - timedelta(hours=1))
     back = status(ANNA, UserStatus.FREE, at=NOW - timedelta(minutes=1))
-    for order in ((dinner, back), (back, dinner)):
-        assert said(decide(known(customer(ANNA)), romashka(), presence(*order), NOW))[0] == "101"
+    told_before_it_was_read, put_right = presence(back), presence(back, dinner)
+    told_before_it_was_read.recall(dinner)
+    for stands, wanted in ((told_before_it_was_read, "101"), (put_right, None)):
+        assert said(decide(known(customer(ANNA)), romashka(), stands, NOW))[0] == wanted
 
 
 def test_of_several_extensions_of_one_user_the_crm_may_choose() -> None:

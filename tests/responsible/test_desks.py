@@ -140,6 +140,24 @@ class TestWhatChangesIt:
         async with reception.open():
             assert await reception.who() == TO_ANNA
 
+    async def test_a_clock_that_is_put_right_leaves_nobody_at_dinner(self, reception: Reception) -> None:
+        reception.new_customer()
+        async with reception.open():
+            await reception.stands(ANNA, UserStatus.DINNER, told_at=datetime.now(UTC) + timedelta(days=365))
+            assert await reception.who() == TO_ANNA
+            await reception.stands(ANNA, UserStatus.DINNER, told_at=datetime.now(UTC) + timedelta(hours=1))
+            assert await reception.who() == (None, "dinner")
+            await reception.stands(ANNA, UserStatus.FREE)
+            assert await reception.who() == TO_ANNA
+
+    async def test_an_enterprise_that_comes_anew_has_nobody_at_dinner(self, reception: Reception) -> None:
+        reception.new_customer()
+        async with reception.open() as desks:
+            await reception.stands(ANNA, UserStatus.DINNER)
+            desks.enterprises([])
+            desks.enterprises([reception.enterprise])
+            assert await reception.who() == TO_ANNA
+
     async def test_a_status_of_an_enterprise_that_there_is_not_is_refused(self, reception: Reception) -> None:
         async with reception.open():
             assert not await reception.stands(ANNA, UserStatus.DINNER, enterprise=EnterpriseId("9999"))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
 import pytest
 from hypothesis import given
@@ -192,6 +192,18 @@ def test_numbers_in_other_digits_and_other_letters_are_numbers() -> None:
     for text in ("٣٧٥٢٩١٢٣١٢٣٤", "+3\u200b7\u200b5291231234", "+375\u202f29\u202f123\u202f12\u202f34"):
         assert not gives_away(masked_body(json.dumps({"errorMsg": f"bad {text}"}).encode()), "375291231234")
     assert not gives_away(masked_body("+375291231234".encode("utf-16")), "375291231234")
+
+
+@pytest.mark.parametrize("between", ["\u2014", "\u2013", "\u2011", "\u2212", "_", "\u200b", "\u00a0"])
+def test_a_number_is_one_whatever_stands_between_its_digits(between: str) -> None:
+    number = between.join(("8", "916", "123", "45", "67"))
+    for shown in (
+        masked_body(f"Customer {number} exists".encode()),
+        masked_body(json.dumps({"errorMsg": number, "externalId": number, number: 1}).encode()),
+        masked_fields(urlencode({"externalId": number})),
+        masked_address(f"/api/v5/customers/{quote(number)}?by=externalId"),
+    ):
+        assert "123" not in shown
 
 
 def test_a_number_where_an_id_stands_is_no_id() -> None:

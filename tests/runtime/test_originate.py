@@ -80,6 +80,7 @@ class TestTheAction:
         self, dsn: str, pbx: PaperPbx, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(originate, "PATIENCE", timedelta(milliseconds=1))
+        monkeypatch.setattr(originate, "HOST_PATIENCE", timedelta(milliseconds=1))
         async with proxy(dsn) as way, open_pool(way.dsn) as pool:
             way.silent = True
             placed = await originator(pool, pbx, "pbx1", "pbx2").call(shop("0123", "pbx1", "pbx2"), CLICK)
@@ -209,6 +210,20 @@ class TestWhichHost:
         await self.met(pool, "pbx2")
         pbx.down = {"pbx2"}
         assert await self.asked(pool, pbx) == "pbx2"
+
+    async def test_also_while_the_database_is_slow(
+        self, dsn: str, pool: asyncpg.Pool, pbx: PaperPbx, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Longer than a name is worth waiting for."""
+        await self.met(pool, "pbx2")
+        monkeypatch.setattr(originate, "PATIENCE", timedelta(milliseconds=1))
+        monkeypatch.setattr(originate, "HOST_PATIENCE", timedelta(minutes=4))
+        async with proxy(dsn) as way, open_pool(way.dsn) as slow:
+            way.silent = True
+            asking = asyncio.create_task(self.asked(slow, pbx), name="a click")
+            await asyncio.wait({asking}, timeout=0.1)
+            way.silent = False
+            assert await asking == "pbx2"
 
     async def test_else_the_first_that_is_there(self, pool: asyncpg.Pool, pbx: PaperPbx) -> None:
         assert await self.asked(pool, pbx, "102") == "pbx1"

@@ -13,11 +13,12 @@ from amibridge.config import KeepSettings
 from amibridge.enterprises import EnterpriseId
 from amibridge.runtime import retention as module
 from amibridge.runtime.retention import forget, forget_all
+from amibridge.store.audit import AuditRow, AuditTrail
 from amibridge.store.requests import CrmRequest, CrmRequests
 from amibridge.store.retention import Forgettable, Piece, Retention
 from tests.delivery.waiting import until
 
-KEEP = KeepSettings(requests=timedelta(days=30), deliveries=timedelta(days=90))
+KEEP = KeepSettings(requests=timedelta(days=30), deliveries=timedelta(days=90), audit=timedelta(days=40))
 NOW = datetime.now(UTC)
 NUMBERS = [EnterpriseId("0123"), EnterpriseId("0124")]
 
@@ -39,6 +40,11 @@ async def kept(pool: asyncpg.Pool, ages: list[int]) -> None:
             " VALUES ($1, 'pbx1', 'pbx1:1', $2, 'popup', 'sent', $3, $3)",
             [(number, str(at), at) for at in made],
         )
+        trail, stop = AuditTrail(pool), asyncio.Event()
+        for at in made:
+            trail.note(AuditRow(number, at, "token 3", "203.0.113.7", "read", "calls", "shown"))
+        stop.set()
+        await trail.write(stop)
 
 
 async def ages(pool: asyncpg.Pool, table: str, at: str) -> list[int]:
@@ -49,9 +55,10 @@ async def ages(pool: asyncpg.Pool, table: str, at: str) -> list[int]:
 async def test_each_has_its_own_time_and_goes_for_every_enterprise(pool: asyncpg.Pool) -> None:
     await kept(pool, [200, 91, 60, 31, 29, 1])
     gone = await forget_all(Retention(pool), KEEP, NOW, asyncio.Event())
-    assert gone == {Forgettable.REQUESTS: 8, Forgettable.DELIVERIES: 4}
+    assert gone == {Forgettable.REQUESTS: 8, Forgettable.DELIVERIES: 4, Forgettable.AUDIT: 6}
     assert await ages(pool, "crm_requests", "at") == [29, 29, 1, 1]
     assert await ages(pool, "deliveries", "settled_at") == [60, 60, 31, 31, 29, 29, 1, 1]
+    assert await ages(pool, "audit", "at") == [31, 31, 29, 29, 1, 1]
 
 
 async def test_it_goes_on_by_itself_and_ends_at_the_stop(pool: asyncpg.Pool) -> None:

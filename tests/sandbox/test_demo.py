@@ -114,7 +114,7 @@ def complaints(told: str) -> list[str]:
 def steps(told: str) -> list[str]:
     """What the demo says of itself, whatever the time and the port."""
     said = re.findall(r"^\[ *\d+\.\d s\] (.*)$", told, re.MULTILINE)
-    return [re.sub(r"(?<=127\.0\.0\.1:)\d+|\d+\.\d(?= s\))", "…", step) for step in said]
+    return [re.sub(r"(?<=127\.0\.0\.1:)\d+|(?<=DATA_DIR=)\S+|\d+\.\d(?= s\))", "…", step) for step in said]
 
 
 SAMPLE = steps((ROOT / "README.md").read_text("utf-8"))
@@ -131,8 +131,8 @@ async def test_once_plays_every_call_and_the_crm_has_each_right(demo: Demo) -> N
     for summary in summaries:
         assert summary["wrong"] == []
         assert summary["history_entries"] == summary["external_calls"] > 0
-        assert summary["popup_events"] > 0
         assert summary["above_rate_limit"] == 0
+    assert sum(summary["popup_events"] for summary in summaries) > 0, "of one call at this speed none may be in time"
     assert [(one["calls_played"], one["external_calls"]) for one in summaries] == [(21, 20), (1, 1)]
     said = re.findall(r"^\[ *\d+\.\d s\] (.*)$", told, re.MULTILINE)
     page = re.findall(r"^open (http://127\.0\.0\.1:\d+/) and watch calls arrive$", "\n".join(said), re.MULTILINE)
@@ -170,7 +170,7 @@ async def test_while_it_runs_calls_can_be_seen_and_heard_and_ctrl_c_ends_it(demo
     assert await demo.ended(STOPPED_WITHIN) == (0, [])
     told = demo.told()
     assert steps(told)[: len(SAMPLE)] == SAMPLE
-    assert len(SAMPLE) == 6
+    assert len(SAMPLE) == 7
     assert steps(told)[-2:] == ["stopping", "stopped; nothing is left behind"]
     assert told.splitlines()[-1].endswith("stopped; nothing is left behind")
     assert complaints(told) == []

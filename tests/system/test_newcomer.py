@@ -128,7 +128,7 @@ async def test_the_commands_of_the_walk_end_in_a_popup(newcomer: Newcomer) -> No
 
 def test_the_rights_that_it_names_are_those_that_are_asked_for() -> None:
     rights = set(re.findall(r"`(\w+_(?:read|write))`", WALK.partition("### 2.")[2].partition("### 3.")[0]))
-    assert rights == set(needed(replace(romashka(), create_customers=True, create_orders=True)))
+    assert rights == set(needed(replace(romashka(), create_customers=True, create_orders=True, create_tasks=True)))
 
 
 def test_every_line_of_the_log_that_it_names_is_one() -> None:

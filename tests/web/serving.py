@@ -18,6 +18,7 @@ from structlog.testing import capture_logs
 from yarl import URL
 
 from amibridge.calls.clicks import Click, Placed
+from amibridge.calls.record import CallRecord
 from amibridge.calls.transfers import Asked, Done
 from amibridge.config import RecordingSettings, WebSettings
 from amibridge.enterprises import CrmStanding, Enterprise, EnterpriseId, HistoryStanding, HostStanding
@@ -27,6 +28,7 @@ from amibridge.responsible.answer import Answer as Told
 from amibridge.responsible.answer import Nobody, Why
 from amibridge.retailcrm.triggers import Hint
 from amibridge.secrets import Key, Keyring
+from amibridge.store.audit import AuditTrail
 from amibridge.store.operator_statuses import keep_status
 from amibridge.store.outbox import Outbox
 from amibridge.store.recorder import FactQueue
@@ -68,6 +70,8 @@ class Site:
     client: aiohttp.ClientSession
     queue: FactQueue
     cache: Path
+    trail: AuditTrail
+    live_calls: dict[EnterpriseId, list[CallRecord]] = field(default_factory=dict)
     tenants: Tenants = field(default_factory=Tenants)
     standings: list[HostStanding] = field(default_factory=list)
     crms: list[CrmStanding] = field(default_factory=list)
@@ -112,7 +116,7 @@ def idle_services(pool: asyncpg.Pool) -> WebServices:
         raise AssertionError("nobody asks")
 
     library = Library(library_settings(Path("/nowhere"), RecordingSettings()))
-    asked = (nobody, nobody, nobody, nobody, library)
+    asked = (nobody, nobody, nobody, nobody, library, AuditTrail(pool), lambda enterprise: ())
     return WebServices(pool, Outbox(pool), list, list, FactQueue(), timedelta, KEYRING, Tenants(), print, print, *asked)
 
 
@@ -131,7 +135,7 @@ async def serving(
         await stack.enter_async_context(library.serving())
         client = await stack.enter_async_context(aiohttp.ClientSession())
         tasks = await stack.enter_async_context(asyncio.TaskGroup())
-        site = Site("127.0.0.1", 0, client, queue, folder / "recordings")
+        site = Site("127.0.0.1", 0, client, queue, folder / "recordings", AuditTrail(pool))
         services = WebServices(
             pool,
             Outbox(pool),
@@ -148,6 +152,8 @@ async def serving(
             lambda told, within: keep_status(pool, told, within=within),
             site.who,
             library,
+            site.trail,
+            lambda enterprise: site.live_calls.get(enterprise, ()),
             lambda: site.histories,
             None if metrics_token is None else Secret(metrics_token),
             trusted_proxies,

@@ -9,15 +9,18 @@ from datetime import timedelta
 from typing import Any
 from urllib.parse import quote, urlencode
 
+import asyncpg
 import pytest
 from structlog.testing import capture_logs
 
 from amibridge.calls.clicks import Click, ClickFailed, ClickRefused, Placed, Why
 from amibridge.calls.record import CallId, Extension
-from amibridge.enterprises import Enterprise, Operator
+from amibridge.enterprises import ApiToken, Enterprise, Operator, Scope
 from amibridge.redact import Secret
+from amibridge.store.tokens import digest_of
+from amibridge.web import access
 from tests.store.enterprises import romashka
-from tests.web.serving import Answer, Site
+from tests.web.serving import Answer, Site, serving
 
 SECRET, OTHER_SECRET = "hush-secret-of-one", "hush-secret-of-two"
 ONE = replace(romashka("0123"), client_id="client-one", webhook_secret=Secret(SECRET))
@@ -139,7 +142,44 @@ class TestMakeCallExternal:
             assert (answer.status, answer.json) == (401, {"detail": "Invalid clientId"})
         assert caller.asked == []
         [line] = lines
-        assert (line["event"], line["times"]) == ("call_request_refused", 1)
+        assert (line["event"], line["times"]) == ("api_request_refused", 1)
+
+    async def test_a_token_that_may_call_stands_for_the_client_id_and_another_does_not(
+        self, site: Site, caller: Caller
+    ) -> None:
+        tokens = {"hush-call": {Scope.CALL}, "hush-read": set(Scope) - {Scope.CALL}}
+        made = tuple(ApiToken(at, digest_of(one), frozenset(tokens[one])) for at, one in enumerate(tokens, 1))
+        site.tenants.enterprises([replace(ONE, tokens=made), TWO])
+        assert (await external(site, asked(clientId="hush-call"))).json == BODY
+        assert len(caller.asked) == 1
+        answer = await external(site, asked(clientId="hush-read"))
+        assert answer.status == 403
+        assert answer.json == {"detail": "This needs a token with the scope call.", "error": "wrong_scope"}
+        assert len(caller.asked) == 1
+
+    async def test_every_call_and_every_refusal_is_in_the_audit(self, site: Site, caller: Caller) -> None:
+        answer = await external(site, asked())
+        caller.answers = ClickRefused(Why.NO_NUMBER, "no")
+        await external(site, asked(phone="'; DROP"))
+        caller.answers = ClickFailed("pbx1: away")
+        await external(site, asked())
+        rows = list(site.trail._rows)
+        assert [(row.enterprise, row.who, row.action, row.target, row.outcome) for row in rows] == [
+            ("0123", "client_id", "call", f"101 to {PHONE}", "placed"),
+            ("0123", "client_id", "call", "", Why.NO_NUMBER),
+            ("0123", "client_id", "call", f"101 to {PHONE}", "failed"),
+        ]
+        assert rows[0].request == answer.headers["X-Request-ID"]
+
+    async def test_too_many_are_429_and_call_nobody(self, pool: asyncpg.Pool, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(access, "OF_CREDENTIAL", (0.001, 2))
+        async with serving(pool) as site:
+            site.tenants.enterprises([ONE])
+            site.call = caller = Caller()
+            answers = [await external(site, asked()) for _ in range(3)]
+        assert [answer.status for answer in answers] == [200, 200, 429]
+        assert (answers[2].json["error"], answers[2].headers["Retry-After"]) == ("too_many_requests", "1000")
+        assert len(caller.asked) == 2
 
     async def test_what_is_refused_has_a_code_and_a_sentence(
         self, site: Site, caller: Caller, lines: list[Any]

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 from urllib.parse import urlencode
 from xml.etree import ElementTree
@@ -16,6 +18,7 @@ from structlog.testing import capture_logs
 from amibridge.enterprises import Enterprise, EnterpriseId, ModuleStanding
 from amibridge.redact import Secret
 from amibridge.store.directory import Directory
+from amibridge.web import forms
 from tests.store.enterprises import romashka
 from tests.store.proxy import Proxy
 from tests.web.serving import KEYRING, Answer, Site
@@ -76,6 +79,9 @@ class TestActivity:
         assert (await stood(directory, "0124")).module == ModuleStanding()
         assert events(lines) == ["crm_tells_activity"] * 4
         assert {line["enterprise"] for line in lines} == {"0123"}
+        assert {(row.enterprise, row.who, row.action, row.outcome) for row in site.trail._rows} == {
+            ("0123", "retailcrm", "module.activity", "done")
+        }
 
     @pytest.mark.parametrize(
         ("secret", "client"),
@@ -126,6 +132,17 @@ class TestActivity:
     async def test_a_huge_body_is_not_read(self, site: Site, directory: Directory) -> None:
         answer = await tell(site, "x" * 100_000)
         assert (answer.status, answer.json["success"]) == (413, False)
+
+    @pytest.mark.parametrize("secret", [SECRET, "no-such-secret"])
+    async def test_a_body_that_does_not_come_is_not_waited_for(
+        self, site: Site, directory: Directory, monkeypatch: pytest.MonkeyPatch, secret: str
+    ) -> None:
+        monkeypatch.setattr(forms, "BODY_WITHIN", timedelta(milliseconds=50))
+        async with site.connected() as (reader, writer):
+            head = f"POST /retailcrm/{secret}/activity HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\nid"
+            writer.write(head.encode())
+            async with asyncio.timeout(10):
+                assert b" 408 " in await reader.readline()
 
     async def test_of_a_field_given_twice_the_last_counts(self, site: Site, directory: Directory) -> None:
         twice = f"clientId=nobody&clientId=client-one&activity=%7B&{urlencode({'activity': json.dumps(FROZEN)})}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import time
 from datetime import UTC, datetime, timedelta
@@ -172,6 +173,14 @@ class TestToldOf:
         assert [(one.enterprise, one.call, one.number, one.address) for one in site.fetches] == [
             (NUMBER, CALL, 2, "203.0.113.7")
         ] * 2
+        stop = asyncio.Event()
+        stop.set()
+        await site.trail.write(stop)
+        rows = await pool.fetch("SELECT who, address, action, target, outcome, request FROM audit ORDER BY at")
+        assert [tuple(row)[:5] for row in rows] == [
+            ("recording link", "203.0.113.7", "recordings", f"{CALL} 2", "played")
+        ] * 2
+        assert all(row["request"] for row in rows)
 
     async def test_a_line_says_so_without_the_link(self, known: Known, folder: Path) -> None:
         with capture_logs() as lines:

@@ -105,6 +105,13 @@ async def test_as_text_even_a_refusal_is_no_extension(site: Site, query: str) ->
     assert (answer.status, answer.body) == (400, b"")
 
 
+async def test_as_text_even_a_defect_of_ours_is_no_extension(site: Site, lines: list[Any]) -> None:
+    site.responsible = RuntimeError("a defect")
+    answer = await site.ask(f"{PATH}?format=text&phone=79161234567")
+    assert (answer.status, answer.body) == (500, b"")
+    assert [line["event"] for line in lines] == ["request_failed"]
+
+
 @pytest.mark.parametrize("phone", ["\r\nX: y", "${EXTEN}", "&SIP/101", "\0", "'; DROP TABLE calls", "\ud7ff"])
 async def test_odd_phones_are_passed_on_as_they_are_and_answered(site: Site, phone: str) -> None:
     answer = await site.ask(f"{PATH}?phone={quote(phone)}&more=ignored")

@@ -95,7 +95,7 @@ async def test_strangers_learn_nothing(site: Site, hands: Hands, lines: list[Any
         answer = await ask(site, query)
         assert (answer.status, answer.json) == (401, {"detail": "Invalid clientId"})
     assert hands.asked == []
-    assert [line["event"] for line in lines] == ["call_request_refused"]
+    assert [line["event"] for line in lines] == ["api_request_refused"]
 
 
 @pytest.mark.parametrize("kind", ["Blind", "hangup", "blind\r\nAction: Hangup", "x" * 4096])

@@ -1,0 +1,62 @@
+-- calls_of_time --
+-- A page of an enterprise's calls, the newest first: begun since $2, and before ($3, $4) in the order of the page.
+SELECT calls.*
+  FROM calls
+ WHERE enterprise_id = $1 AND started_at >= $2 AND started_at <= $3 AND (started_at, call_id COLLATE "C") < ($3, $4)
+ ORDER BY started_at DESC, call_id COLLATE "C" DESC
+ LIMIT $5
+
+-- calls_of_verdict --
+-- The same of any of the directions $6 and the outcomes $7: a few from each of their heaps, and the newest of those.
+SELECT page.*
+  FROM unnest($6::text[]) AS wanted (direction), unnest($7::text[]) AS ended (outcome), LATERAL (
+       SELECT calls.*
+         FROM calls
+        WHERE calls.enterprise_id = $1 AND calls.direction = wanted.direction AND calls.outcome = ended.outcome
+          AND calls.started_at >= $2 AND calls.started_at <= $3
+          AND (calls.started_at, calls.call_id COLLATE "C") < ($3, $4)
+        ORDER BY calls.started_at DESC, calls.call_id COLLATE "C" DESC
+        LIMIT $5) AS page
+ ORDER BY page.started_at DESC, page.call_id COLLATE "C" DESC
+ LIMIT $5
+
+-- calls_of_phone --
+-- The same with one customer's number, and with one extension ($9) if one is named.
+SELECT calls.*
+  FROM calls
+ WHERE enterprise_id = $1 AND phone = $8 AND started_at >= $2 AND started_at <= $3
+   AND (started_at, call_id COLLATE "C") < ($3, $4) AND direction = ANY ($6::text[]) AND outcome = ANY ($7::text[])
+   AND ($9::text IS NULL OR caller = $9 OR $9 = ANY (rang) OR $9 = ANY (operators))
+ ORDER BY started_at DESC, call_id COLLATE "C" DESC
+ LIMIT $5
+
+-- calls_of_extension --
+-- The same of one extension that called, rang or talked.
+SELECT calls.*
+  FROM call_extensions AS part
+  JOIN calls ON calls.enterprise_id = part.enterprise_id AND calls.call_id = part.call_id
+ WHERE part.enterprise_id = $1 AND part.extension = $8 AND part.started_at >= $2 AND part.started_at <= $3
+   AND (part.started_at, part.call_id COLLATE "C") < ($3, $4)
+   AND calls.direction = ANY ($6::text[]) AND calls.outcome = ANY ($7::text[])
+ ORDER BY part.started_at DESC, part.call_id COLLATE "C" DESC
+ LIMIT $5
+
+-- call_record --
+-- One call that is over.
+SELECT calls.* FROM calls WHERE enterprise_id = $1 AND call_id = $2
+
+-- attempts_of_call --
+-- Each time a phone was tried for a call, in order.
+SELECT extension, rang_at, joined_at, left_at, outcome
+  FROM attempts
+ WHERE enterprise_id = $1 AND call_id = $2
+ ORDER BY ordinal
+
+-- deliveries_of_call --
+-- What the CRM was told of a call, or is still to be told, in order.
+SELECT enterprise_id, id, host, call_id, fact_key, kind::text, status::text, attempts, due_at, fresh_until,
+       last_answer, created_at, settled_at
+  FROM deliveries
+ WHERE enterprise_id = $1 AND call_id = $2
+ ORDER BY id
+ LIMIT $3

@@ -1,0 +1,126 @@
+"""Who may: one line at the beginning of a route, and one where it is done.
+
+    caller = gate.admit(request, Scope.CALL)                  # or raises Refused, which is answered by itself
+    caller.did("call", "101 to +375…", "placed")              # the row of the audit; waits for nothing
+
+Laws: a credential is compared by its digest, and is never logged; whoever guesses is slowed down before anything is
+compared; what is known is refused with an audit row, what is not with a count in the log; nothing is done that cannot
+be written down. docs/adr/0028.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from aiohttp import hdrs, web
+
+from amibridge.enterprises import Enterprise, Scope
+from amibridge.store.audit import AuditRow, AuditTrail
+from amibridge.web.answers import ID, Refused
+from amibridge.web.knocks import Knocks
+from amibridge.web.limits import Limit
+from amibridge.web.tenants import Tenants
+from amibridge.web.visitors import address, neighbourhood
+
+OF_CLIENT_ID = frozenset({Scope.CALL})
+"""It stands in bookmarks, and RetailCRM has it: whoever listens in, reads or hears needs a token."""
+
+CLIENT_ID = "client_id"
+
+OF_ADDRESS, OF_CREDENTIAL = (200.0, 400), (50.0, 100)
+"""A second, and at once. Other software asks for all enterprises from one place."""
+
+GUESSES = (1 / 3, 20)
+"""What an address may present in vain."""
+
+BEARER: Mapping[str, str] = {hdrs.WWW_AUTHENTICATE: "Bearer"}
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Somebody who may. *who*: ``token 3`` or ``client_id``."""
+
+    enterprise: Enterprise
+    who: str
+    address: str
+    request: str
+    trail: AuditTrail
+
+    def did(self, action: str, target: str, outcome: str) -> None:
+        """For the audit: what was done, on what, and how it ended."""
+        row = AuditRow(
+            self.enterprise.id, datetime.now(UTC), self.who, self.address, action, target, outcome, self.request
+        )
+        self.trail.note(row)
+
+
+class Gate:
+    def __init__(self, tenants: Tenants, trail: AuditTrail) -> None:
+        self._tenants = tenants
+        self._trail = trail
+        self._strangers = Knocks("api_request_refused")
+        self._hasty = Knocks("api_request_limited")
+        self._addresses, self._guesses, self._credentials = (
+            Limit(*pace) for pace in (OF_ADDRESS, GUESSES, OF_CREDENTIAL)
+        )
+
+    def admit(self, request: web.Request, scope: Scope, presented: str | None = None) -> Caller:
+        """Who asks, if what he presents (*presented*, else his bearer token) lets him. Raises Refused."""
+        visitor, now = neighbourhood(address(request)), asyncio.get_running_loop().time()
+        self._slow_down(request, self._addresses.take(visitor, now) or self._guesses.wait(visitor, now))
+        presented = _bearer(request) if presented is None else presented
+        if not presented:
+            raise Refused(401, "unauthorized", "A token is needed, as Authorization: Bearer and the token.", BEARER)
+        found = self._found(presented)
+        if found is None:
+            self._guesses.take(visitor, now)
+            self._strangers.note(request)
+            raise Refused(401, "unknown_token", "No token of ours is known by that.", BEARER)
+        enterprise, who, scopes, expires_at = found
+        self._slow_down(request, self._credentials.take((enterprise.id, who), now))
+        caller = self.known(request, enterprise, who)
+        if expires_at is not None and expires_at <= datetime.now(UTC):
+            caller.did(scope, _resource(request), "token_expired")
+            raise Refused(401, "token_expired", "This token has expired.", BEARER)
+        if scope not in scopes:
+            caller.did(scope, _resource(request), "wrong_scope")
+            raise Refused(403, "wrong_scope", f"This needs a token with the scope {scope}.")
+        return caller
+
+    def known(self, request: web.Request, enterprise: Enterprise, who: str) -> Caller:
+        """Whom a route has recognised by itself. Raises Refused while nothing can be written down."""
+        if not self._trail.has_room:
+            raise Refused(503, "audit_unavailable", "What is done cannot be written down now.", {"Retry-After": "5"})
+        return Caller(enterprise, who, address(request), request.get(ID, ""), self._trail)
+
+    def _found(self, presented: str) -> tuple[Enterprise, str, frozenset[Scope], datetime | None] | None:
+        if (of_token := self._tenants.of_token(presented)) is not None:
+            enterprise, token = of_token
+            return enterprise, f"token {token.id}", token.scopes, token.expires_at
+        if (of_client := self._tenants.of_client_id(presented)) is not None:
+            return of_client, CLIENT_ID, OF_CLIENT_ID, None
+        return None
+
+    def _slow_down(self, request: web.Request, wait: float) -> None:
+        if wait > 0:
+            self._hasty.note(request)
+            raise Refused(429, "too_many_requests", "Too many requests; wait a little.", _again(wait))
+
+
+def _again(wait: float) -> Mapping[str, str]:
+    return {hdrs.RETRY_AFTER: str(max(1, math.ceil(wait)))}
+
+
+def _bearer(request: web.Request) -> str:
+    scheme, _, presented = request.headers.get(hdrs.AUTHORIZATION, "").partition(" ")
+    return presented.strip() if scheme.lower() == "bearer" else ""
+
+
+def _resource(request: web.Request) -> str:
+    """The kind of thing that is asked for: the path itself may hold a secret."""
+    resource = request.match_info.route.resource
+    return "" if resource is None else resource.canonical

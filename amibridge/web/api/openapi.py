@@ -1,0 +1,123 @@
+"""The OpenAPI 3.1 document of endpoints, made of the models that validate; and a page of it for people, no scripts.
+
+Both are public: they say nothing of any enterprise.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from aiohttp import web
+from jinja2 import Environment, PackageLoader
+from pydantic import BaseModel
+from pydantic.json_schema import models_json_schema
+
+from amibridge import __version__
+from amibridge.web.answers import Handler
+from amibridge.web.api.endpoint import Endpoint
+from amibridge.web.api.shapes import Error
+
+REFUSALS: Mapping[int, str] = {
+    400: "A parameter is unknown, given twice, or of another form.",
+    401: "No token, or one that is unknown or has expired.",
+    403: "The token lacks the scope.",
+    404: "There is none.",
+    429: "Too many requests; `Retry-After` says for how many seconds to wait.",
+    503: "The database is away; `Retry-After` says when to ask again.",
+}
+
+PAGE_HEADERS = {
+    "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'",
+    "X-Content-Type-Options": "nosniff",
+}
+
+LINKS = {"call": {"operationId": "calls_show", "parameters": {"id": "$response.body#/calls/0/call_id"}}}
+"""From a list to one of it."""
+
+REQUEST_ID = {"X-Request-ID": {"description": "The id of this request in our log.", "schema": {"type": "string"}}}
+
+
+def document_of(endpoints: Sequence[Endpoint[Any]]) -> dict[str, Any]:
+    shapes: list[type[BaseModel]] = list(dict.fromkeys([*(one.answer for one in endpoints), Error]))
+    _, made = models_json_schema(
+        [(shape, "serialization") for shape in shapes], ref_template="#/components/schemas/{model}"
+    )
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "amibridge",
+            "version": __version__,
+            "description": "Calls of one enterprise, for its own software.",
+        },
+        "paths": {one.path: {"get": _operation(one)} for one in endpoints},
+        "components": {
+            "schemas": made["$defs"],
+            "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
+        },
+    }
+
+
+def serve_document(endpoints: Sequence[Endpoint[Any]]) -> Handler:
+    document = document_of(endpoints)
+
+    async def respond(request: web.Request) -> web.StreamResponse:
+        return web.json_response(document)
+
+    return respond
+
+
+def serve_page(endpoints: Sequence[Endpoint[Any]]) -> Handler:
+    templates = Environment(loader=PackageLoader("amibridge.web.api", ""), autoescape=True, trim_blocks=True)
+    page = templates.get_template("page.html").render(document=document_of(endpoints), version=__version__)
+
+    async def respond(request: web.Request) -> web.StreamResponse:
+        return web.Response(text=page, content_type="text/html", charset="utf-8", headers=PAGE_HEADERS)
+
+    return respond
+
+
+def _operation(one: Endpoint[Any]) -> dict[str, Any]:
+    refusals = {status: words for status, words in REFUSALS.items() if status != 404 or one.finds_one}
+    return {
+        "operationId": one.action.replace(".", "_"),
+        "summary": one.summary,
+        "description": f"{one.description} Needs the scope `{one.scope}`.".strip(),
+        "security": [{"token": []}],
+        "parameters": _parameters(one),
+        "responses": {
+            "200": _response("As asked.", one.answer) | ({} if one.finds_one else {"links": LINKS}),
+            **{str(status): _response(words, Error) for status, words in refusals.items()},
+        },
+    }
+
+
+def _response(words: str, shape: type[BaseModel]) -> dict[str, Any]:
+    schema = {"$ref": f"#/components/schemas/{shape.__name__}"}
+    return {"description": words, "headers": REQUEST_ID, "content": {"application/json": {"schema": schema}}}
+
+
+def _parameters(one: Endpoint[Any]) -> list[dict[str, Any]]:
+    schema = one.ask.model_json_schema()
+    in_path = set(re.findall(r"{(\w+)}", one.path))
+    return [
+        {
+            "name": name,
+            "in": "path" if name in in_path else "query",
+            "required": name in in_path,
+            **({"description": words} if (words := said.get("description")) else {}),
+            "schema": _plain(said, schema.get("$defs", {})),
+        }
+        for name, said in schema["properties"].items()
+    ]
+
+
+def _plain(said: dict[str, Any], defined: Mapping[str, Any]) -> dict[str, Any]:
+    """The schema of a parameter that is left out rather than null, with nothing referred to."""
+    kinds = [kind for kind in said.get("anyOf", [said]) if kind.get("type") != "null"]
+    [kind] = kinds
+    kind = dict(defined[kind["$ref"].rpartition("/")[2]] if "$ref" in kind else kind)
+    if said.get("default") is not None:
+        kind["default"] = said["default"]
+    return {key: value for key, value in kind.items() if key not in ("title", "description")}

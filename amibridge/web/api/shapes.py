@@ -1,0 +1,126 @@
+"""What calls look like to other software: what may be asked of them, and the answers. Fields: docs/call-record.md."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from amibridge.calls.notices import NoticeKind
+from amibridge.calls.record import Direction, HangupBy, Outcome, TransferKind
+from amibridge.store.outbox import DeliveryStatus
+from amibridge.web.api.endpoint import Ask
+from amibridge.web.api.texts import Flag, Limit, Moment, Name
+
+
+class CallsAsk(Ask):
+    phone: Annotated[str | None, Field(pattern=r"^[+ ]?[0-9]{2,20}$")] = Field(
+        None, description="The customer's number, E.164 or as it is dialled in the enterprise's region."
+    )
+    operator: Name | None = Field(None, description="An extension that called, rang or talked.")
+    direction: Direction | None = None
+    outcome: Outcome | None = Field(None, description="A call that goes on has none.")
+    since: Moment | None = Field(None, description="Calls that began then or later.")
+    until: Moment | None = Field(None, description="Calls that began before.")
+    live: Flag | None = Field(None, description="Only calls that go on, or only those that are over.")
+    cursor: Annotated[str | None, Field(pattern=r"^[0-9]{1,16}~[0-9A-Za-z:._-]{1,200}$")] = Field(
+        None, description="The `next` of the page before."
+    )
+    limit: Limit = 50
+
+
+class CallAsk(Ask):
+    id: Name = Field(description="The `call_id` of a record.")
+
+
+class Answer(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class TransferShape(Answer):
+    kind: TransferKind
+    from_: str = Field(alias="from")
+    to: str
+    at: datetime
+    answered: bool
+
+
+class CallShape(Answer):
+    """A call record: docs/call-record.md. One that goes on has no outcome and no end."""
+
+    call_id: str
+    direction: Direction
+    outcome: Outcome | None
+    reason: str | None
+    external_number: str | None
+    phone: str | None
+    caller_name: str | None
+    line: str | None
+    queue: str | None
+    rang: list[str]
+    operators: list[str]
+    caller: str | None
+    started_at: datetime
+    rang_at: datetime | None
+    answered_at: datetime | None
+    ended_at: datetime | None
+    waited_seconds: float
+    talk_seconds: float
+    hangup_by: HangupBy | None
+    transfers: list[TransferShape]
+    recordings: list[str]
+    click_to_call: str | None
+    complete: bool
+    notes: list[str]
+
+
+class AttemptShape(Answer):
+    """One time that one phone was tried for the call."""
+
+    extension: str
+    rang_at: datetime | None
+    joined_at: datetime | None
+    left_at: datetime | None
+    outcome: str
+
+
+class DeliveryShape(Answer):
+    """What the CRM was told of the call, or is still to be told, and what it answered last."""
+
+    id: int
+    kind: NoticeKind
+    fact: str
+    status: DeliveryStatus
+    attempts: int
+    due_at: datetime
+    fresh_until: datetime | None
+    answer: str | None
+    created_at: datetime
+    settled_at: datetime | None
+
+
+class CallsAnswer(Answer):
+    """*next*: the cursor of what is older, null if there is nothing."""
+
+    calls: list[CallShape]
+    next: str | None
+
+
+class CallAnswer(CallShape):
+    """A call record with its attempts and deliveries."""
+
+    attempts: list[AttemptShape]
+    deliveries: list[DeliveryShape]
+
+
+class DeliveriesAnswer(Answer):
+    deliveries: list[DeliveryShape]
+
+
+class Error(Answer):
+    """*error*: a code for programs; *detail*: a sentence for people."""
+
+    success: Literal[False]
+    error: str
+    detail: str

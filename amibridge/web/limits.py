@@ -1,0 +1,36 @@
+"""How often one may ask: a number at once, and then so many a second (GCRA: one number is kept for each who asks).
+
+Law: memory is bounded. Of more than *most* who ask, those who have been silent longest are forgotten.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Hashable
+
+MOST = 10_000
+
+
+class Limit:
+    def __init__(self, per_second: float, at_once: int, most: int = MOST) -> None:
+        self._interval = 1 / per_second
+        self._slack = (at_once - 1) * self._interval
+        self._most = most
+        self._paid_till: OrderedDict[Hashable, float] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._paid_till)
+
+    def wait(self, who: Hashable, now: float) -> float:
+        """Seconds until *who* may ask again; 0 if he may now."""
+        return max(0.0, self._paid_till.get(who, now) - self._slack - now)
+
+    def take(self, who: Hashable, now: float) -> float:
+        """As `wait`; whoever may ask now has asked."""
+        wait = self.wait(who, now)
+        if wait == 0:
+            self._paid_till[who] = max(self._paid_till.get(who, now), now) + self._interval
+            self._paid_till.move_to_end(who)
+            if len(self._paid_till) > self._most:
+                self._paid_till.popitem(last=False)
+        return wait
