@@ -265,7 +265,7 @@ class TestLiveCalls:
         self, pool: asyncpg.Pool, directory: Directory
     ) -> None:
         """The PBX waits with the rest of the call while nobody listens."""
-        pbx = pbx_of(trace("a"), lost=False, speed=20.0)
+        pbx = pbx_of(trace("a"), lost=False, speed=4.0)
         [told] = truths(trace("a").truth)
         async with pbx.serve() as address:
             await directory.apply(enterprise(host_at(address)))
@@ -289,7 +289,7 @@ class TestLiveCalls:
     async def test_a_call_that_ended_while_nobody_listened_is_settled_once(
         self, pool: asyncpg.Pool, directory: Directory
     ) -> None:
-        pbx = pbx_of(trace("a"), speed=20.0)
+        pbx = pbx_of(trace("a"), speed=4.0)
         async with pbx.serve() as address:
             await directory.apply(enterprise(host_at(address)))
             async with keeping(pool):
