@@ -81,7 +81,7 @@ class Judge:
 
     def answered(self, standing: Standing) -> None:
         """The CRM did what it was asked, or said properly why not."""
-        self._announce(standing, standing.answered(), "the CRM answers again")
+        self._announce(standing, standing.answered(self.now()), "the CRM answers again")
 
     def verdict(
         self, error: CrmError, row: Delivery, standing: Standing, *, attempts: int, fresh_until: datetime | None

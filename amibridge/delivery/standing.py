@@ -77,8 +77,13 @@ class Standing:
         times = (self._silent_till, self._history_from)
         return min((time for time in times if time is not None and time > now), default=None)
 
-    def answered(self) -> Mood | None:
-        """The CRM took a request seriously: it did what was asked, or said what is wrong with it."""
+    def answered(self, now: datetime) -> Mood | None:
+        """The CRM took a request seriously: it did what was asked, or said what is wrong with it.
+
+        In the silence of a pause that is an answer to something older, which says nothing of what paused us.
+        """
+        if self.mood is Mood.PAUSED and self._silent_till is not None and now < self._silent_till:
+            return None
         self.failures = self.pauses = 0
         self._silent_till = self._history_from = None
         return self._become(Mood.WELL)

@@ -35,15 +35,15 @@ def test_a_well_crm_has_room_for_popups_and_one_upload() -> None:
 def test_one_lost_request_is_nobodys_news() -> None:
     standing = Standing()
     assert standing.failed(NOON, retry_after=None, history_from=None) is None
-    assert standing.answered() is None
+    assert standing.answered(NOON) is None
 
 
 def test_trouble_is_announced_once_and_so_is_its_end() -> None:
     standing = Standing()
     moods = [standing.failed(NOON, retry_after=None, history_from=None) for _ in range(5)]
     assert moods == [None, Mood.TROUBLED, None, None, None]
-    assert standing.answered() is Mood.WELL
-    assert standing.answered() is None
+    assert standing.answered(NOON) is Mood.WELL
+    assert standing.answered(NOON) is None
 
 
 def test_trouble_holds_history_and_no_popup() -> None:
@@ -80,8 +80,17 @@ def test_a_pause_ends_with_one_careful_try() -> None:
     assert standing.wake_at(NOON) == NOON + MINUTE
     assert room(standing, MINUTE) == ONE
     assert room(standing, MINUTE, popups=1) == NOBODY
-    assert standing.answered() is Mood.WELL
+    assert standing.answered(NOON + MINUTE) is Mood.WELL
     assert room(standing, MINUTE) == ALL
+
+
+def test_an_answer_to_what_was_asked_before_a_pause_does_not_end_it() -> None:
+    """The shop's customers may be told while its telephony is off."""
+    standing = Standing()
+    standing.pause(NOON, NOON + MINUTE)
+    assert standing.answered(NOON + 59 * SECOND) is None
+    assert standing.mood is Mood.PAUSED
+    assert room(standing, 59 * SECOND) == NOBODY
 
 
 def test_requests_that_were_in_flight_together_make_one_pause() -> None:
@@ -100,7 +109,7 @@ def test_the_days_of_a_pause_are_no_days_of_tries() -> None:
     standing.pause(NOON, NOON + MINUTE)
     assert standing.tried_since(NOON, NOON + 9 * MINUTE) == NOON + 9 * MINUTE
     standing.pause(NOON + 9 * MINUTE, NOON + 11 * MINUTE)
-    standing.answered()
+    standing.answered(NOON + 11 * MINUTE)
     assert standing.tried_since(NOON, NOON + 12 * MINUTE) == NOON + 11 * MINUTE
     assert standing.tried_since(NOON + 20 * MINUTE, NOON + 30 * MINUTE) == NOON + 20 * MINUTE
 

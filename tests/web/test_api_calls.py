@@ -12,6 +12,7 @@ import pytest
 
 from amibridge.calls.record import CallRecord, Outcome
 from amibridge.store.db import open_pool
+from amibridge.web import access
 from amibridge.web.api.shapes import AttemptShape, CallShape, DeliveryShape
 from tests.delivery.rows import NOON, record
 from tests.store.proxy import Proxy
@@ -20,6 +21,13 @@ from tests.web.serving import Site, serving
 from tests.web.test_answers import is_error
 
 pytestmark = pytest.mark.postgres
+
+
+@pytest.fixture(autouse=True)
+def _unlimited(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hundreds of pages are turned here; how many may be asked for is not the question."""
+    for name in ("OF_ADDRESS", "OF_CREDENTIAL"):
+        monkeypatch.setattr(access, name, (1e6, 1_000_000))
 
 
 @pytest.fixture
