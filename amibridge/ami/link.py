@@ -7,6 +7,7 @@ the link is given up; an action has a deadline and is never sent a second time; 
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -26,7 +27,7 @@ from amibridge.ami.errors import (
     LinkLost,
     LoginRefused,
 )
-from amibridge.ami.events import AmiEvent, Connected, Disconnected, FullyBooted
+from amibridge.ami.events import AmiEvent, Connected, Disconnected, FullyBooted, OriginateResponse, click_of
 from amibridge.ami.session import BANNER, Reply, Session
 from amibridge.redact import Secret
 
@@ -37,6 +38,11 @@ class AmiAddress:
     port: int
     username: str
     secret: Secret
+
+
+HELD_FOR = timedelta(milliseconds=300)
+"""That an `Originate` of ours failed is said by another thread than what became of its channel, at times some ms
+earlier; without a channel it is all that is said."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +119,7 @@ class Link:
         self._greeted: asyncio.Future[None] = self._loop.create_future()
         self._booted: asyncio.Future[None] = self._loop.create_future()
         self._manager = _Manager(loop=self._loop, protocol_factory=lambda: _Protocol(self))
+        self._held: deque[AmiEvent] = deque()
         self.version = ""
         self.filtered = False
         self.lists_channels = True
@@ -193,6 +200,9 @@ class Link:
         for received in self._session.receive_data(data, datetime.now(UTC)):
             if isinstance(received, Reply):
                 self._resolve(received)
+            elif _may_be_early(received):
+                self._held.append(received)
+                self._loop.call_later(HELD_FOR.total_seconds(), self._release)
             else:
                 events.append(received)
         for event in events:
@@ -214,12 +224,19 @@ class Link:
         if self._lost.done():
             return
         self._lost.set_result(reason)
+        while self._held:
+            self._release()
         if self._session.has_heard:
             self._hand_over([Disconnected(self._session.pbx_time(datetime.now(UTC)))])
         if self._protocol is not None:
             self._protocol.responses.clear()  # or panoramisk would keep them to be sent once more
             self._protocol.transport.abort()
         self._manager.close()
+
+    def _release(self) -> None:
+        """The oldest of what is held back, if the end of the link has not released it."""
+        if self._held:
+            self._hand_over([self._held.popleft()])
 
     def _hand_over(self, events: Sequence[AmiEvent]) -> None:
         if not events:
@@ -304,3 +321,10 @@ class Link:
         pending = protocol.responses.pop(reply.action_id, None)
         if pending is not None and not pending.future.done():
             pending.future.set_result(reply)
+
+
+def _may_be_early(event: AmiEvent) -> bool:
+    """Whether it says of an `Originate` of ours that it failed."""
+    if not isinstance(event, OriginateResponse) or event.success or event.uniqueid is None:
+        return False
+    return event.action_id == click_of(event.uniqueid)

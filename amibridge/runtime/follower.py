@@ -17,7 +17,7 @@ import structlog
 
 from amibridge.ami.actions import Action
 from amibridge.ami.errors import AmiError, HostUnreachable, LoginRefused
-from amibridge.ami.events import AmiEvent, Connected, Tick
+from amibridge.ami.events import AmiEvent, Connected, OriginateResponse, Tick
 from amibridge.ami.link import AmiAddress, Link, LinkSettings
 from amibridge.ami.session import Reply
 from amibridge.calls.board import Board
@@ -136,7 +136,7 @@ class Follower:
         """
         heard_at = datetime.now(UTC)
         self._ahead = events[-1].at - heard_at
-        if not isinstance(events[0], Connected):  # which is dated by our clock
+        if not isinstance(events[0], Connected | OriginateResponse):  # dated by our clock, and held back by the link
             self._lag.heard(events[0].at, events[-1].at, heard_at)
         self._voice.tally.events.update(map(type, events))
         facts = [fact for event in events for fact in self._fold(event)]

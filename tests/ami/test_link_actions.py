@@ -11,10 +11,11 @@ import pytest
 from amibridge.ami import actions
 from amibridge.ami.actions import Action
 from amibridge.ami.errors import ActionRefused, ActionUnanswered, LinkLost
-from amibridge.ami.events import Uniqueid
+from amibridge.ami.events import Disconnected, OriginateResponse, Uniqueid
 from amibridge.ami.link import LinkSettings
 from tests.ami.linking import Listener, hangup, link_to, linked, pending
 from tests.ami.scripted_pbx import GREETING, OPENING, Visit, polite, scripted
+from tests.delivery.waiting import until
 
 ASKED = actions.originate(
     "PJSIP/101",
@@ -157,3 +158,37 @@ class TestActions:
         async with linked(polite(refuses={"Originate"})) as (one, _, _), linked(polite()) as (two, _, _):
             outcomes = await asyncio.gather(one.send(ASKED), two.send(ASKED), return_exceptions=True)
             assert [type(outcome).__name__ for outcome in outcomes] == ["ActionRefused", "Reply"]
+
+
+class TestFailedOriginate:
+    """Asterisk says it from another thread than what became of the channel."""
+
+    RESPONSE = (
+        b"Event: OriginateResponse\r\nTimestamp: 1795491044.500000\r\nPrivilege: call,all\r\n"
+        b"ActionID: amibridge-1795491044.482913047711\r\nResponse: Failure\r\nChannel: PJSIP/101\r\n"
+        b"Context: from-internal\r\nExten: 89161112233\r\nReason: 0\r\nUniqueid: 1795491044.482913047711\r\n\r\n"
+    )
+
+    async def test_it_is_passed_on_after_what_its_channel_still_has_to_say(self) -> None:
+        async def early(visit: Visit) -> None:
+            visit.say(GREETING)
+            for _ in OPENING:
+                visit.answer(await visit.hear())
+            visit.say(self.RESPONSE)
+            visit.say(hangup(1))
+            await visit.hold()
+
+        async with linked(early) as (_, _, listener):
+            await until(lambda: isinstance(listener.events[-1], OriginateResponse))
+            assert listener.numbers() == [1]
+
+    async def test_it_outlives_the_link(self) -> None:
+        async def last_word(visit: Visit) -> None:
+            visit.say(GREETING)
+            for _ in OPENING:
+                visit.answer(await visit.hear())
+            visit.say(self.RESPONSE)
+
+        async with linked(last_word) as (link, _, listener):
+            await link.watch()
+            assert [type(event) for event in listener.events[-2:]] == [OriginateResponse, Disconnected]
