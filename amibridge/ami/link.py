@@ -27,7 +27,7 @@ from amibridge.ami.errors import (
     LinkLost,
     LoginRefused,
 )
-from amibridge.ami.events import AmiEvent, Connected, Disconnected, FullyBooted, OriginateResponse, click_of
+from amibridge.ami.events import AmiEvent, Connected, Disconnected, FullyBooted, OriginateResponse, is_asked_for
 from amibridge.ami.session import BANNER, Reply, Session
 from amibridge.redact import Secret
 
@@ -325,6 +325,4 @@ class Link:
 
 def _may_be_early(event: AmiEvent) -> bool:
     """Whether it says of an `Originate` of ours that it failed."""
-    if not isinstance(event, OriginateResponse) or event.success or event.uniqueid is None:
-        return False
-    return event.action_id == click_of(event.uniqueid)
+    return isinstance(event, OriginateResponse) and not event.success and is_asked_for(event)

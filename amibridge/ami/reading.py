@@ -244,7 +244,11 @@ def _pickup(h: Headers, at: datetime) -> AmiEvent:
 
 
 def _parked_call(h: Headers, at: datetime) -> AmiEvent:
-    return ParkedCall(at, Uniqueid(h["ParkeeUniqueid"]), h.get("ParkerDialString") or "", h.get("ParkingSpace") or "")
+    patience = timedelta(seconds=min(max(int(h.get("ParkingTimeout") or 0), 0), LONGEST_CALL.total_seconds()))
+    return ParkedCall(
+        at, Uniqueid(h["ParkeeUniqueid"]), h.get("ParkerDialString") or "", h.get("ParkingSpace") or "",
+        h.get("Parkinglot") or "", patience,
+    )  # fmt: skip
 
 
 def _fully_booted(h: Headers, at: datetime) -> AmiEvent:

@@ -18,6 +18,7 @@ from structlog.testing import capture_logs
 from yarl import URL
 
 from amibridge.calls.clicks import Click, Placed
+from amibridge.calls.parking import AskedToFetch, AskedToPark, Fetched, ParkedThere
 from amibridge.calls.record import CallRecord
 from amibridge.calls.transfers import Asked, Done
 from amibridge.config import RecordingSettings, WebSettings
@@ -34,6 +35,8 @@ from amibridge.store.outbox import Outbox
 from amibridge.store.recorder import FactQueue
 from amibridge.web.app import Address, WebServices, make_app, serve
 from amibridge.web.clicks import Call
+from amibridge.web.parking import Fetch as Pickup
+from amibridge.web.parking import Park
 from amibridge.web.recordings import Fetch
 from amibridge.web.tenants import Tenants
 from amibridge.web.transfers import Transfer
@@ -59,6 +62,14 @@ async def no_transfer(enterprise: Enterprise, asked: Asked) -> Done:
     raise AssertionError(f"nobody was to be handed on: {asked}")
 
 
+async def no_parking(enterprise: Enterprise, asked: AskedToPark) -> ParkedThere:
+    raise AssertionError(f"nobody was to be parked: {asked}")
+
+
+async def no_fetching(enterprise: Enterprise, asked: AskedToFetch) -> Fetched:
+    raise AssertionError(f"nobody was to be fetched: {asked}")
+
+
 @dataclass
 class Site:
     """*standings*, *crms*, *histories*, *queue*, *stall*: what health and metrics tell. *zones_changed*: whose was said
@@ -82,6 +93,8 @@ class Site:
     fetches: list[Fetch] = field(default_factory=list)
     call: Call = no_call
     transfer: Transfer = no_transfer
+    park: Park = no_parking
+    fetch: Pickup = no_fetching
     asked: list[tuple[EnterpriseId, str, str | None]] = field(default_factory=list)
     responsible: Told | Exception = NOBODY
 
@@ -116,7 +129,7 @@ def idle_services(pool: asyncpg.Pool) -> WebServices:
         raise AssertionError("nobody asks")
 
     library = Library(library_settings(Path("/nowhere"), RecordingSettings()))
-    asked = (nobody, nobody, nobody, nobody, library, AuditTrail(pool), lambda enterprise: ())
+    asked = (nobody, nobody, nobody, nobody, nobody, nobody, library, AuditTrail(pool), lambda enterprise: ())
     return WebServices(pool, Outbox(pool), list, list, FactQueue(), timedelta, KEYRING, Tenants(), print, print, *asked)
 
 
@@ -149,6 +162,8 @@ async def serving(
             lambda enterprise, hint: site.hints.append((enterprise, hint)),
             lambda enterprise, click: site.call(enterprise, click),
             lambda enterprise, asked: site.transfer(enterprise, asked),
+            lambda enterprise, asked: site.park(enterprise, asked),
+            lambda enterprise, asked: site.fetch(enterprise, asked),
             lambda told, within: keep_status(pool, told, within=within),
             site.who,
             library,
