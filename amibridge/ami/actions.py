@@ -54,6 +54,11 @@ def core_show_channels() -> Action:
     return Action("CoreShowChannels")
 
 
+def parked_calls() -> Action:
+    """A list of `ParkedCall` events; anybody may ask. Refused where res_parking is not loaded."""
+    return Action("ParkedCalls")
+
+
 def list_commands() -> Action:
     """Every action that this login may do, as headers of one answer; anybody may ask."""
     return Action("ListCommands")

@@ -131,7 +131,7 @@ class Link:
         return self._session.garbled + self._session.oversized
 
     async def open(self) -> None:
-        """Connect, log in, set the filter, ask for a snapshot.
+        """Connect, log in, set the filter, ask for a snapshot and for who is parked.
 
         Raises HostUnreachable, LoginRefused, LinkLost.
         """
@@ -295,6 +295,8 @@ class Link:
             self.lists_channels = False
         except ActionUnanswered as error:
             raise LinkLost(str(error)) from error
+        with suppress(LinkLost):  # which is noticed anyway
+            self._start(actions.parked_calls())
 
     def _start(self, action: Action) -> tuple[asyncio.Future[Any], Callable[[], None]]:
         """Write *action*; its future, and how to forget that it was asked."""

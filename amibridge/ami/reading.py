@@ -244,9 +244,13 @@ def _pickup(h: Headers, at: datetime) -> AmiEvent:
 
 
 def _parked_call(h: Headers, at: datetime) -> AmiEvent:
-    patience = timedelta(seconds=min(max(int(h.get("ParkingTimeout") or 0), 0), LONGEST_CALL.total_seconds()))
+    """Of a list, too, which tells how long he has been there, and how long he has left."""
+    since, left = (timedelta(seconds=int(h.get(key) or 0)) for key in ("ParkingDuration", "ParkingTimeout"))
+    if not timedelta(0) <= since <= LONGEST_CALL or left > LONGEST_CALL:
+        raise ValueError("nobody waits so long")
+    patience = since + left if left > timedelta(0) else timedelta(0)
     return ParkedCall(
-        at, Uniqueid(h["ParkeeUniqueid"]), h.get("ParkerDialString") or "", h.get("ParkingSpace") or "",
+        at - since, Uniqueid(h["ParkeeUniqueid"]), h.get("ParkerDialString") or "", h.get("ParkingSpace") or "",
         h.get("Parkinglot") or "", patience,
     )  # fmt: skip
 

@@ -202,7 +202,6 @@ class Board:
                 call = register.find(event.parkee)
                 if call is not None:
                     note_parked(call, event)
-                    call.legs[event.parkee].parked = event
             case ChannelSnapshot():
                 self._resync(event, facts)
             case Connected() | Disconnected():

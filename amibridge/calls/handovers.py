@@ -41,7 +41,13 @@ def note_attended(call: Call, event: AttendedTransfer) -> None:
 
 
 def note_parked(call: Call, event: ParkedCall) -> None:
-    """A blind transfer to the parking lot is how phones park; of its two events either comes first."""
+    """A blind transfer to the parking lot is how phones park; of its two events either comes first. After a silence a
+    list tells again who is parked."""
+    parkee = call.legs[event.parkee]
+    again = parkee.parked is not None and (parkee.parked.lot, parkee.parked.space) == (event.lot, event.space)
+    parkee.parked, parkee.silent = event, parkee.silent or parkee.from_snapshot
+    if again:
+        return
     last = call.handovers[-1] if call.handovers else None
     legs = [leg for leg in call.operator_legs() if endpoint_of(leg.channel) == event.parker]
     from_ = call.extension_of(legs[-1]) if legs else _named(event.parker)

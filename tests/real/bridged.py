@@ -11,6 +11,7 @@ from urllib.parse import urlencode
 
 import asyncpg
 
+from amibridge.ami.errors import LinkLost
 from amibridge.calls.board import Board
 from amibridge.calls.conversations import Conversation
 from amibridge.calls.record import Extension
@@ -56,6 +57,17 @@ class Bridge:
 
     def conversations(self, extension: str) -> list[Conversation]:
         return self.board.conversations(Extension(extension))
+
+    def cut(self) -> None:
+        """The link to the PBX breaks; it comes back by itself."""
+        for running in self.kept.keeper._running.values():
+            link = running.follower._link
+            assert link is not None
+            link.lose(LinkLost("cut by a test"))
+
+    @property
+    def is_up(self) -> bool:
+        return self.kept.all_up("pbx")
 
     @property
     def board(self) -> Board:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import json
+from contextlib import AsyncExitStack
 from datetime import datetime
 
 import asyncpg
@@ -103,6 +105,36 @@ async def test_parked_for_a_second_the_parker_is_called_back(office: Office, poo
         assert (await bridge.pickup("102", space="701")).json["error"] == "not_parked"
         await hangs_up(customer, again)
     await office.incoming(customer, anna, hangup_by="customer", transfers=[("park", "101", "701", True)])
+
+
+@pytest.mark.parametrize("when", ["before the bridge came", "while it was away"])
+async def test_of_who_was_parked_unseen(office: Office, pool: asyncpg.Pool, when: str) -> None:
+    async with AsyncExitStack() as stack:
+
+        async def come() -> Bridge:
+            return await stack.enter_async_context(bridging(pool, office.asterisk))
+
+        came = await come() if when == "while it was away" else None
+        customer, anna = await office.talking()
+        if came is not None:
+            await knows(came)
+            came.cut()
+        await office.asks(
+            "Park", Channel=office.channel_of("trunk"), TimeoutChannel=office.channel_of("101"), Timeout="60000"
+        )
+        await anna.is_over()
+        bridge = came or await come()
+        await until(lambda: bridge.is_up and bridge.board.parked() != [])
+        asking = asyncio.create_task(bridge.pickup("102", space="701"))
+        boris = await office.takes("102")
+        assert (await asking).status == 200
+        await moment()
+        await hangs_up(customer, boris)
+        [row] = await bridge.calls()
+    assert (row["operators"][-1:], [one["kind"] for one in json.loads(row["transfers"])]) == (["102"], ["park"])
+    await office.incoming(
+        customer, anna, operators=["101", "102"], hangup_by="customer", transfers=[("park", "101", "701", True)],
+    )  # fmt: skip
 
 
 async def test_parked_and_gone_before_the_phone_is_taken(office: Office, pool: asyncpg.Pool) -> None:
