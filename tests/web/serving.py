@@ -40,6 +40,7 @@ from amibridge.web.transfers import Transfer
 from tests.delivery.waiting import until
 
 NOBODY = Told(Nobody(Why.NOT_TOLD))
+PUBLIC_URL = "https://bridge.example"
 KEYRING = Keyring([Key("web", bytes(range(32)))])
 
 
@@ -116,7 +117,7 @@ def idle_services(pool: asyncpg.Pool) -> WebServices:
         raise AssertionError("nobody asks")
 
     library = Library(library_settings(Path("/nowhere"), RecordingSettings()))
-    asked = (nobody, nobody, nobody, nobody, library, AuditTrail(pool), lambda enterprise: ())
+    asked = (nobody, nobody, nobody, nobody, library, AuditTrail(pool), lambda enterprise: (), PUBLIC_URL)
     return WebServices(pool, Outbox(pool), list, list, FactQueue(), timedelta, KEYRING, Tenants(), print, print, *asked)
 
 
@@ -154,12 +155,13 @@ async def serving(
             library,
             site.trail,
             lambda enterprise: site.live_calls.get(enterprise, ()),
+            PUBLIC_URL,
             lambda: site.histories,
             None if metrics_token is None else Secret(metrics_token),
             trusted_proxies,
             site.fetches.append,
         )
-        settings = WebSettings("127.0.0.1", 0, "https://bridge.example")
+        settings = WebSettings("127.0.0.1", 0, PUBLIC_URL)
         with capture_logs() as lines:
             serving = serve(app or make_app(services), Address(settings), stop, listening)
             work = tasks.create_task(serving, name="site under test")

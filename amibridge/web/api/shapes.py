@@ -118,6 +118,19 @@ class DeliveriesAnswer(Answer):
     deliveries: list[DeliveryShape]
 
 
+class RecordingShape(Answer):
+    """*number*: from one, in the order of the record's `recordings`. *path*: as the PBX wrote it."""
+
+    number: int
+    path: str
+    url: str | None
+    expires_at: datetime | None
+
+
+class RecordingsAnswer(Answer):
+    recordings: list[RecordingShape]
+
+
 class Error(Answer):
     """*error*: a code for programs; *detail*: a sentence for people."""
 
