@@ -18,7 +18,8 @@ from structlog.testing import capture_logs
 from yarl import URL
 
 from amibridge.calls.clicks import Click, Placed
-from amibridge.calls.record import CallRecord
+from amibridge.calls.parties import Party
+from amibridge.calls.record import CallId, CallRecord
 from amibridge.calls.transfers import Asked, Done
 from amibridge.config import RecordingSettings, WebSettings
 from amibridge.enterprises import CrmStanding, Enterprise, EnterpriseId, HistoryStanding, HostStanding
@@ -73,6 +74,7 @@ class Site:
     cache: Path
     trail: AuditTrail
     live_calls: dict[EnterpriseId, list[CallRecord]] = field(default_factory=dict)
+    parties: dict[tuple[EnterpriseId, CallId], list[Party]] = field(default_factory=dict)
     tenants: Tenants = field(default_factory=Tenants)
     standings: list[HostStanding] = field(default_factory=list)
     crms: list[CrmStanding] = field(default_factory=list)
@@ -117,7 +119,8 @@ def idle_services(pool: asyncpg.Pool) -> WebServices:
         raise AssertionError("nobody asks")
 
     library = Library(library_settings(Path("/nowhere"), RecordingSettings()))
-    asked = (nobody, nobody, nobody, nobody, library, AuditTrail(pool), lambda enterprise: (), PUBLIC_URL)
+    nothing = (lambda *_: (), lambda *_: ())
+    asked = (nobody, nobody, nobody, nobody, library, AuditTrail(pool), *nothing, PUBLIC_URL)
     return WebServices(pool, Outbox(pool), list, list, FactQueue(), timedelta, KEYRING, Tenants(), print, print, *asked)
 
 
@@ -155,6 +158,7 @@ async def serving(
             library,
             site.trail,
             lambda enterprise: site.live_calls.get(enterprise, ()),
+            lambda enterprise, call: site.parties.get((enterprise, call), ()),
             PUBLIC_URL,
             lambda: site.histories,
             None if metrics_token is None else Secret(metrics_token),
