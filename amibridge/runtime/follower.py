@@ -22,7 +22,8 @@ from amibridge.ami.link import AmiAddress, Link, LinkSettings
 from amibridge.ami.session import Reply
 from amibridge.calls.board import Board
 from amibridge.calls.facts import AnyFact
-from amibridge.calls.record import CallRecord
+from amibridge.calls.parties import Party
+from amibridge.calls.record import CallId, CallRecord
 from amibridge.enterprises import AmiHost, HostStanding, LinkState
 from amibridge.runtime.lag import Lag
 from amibridge.runtime.ring import Ring
@@ -114,6 +115,9 @@ class Follower:
 
     def live_calls(self) -> list[CallRecord]:
         return self._board.live_calls()
+
+    def parties(self, call: CallId) -> list[Party]:
+        return self._board.parties(call)
 
     async def follow(self) -> None:
         """Connect, listen, come back; for ever."""

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import groupby
+from typing import TypeVar
 
 import pytest
 
@@ -33,7 +35,7 @@ from tests.corpus import TRACES
 
 OWN = Uniqueid("1795491044.48291304771")
 AT = datetime(2026, 11, 30, 9, tzinfo=UTC)
-RUNG = [
+RUNG: list[AmiEvent] = [
     Newchannel(AT, "PJSIP/103-00000000", OWN, Linkedid(OWN), ChannelState.DOWN, "103", None, "from-internal", "s"),
     DialBegin(AT, None, None, "PJSIP/103-00000000", OWN, Linkedid(OWN), "103", "103", "79161234567"),
     Newstate(AT, "PJSIP/103-00000000", OWN, Linkedid(OWN), ChannelState.RINGING),
@@ -51,12 +53,15 @@ def recorded(trace: str) -> list[AmiEvent]:
     return list(events_of(found.path))
 
 
-def seen(events: list[AmiEvent], look: object) -> list[object]:
+Seen = TypeVar("Seen")
+
+
+def seen(events: list[AmiEvent], look: Callable[[Board], Seen]) -> list[Seen]:
     """What *look* finds after each event, each time that changes."""
     board, found = Board("pbx"), []
     for event in events:
         board.apply(event)
-        found.append(look(board))  # type: ignore[operator]
+        found.append(look(board))
     return [moment for moment, _ in groupby(found)]
 
 
@@ -110,7 +115,7 @@ def test_ids_of_ours_are_told_apart() -> None:
 
 def test_a_phone_rings_from_its_ringing_until_it_is_taken() -> None:
     events = recorded("a_inbound_answered_caller_hangup")
-    [none, [one], after] = seen(events, lambda board: board.ringing(Extension("101")))  # type: ignore[misc]
+    [none, [one], after] = seen(events, lambda board: board.ringing(Extension("101")))
     assert (none, after) == ([], [])
     assert one.channel.startswith("PJSIP/101-")
     assert (one.number or "").isdecimal()
@@ -128,18 +133,26 @@ def test_with_whom_he_talks_is_seen_and_in_a_consultation_nobody_is() -> None:
     assert asking == [[], [(True, True, False)], [], [(False, False, True)], []]
 
 
-def parking() -> list[AmiEvent]:
-    [found] = [one for one in TRACES if one.stack == "asterisk22" and "park" in one.kind][:1]
-    return list(events_of(found.path))
-
-
 def test_who_is_parked_is_seen_until_he_is_fetched() -> None:
     events = [
         replace(event, lot="default", patience=timedelta(seconds=45)) if isinstance(event, ParkedCall) else event
-        for event in parking()
+        for event in recorded("s1_park_retrieve")
     ]
-    [none, [one], after] = seen(events, Board.parked)  # type: ignore[misc]
+    [none, [one], after] = seen(events, Board.parked)
     assert (none, after) == ([], [])
     [told] = [event for event in events if isinstance(event, ParkedCall)]
     assert (one.party, one.lot, one.space) == (told.parkee, "default", told.space)
     assert one.until == told.at + timedelta(seconds=45)
+
+
+def test_who_is_parked_is_told_again_after_a_silence_and_not_parked_twice() -> None:
+    """By the list that is asked for with each new link."""
+    events = recorded("s1_park_retrieve")
+    [told] = [event for event in events if isinstance(event, ParkedCall)]
+    board = Board("pbx")
+    upto = events.index(told) + 1
+    replay(board, events[:upto])
+    board.apply(told)
+    [one] = board.parked()
+    [record] = board.live_calls()
+    assert (one.party, [transfer.kind for transfer in record.transfers]) == (told.parkee, ["park"])
