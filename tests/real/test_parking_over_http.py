@@ -66,7 +66,13 @@ async def test_picked_up(office: Office, pool: asyncpg.Pool, line: str, way: str
         await moment()
         await hangs_up(customer, boris)
         [row] = await bridge.calls()
+        told = await pool.fetch("SELECT kind, body ->> 'extension', body ->> 'cause' FROM facts ORDER BY seq")
     assert row["call_id"] == answer.json["call"]
+    phones = {tuple(one) for one in told if one["kind"].startswith("operator.") and one["kind"] != "operator.left"}
+    assert phones == {
+        ("operator.rang", "101", None), ("operator.stopped", "101", "answered_elsewhere"),
+        ("operator.joined", "102", None),
+    }  # fmt: skip
     await office.incoming(
         customer, anna, outcome="answered", operators=["102"], hangup_by="customer", answered_at=boris.answered_at,
         transfers=[("pickup", "101", "102", True)],
@@ -308,6 +314,25 @@ async def test_where_there_is_no_room_they_talk_on(office: Office, pool: asyncpg
         await hangs_up(customer, anna)
         await hangs_up(waiting)
     await office.records(2)
+
+
+async def test_out_of_a_conference_room_nobody_is_parked(office: Office, pool: asyncpg.Pool) -> None:
+    async with bridging(pool, office.asterisk) as bridge:
+        customer = office.customer("74951110010")
+        await customer.is_answered()
+        anna = office.phones["101"].call("800")
+        await anna.is_answered()
+        await knows(bridge)
+        await moment()
+        answer = await bridge.park("101")
+        assert (answer.status, answer.json["detail"]) == (500, "Parking failed: pbx: Park action failed")
+        await moment()
+        assert not customer.ended.is_set()
+        assert not anna.ended.is_set()
+        await hangs_up(customer)
+        await hangs_up(anna)
+    [record] = await office.records()
+    assert (record.operators, record.transfers) == (("101",), ())
 
 
 async def test_a_pbx_without_parking_is_an_error_that_says_so(office: Office, pool: asyncpg.Pool) -> None:
