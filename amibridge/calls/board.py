@@ -26,6 +26,7 @@ from amibridge.ami.events import (
     FullyBooted,
     Hangup,
     HangupRequest,
+    Hold,
     Linkedid,
     NewCallerid,
     Newchannel,
@@ -38,6 +39,7 @@ from amibridge.ami.events import (
     QueueCallerLeave,
     Shutdown,
     Tick,
+    Unhold,
     VarSet,
     click_of,
 )
@@ -52,6 +54,7 @@ from amibridge.calls.handovers import (
     note_parked,
     note_picked_up,
 )
+from amibridge.calls.holds import note_back, note_hold, note_unhold, release, tell_resumed
 from amibridge.calls.leaving import note_hangup_request, note_leaver
 from amibridge.calls.model import MOST_OF_A_KIND, SILENT_BRIDGES, Call, Leg, advance
 from amibridge.calls.numbering import Numbering, Role, endpoint_of
@@ -103,6 +106,11 @@ class Board:
         """Records so far of the calls that are not over, oldest first."""
         return [record_of(call) for call in self._register.live() if call.direction is not None]
 
+    @property
+    def is_waiting(self) -> bool:
+        """Whether it keeps something back until another event has had an instant to come: a `Tick` will do."""
+        return bool(self._register.owing)
+
     def conversations(self, extension: Extension) -> list[Conversation]:
         """What the phones of *extension* talk in now."""
         return [one for call in self._register.live() for one in conversations_of(call, extension)]
@@ -133,10 +141,17 @@ class Board:
             case BridgeEnter():
                 call, leg = register.seat_in_bridge(event, facts)
                 leg.silent = event.bridge_type in SILENT_BRIDGES
+                note_back(leg, event)
                 call.met = call.met or (call.direction is None and call.has_met())
             case BridgeLeave():
                 call, leg = register.seat(event, facts)
                 self._observe_bridge_leave(call, leg, event)
+            case Hold():
+                call, leg = register.seat(event, facts)
+                note_hold(call, leg)
+            case Unhold():
+                call, leg = register.seat(event, facts)
+                note_unhold(leg)
             case HangupRequest():
                 call, leg = register.seat(event, facts)
                 call.knows_who_hung_up = True
@@ -267,7 +282,7 @@ class Board:
             call.ended_at = at
             if (doubt := undecided(call, self._numbering)) is not None:
                 self._anomalies.append(Anomaly(at, call.id, doubt, AnomalyKind.DIRECTION))
-        if call.ended_at is None and call.owes_a_cause:
+        if call.ended_at is None and call.owes_since is not None:
             self._register.wait_for(call)
         if call.ended_at is not None:
             self._register.bury(call)
@@ -306,9 +321,13 @@ class Board:
     def _resync(self, snapshot: ChannelSnapshot, facts: list[AnyFact]) -> None:
         left_at = self._blind_since or snapshot.at
         observe_snapshot(self._register, self._numbering, snapshot, left_at, facts)
+        for call in self._register.live():
+            release(call)
         resumed, self._resumed, self._blind_since = self._resumed, [], None
         for call in resumed:
             rejoin(call)
+            if not call.is_deserted:
+                tell_resumed(call, call.past_held, snapshot.at, facts)
         for call in [*(call for call in resumed if not call.legs), *self._register.live()]:
             self._settle(call, left_at if call.is_deserted else snapshot.at, facts)
 

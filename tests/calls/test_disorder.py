@@ -25,6 +25,7 @@ from amibridge.ami.session import Reply, Session
 from amibridge.calls.board import Board, replay
 from amibridge.calls.facts import CallEnded
 from amibridge.calls.record import CallRecord
+from tests.calls.told import assert_holds_end, assert_transfers_told
 from tests.calls.truth import events_of, read_bytes
 from tests.corpus import TRACES, Trace
 
@@ -40,7 +41,10 @@ INSTANT = timedelta(microseconds=400)
 
 
 def records(events: Iterable[AmiEvent]) -> list[CallRecord]:
-    return [fact.record for fact in replay(Board("pbx"), events) if isinstance(fact, CallEnded)]
+    facts = replay(Board("pbx"), events)
+    assert_transfers_told(facts)
+    assert_holds_end(facts)
+    return [fact.record for fact in facts if isinstance(fact, CallEnded)]
 
 
 def gist(record: CallRecord) -> tuple[object, ...]:

@@ -14,6 +14,7 @@ from amibridge.calls.board import Board
 from amibridge.calls.facts import AnyFact, CallEnded, CallMerged, OperatorRang, OperatorStopped
 from amibridge.calls.record import CallRecord
 from amibridge.calls.telling import AnomalyKind
+from tests.calls.told import assert_holds_end, assert_transfers_told
 from tests.calls.toy_pbx import ToyPbx, Truth
 
 EXTENSIONS = ("101", "102", "103")
@@ -130,6 +131,11 @@ class People(RuleBasedStateMachine):
         ended = [record.call_id for record in self.records]
         assert len(set(ended)) == len(ended)
         assert len({fact.key for fact in self.facts}) == len(self.facts)
+
+    @invariant()
+    def along_the_way_the_same_is_told(self) -> None:
+        assert_transfers_told(self.facts)
+        assert_holds_end(self.facts)
 
     @invariant()
     def who_was_overheard_is_told_to_the_letter(self) -> None:
