@@ -54,7 +54,7 @@ from amibridge.calls.handovers import (
     note_parked,
     note_picked_up,
 )
-from amibridge.calls.holds import note_back, note_hold, note_unhold, release, tell_resumed
+from amibridge.calls.holds import note_hold, note_unhold, release, tell_resumed
 from amibridge.calls.leaving import note_hangup_request, note_leaver
 from amibridge.calls.model import MOST_OF_A_KIND, SILENT_BRIDGES, Call, Leg, advance
 from amibridge.calls.numbering import Numbering, Role, endpoint_of
@@ -141,7 +141,9 @@ class Board:
             case BridgeEnter():
                 call, leg = register.seat_in_bridge(event, facts)
                 leg.silent = event.bridge_type in SILENT_BRIDGES
-                note_back(leg, event)
+                leg.in_conference = event.bridge_type != "basic"
+                if leg.holds_in == event.bridge:
+                    leg.holds_in = None  # back from asking a colleague
                 call.met = call.met or (call.direction is None and call.has_met())
             case BridgeLeave():
                 call, leg = register.seat(event, facts)
@@ -282,9 +284,10 @@ class Board:
             call.ended_at = at
             if (doubt := undecided(call, self._numbering)) is not None:
                 self._anomalies.append(Anomaly(at, call.id, doubt, AnomalyKind.DIRECTION))
-        if call.ended_at is None and call.owes_since is not None:
-            self._register.wait_for(call)
-        if call.ended_at is not None:
+        if call.ended_at is None:
+            if call.owes_a_cause or (call.handovers and call.owes_since is not None):
+                self._register.wait_for(call)
+        else:
             self._register.bury(call)
             self._register.forget_before(at)
 

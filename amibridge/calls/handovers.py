@@ -65,11 +65,11 @@ def note_forwarded(call: Call, leg: Leg, event: DialEnd) -> None:
 
 def note_dialled_on(call: Call, leg: Leg) -> None:
     """*leg* is dialled. If the conversation is over or on hold, and no event told of a handover, this is one."""
-    last_one = _unsaid(call)
-    if last_one is not None and last_one.kind is TransferKind.BLIND and leg.dialled_at is not None:
-        # Whoever is parked dials nobody.
-        last_one.settled = last_one.settled or (not last_one.derived and leg.dialled_at >= last_one.at)
     since, at = call.talk_ended_at, leg.dialled_at
+    if call.handovers and at is not None:
+        sent = call.handovers[-1]
+        if sent.kind is TransferKind.BLIND and not sent.derived and at >= sent.at:
+            sent.settled = True  # whoever is parked dials nobody
     if since is None or at is None or leg.role is Role.PLUMBING or call.said is Phase.TALKING:
         return
     if call.handovers and call.handovers[-1].at > since - AT_ONCE:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import datetime
 
-from amibridge.ami.events import BridgeEnter, BridgeUniqueid
+from amibridge.ami.events import BridgeUniqueid
 from amibridge.calls.facts import AnyFact, CallHeld, CallResumed, FactKey
 from amibridge.calls.model import Call, Leg, Presence
 from amibridge.calls.record import Direction
@@ -26,18 +26,11 @@ def note_hold(call: Call, leg: Leg) -> None:
         return
     leg.holds_in = leg.bridge or NOWHERE
     if leg not in call.holders:
-        call.holders.append(leg)
+        call.holders = (*call.holders, leg)
 
 
 def note_unhold(leg: Leg) -> None:
     leg.holds_in = None
-
-
-def note_back(leg: Leg, event: BridgeEnter) -> None:
-    """*leg* enters a bridge."""
-    leg.in_conference = event.bridge_type != "basic"
-    if leg.holds_in == event.bridge:
-        leg.holds_in = None
 
 
 def release(call: Call) -> None:
@@ -48,7 +41,7 @@ def release(call: Call) -> None:
 
 def tell_holds(call: Call, at: datetime, facts: list[AnyFact]) -> None:
     """Say who of the holders of *call*, whose direction is known, holds now and did not, and the other way round."""
-    for leg in list(call.holders):
+    for leg in call.holders:
         holds = _holds(call, leg)
         if holds and leg.held is None:
             who = call.extension_of(leg)
@@ -59,7 +52,7 @@ def tell_holds(call: Call, at: datetime, facts: list[AnyFact]) -> None:
             tell_resumed(call, [leg.held], at, facts)
             leg.held = None
         if leg.holds_in is None or leg.gone_at is not None:
-            call.holders.remove(leg)
+            call.holders = tuple(other for other in call.holders if other is not leg)
 
 
 def tell_resumed(call: Call, held: Iterable[CallHeld], at: datetime, facts: list[AnyFact]) -> None:

@@ -156,7 +156,7 @@ class Call:
     operators: list[Extension] = field(default_factory=list)
     handovers: list[Handover] = field(default_factory=list)
     handovers_told: int = 0
-    holders: list[Leg] = field(default_factory=list)
+    holders: tuple[Leg, ...] = ()
     consulted: set[Uniqueid] = field(default_factory=set)
     answered_at: datetime | None = None
     talk_ended_at: datetime | None = None
@@ -167,7 +167,7 @@ class Call:
     resumed: bool = False
     past_rang: list[Extension] = field(default_factory=list)
     past_rang_at: datetime | None = None
-    past_held: list[CallHeld] = field(default_factory=list)
+    past_held: tuple[CallHeld, ...] = ()
     caller_name: str | None = None
     said: Phase = Phase.WAITING
     hurried: bool = False

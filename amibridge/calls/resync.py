@@ -135,9 +135,9 @@ def _recall_fact(call: Call, fact: AnyFact) -> None:
         case CallAnswered():
             call.answered_at = fact.at
         case CallHeld():
-            call.past_held.append(fact)
+            call.past_held = (*call.past_held, fact)
         case CallResumed():
-            call.past_held = [held for held in call.past_held if resumed_key(held) != fact.key]
+            call.past_held = tuple(held for held in call.past_held if resumed_key(held) != fact.key)
         case CallTransferred():
             known = fact.answered is not None
             call.handovers.append(

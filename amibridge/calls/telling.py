@@ -95,7 +95,7 @@ def tell_changes(call: Call, at: datetime, facts: list[AnyFact]) -> list[Anomaly
             _tell_phase(call, before_phase, CALL_EDGES[before_phase, phase], at, facts)
         else:
             anomalies.append(Anomaly(at, call.id, f"call from {before_phase} to {phase}"))
-    if len(call.handovers) > call.handovers_told:
+    if call.handovers and len(call.handovers) > call.handovers_told:
         _tell_handovers(call, at, facts)
     return anomalies
 
