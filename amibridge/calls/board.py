@@ -68,6 +68,10 @@ UNREACHED = {3: "NOANSWER", 5: "BUSY", 8: "CONGESTION"}
 """The DialStatus for why an `Originate` failed; any other reason is that there is no channel to that phone."""
 
 
+BORN_AGAIN = "has the Uniqueid of a channel that is gone: its call is not told"
+"""Its clock was set back, or it was started twice within a second."""
+
+
 class Board:
     """Folds the events of one host, named *host*, into facts about its calls."""
 
@@ -131,6 +135,8 @@ class Board:
         match event:
             case Newchannel():
                 call, leg = register.seat(event, facts)
+                if leg.gone_at is not None and leg.began_at != event.at and not leg.from_snapshot:
+                    self._anomalies.append(Anomaly(event.at, call.id, f"{event.channel} {BORN_AGAIN}"))
                 self._observe_newchannel(call, leg, event)
             case Newstate():
                 call, leg = register.seat(event, facts)

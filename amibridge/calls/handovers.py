@@ -45,7 +45,7 @@ def note_attended(call: Call, event: AttendedTransfer) -> None:
 
 def note_parked(call: Call, event: ParkedCall) -> None:
     """A blind transfer to the parking lot is how phones park; of its two events either comes first."""
-    last = _unsaid(call)
+    last = _unsettled(call, event.at)
     from_ = Extension(endpoint_of(event.parker).partition("/")[2])
     if last is not None and last.kind is TransferKind.BLIND and event.at - last.at < AT_ONCE:
         call.handovers.pop()
@@ -146,7 +146,7 @@ def _note(call: Call, handover: Handover) -> None:
     """In place of what was derived of the same act. What is said twice is one act."""
     if any(_is_the_same(one, handover) for one in call.handovers):
         return
-    last = _unsaid(call)
+    last = _unsettled(call, handover.at)
     if last is not None and last.derived and last.from_ == handover.from_:
         call.handovers.pop()
         handover.answered, handover.over = last.answered, last.over
@@ -156,9 +156,13 @@ def _note(call: Call, handover: Handover) -> None:
         call.leaver = None
 
 
-def _unsaid(call: Call) -> Handover | None:
-    """The last handover, if it was not spoken of: another word about the same act may take its place."""
-    return call.handovers[-1] if len(call.handovers) > call.handovers_told else None
+def _unsettled(call: Call, at: datetime) -> Handover | None:
+    """The last handover, if what Asterisk says *at* that moment may be another word about the same act, which takes its
+    place. Whether a `Tick` has come since makes no difference."""
+    last = call.handovers[-1] if len(call.handovers) > call.handovers_told else None
+    if last is None or (last.settling_since is not None and at - last.settling_since > AT_ONCE):
+        return None
+    return last
 
 
 def _is_settled(one: Handover) -> bool:

@@ -86,8 +86,6 @@ def tell_changes(call: Call, at: datetime, facts: list[AnyFact]) -> list[Anomaly
             _tell_leg(call, leg, table[before, after], at, facts)
         else:
             anomalies.append(Anomaly(at, call.id, f"channel {leg.uniqueid} from {before} to {after}"))
-    if call.holders:
-        tell_holds(call, at, facts)
     before_phase, phase = call.said, call.phase()
     if before_phase is not phase:
         call.said = phase
@@ -95,6 +93,8 @@ def tell_changes(call: Call, at: datetime, facts: list[AnyFact]) -> list[Anomaly
             _tell_phase(call, before_phase, CALL_EDGES[before_phase, phase], at, facts)
         else:
             anomalies.append(Anomaly(at, call.id, f"call from {before_phase} to {phase}"))
+    if call.holders and call.ended_at is None:
+        tell_holds(call, at, facts)
     if call.handovers and len(call.handovers) > call.handovers_told:
         _tell_handovers(call, at, facts)
     return anomalies
