@@ -30,6 +30,7 @@ from amibridge.calls.model import SILENT_BRIDGES, Call, Leg, Presence
 from amibridge.calls.numbering import Numbering, Role, endpoint_of
 from amibridge.calls.record import CallId
 from amibridge.calls.summary import brief_of
+from amibridge.calls.telling import tell_recording
 
 LATE = timedelta(seconds=10)
 """How long a call is remembered after its end, so that its late events find it. They are milliseconds late; what is
@@ -236,7 +237,11 @@ class Register:
             self._carry(kept, linkedid)
         lost.linkedids.clear()
         join_handovers(kept, lost)
-        kept.recordings.extend(path for path in lost.recordings if path not in kept.recordings)
+        untold = [path for path in lost.recordings if path not in kept.recordings]
+        kept.recordings += untold
+        if lost.direction is None and kept.direction is not None:
+            for path in untold:
+                tell_recording(kept, path, at, facts)
         kept.click_to_call = kept.click_to_call or lost.click_to_call
         kept.torn = kept.torn or lost.torn
         kept.consulted |= lost.consulted | (set() if lost.customer is None else {lost.customer.uniqueid})

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 from amibridge.ami.events import (
+    RECORDING_VARIABLE,
     AmiEvent,
     AttendedTransfer,
     BlindTransfer,
@@ -26,6 +27,7 @@ from amibridge.ami.events import (
     QueueCallerLeave,
     Unhold,
     Uniqueid,
+    VarSet,
 )
 from amibridge.calls.board import Board, replay
 from amibridge.calls.facts import CallEnded
@@ -112,6 +114,9 @@ class Tape:
     def is_parked(self, channel: Uniqueid, by: str, space: str = "701") -> None:
         """In the instant of what was before."""
         self.events.append(ParkedCall(self.now, channel, by, space))
+
+    def records_to(self, channel: Uniqueid, path: str) -> None:
+        self.events.append(VarSet(self.passes(), *self._channels[channel], RECORDING_VARIABLE, path))
 
     def wants_to_hang_up(self, channel: Uniqueid) -> None:
         self.events.append(HangupRequest(self.passes(), *self._channels[channel], None))
