@@ -62,7 +62,7 @@ def tell_started(call: Call, at: datetime, facts: list[AnyFact]) -> None:
 
 
 def tell_recording(call: Call, path: str, at: datetime, facts: list[AnyFact]) -> None:
-    key = FactKey(f"recording.started:{path}")
+    key = FactKey(f"recording.started:{call.id}:{path}")
     facts.append(RecordingStarted(key, call.id, at, brief_of(call), path=path))
 
 

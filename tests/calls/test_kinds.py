@@ -191,3 +191,12 @@ def test_a_recording_that_began_before_its_channel_joined_the_call_is_told() -> 
     assert [fact.path for fact in facts if isinstance(fact, RecordingStarted)] == ["/monitor/fetched.wav"]
     [record] = tape.records()
     assert record.recordings == ("/monitor/fetched.wav",)
+
+
+def test_two_calls_that_are_recorded_to_one_file_tell_two_recordings() -> None:
+    """A dialplan may name it after the phone: the ledger keeps the first of two facts with one key."""
+    tape = Tape()
+    for customer in (tape.customer(), tape.customer()):
+        tape.records_to(customer, "/monitor/101.wav")
+    keys = [fact.key for fact in replay(Board("pbx"), tape.events) if isinstance(fact, RecordingStarted)]
+    assert len(set(keys)) == len(keys) == 2
