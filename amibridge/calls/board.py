@@ -58,7 +58,8 @@ from amibridge.calls.holds import note_hold, note_unhold, release, tell_resumed
 from amibridge.calls.leaving import note_hangup_request, note_leaver
 from amibridge.calls.model import MOST_OF_A_KIND, SILENT_BRIDGES, Call, Leg, advance
 from amibridge.calls.numbering import Numbering, Role, endpoint_of
-from amibridge.calls.record import CallRecord, Extension
+from amibridge.calls.parties import Party, parties_of
+from amibridge.calls.record import CallId, CallRecord, Extension
 from amibridge.calls.register import Register
 from amibridge.calls.resync import observe_birth, observe_snapshot, recall
 from amibridge.calls.summary import record_of
@@ -114,6 +115,11 @@ class Board:
     def is_waiting(self) -> bool:
         """Whether it keeps something back until another event has had an instant to come: a `Tick` will do."""
         return bool(self._register.owing)
+
+    def parties(self, id: CallId) -> list[Party]:
+        """Who is on the call *id* now; nobody, if it does not go on."""
+        call = next((call for call in self._register.live() if call.id == id and call.direction is not None), None)
+        return [] if call is None else parties_of(call)
 
     def conversations(self, extension: Extension) -> list[Conversation]:
         """What the phones of *extension* talk in now."""
