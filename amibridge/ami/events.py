@@ -100,6 +100,17 @@ class BridgeLeave(ChannelEvent):
 
 
 @dataclass(frozen=True, slots=True)
+class Hold(ChannelEvent):
+    """The channel's party makes the other one wait: by a key of its phone, or by the code of a transfer, which Asterisk
+    listens for while the other one hears music. May be said again meanwhile."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unhold(ChannelEvent):
+    """Also comes with a transfer, whether there was a Hold or not, and not with every end of one."""
+
+
+@dataclass(frozen=True, slots=True)
 class HangupRequest(ChannelEvent):
     """Somebody wants this channel gone: the one who hung up, when it is the first of its kind in a conversation."""
 
@@ -254,6 +265,8 @@ AmiEvent: TypeAlias = (
     | DialEnd
     | BridgeEnter
     | BridgeLeave
+    | Hold
+    | Unhold
     | HangupRequest
     | Hangup
     | VarSet

@@ -26,6 +26,7 @@ from amibridge.ami.events import (
     FullyBooted,
     Hangup,
     HangupRequest,
+    Hold,
     Linkedid,
     NewCallerid,
     Newchannel,
@@ -38,6 +39,7 @@ from amibridge.ami.events import (
     QueueCallerLeave,
     Shutdown,
     Tick,
+    Unhold,
     Uniqueid,
     VarSet,
     is_asked_for,
@@ -54,6 +56,7 @@ from amibridge.calls.handovers import (
     note_parked,
     note_picked_up,
 )
+from amibridge.calls.holds import note_hold, note_unhold, release, tell_resumed
 from amibridge.calls.leaving import note_hangup_request, note_leaver
 from amibridge.calls.model import MOST_OF_A_KIND, SILENT_BRIDGES, Call, Leg, advance
 from amibridge.calls.numbering import Numbering, Role, endpoint_of
@@ -67,6 +70,10 @@ from amibridge.calls.waiting import Fate, Parked, Ringing, fate_of, parked_in, r
 
 UNREACHED = {3: "NOANSWER", 5: "BUSY", 8: "CONGESTION"}
 """The DialStatus for why an `Originate` failed; any other reason is that there is no channel to that phone."""
+
+
+BORN_AGAIN = "has the Uniqueid of a channel that is gone: its call is not told"
+"""Its clock was set back, or it was started twice within a second."""
 
 
 class Board:
@@ -107,6 +114,11 @@ class Board:
         """Records so far of the calls that are not over, oldest first."""
         return [record_of(call) for call in self._register.live() if call.direction is not None]
 
+    @property
+    def is_waiting(self) -> bool:
+        """Whether it keeps something back until another event has had an instant to come: a `Tick` will do."""
+        return bool(self._register.owing)
+
     def parties(self, id: CallId) -> list[Party]:
         """Who is on the call *id* now; nobody, if it does not go on."""
         call = next((call for call in self._register.live() if call.id == id and call.direction is not None), None)
@@ -145,6 +157,8 @@ class Board:
         match event:
             case Newchannel():
                 call, leg = register.seat(event, facts)
+                if leg.gone_at is not None and leg.began_at != event.at and not leg.from_snapshot:
+                    self._anomalies.append(Anomaly(event.at, call.id, f"{event.channel} {BORN_AGAIN}"))
                 self._observe_newchannel(call, leg, event)
             case Newstate():
                 call, leg = register.seat(event, facts)
@@ -156,10 +170,19 @@ class Board:
                 call, leg = register.seat_in_bridge(event, facts)
                 leg.silent = event.bridge_type in SILENT_BRIDGES
                 leg.parked = leg.parked if leg.silent else None
+                leg.in_conference = event.bridge_type != "basic"
+                if leg.holds_in == event.bridge:
+                    leg.holds_in = None  # back from asking a colleague
                 call.met = call.met or (call.direction is None and call.has_met())
             case BridgeLeave():
                 call, leg = register.seat(event, facts)
                 self._observe_bridge_leave(call, leg, event)
+            case Hold():
+                call, leg = register.seat(event, facts)
+                note_hold(call, leg)
+            case Unhold():
+                call, leg = register.seat(event, facts)
+                note_unhold(leg)
             case HangupRequest():
                 call, leg = register.seat(event, facts)
                 call.knows_who_hung_up = True
@@ -293,9 +316,10 @@ class Board:
             call.ended_at = at
             if (doubt := undecided(call, self._numbering)) is not None:
                 self._anomalies.append(Anomaly(at, call.id, doubt, AnomalyKind.DIRECTION))
-        if call.ended_at is None and call.owes_a_cause:
-            self._register.wait_for(call)
-        if call.ended_at is not None:
+        if call.ended_at is None:
+            if call.owes_a_cause or (call.handovers and call.owes_since is not None):
+                self._register.wait_for(call)
+        else:
             self._register.bury(call)
             self._register.forget_before(at)
 
@@ -332,9 +356,13 @@ class Board:
     def _resync(self, snapshot: ChannelSnapshot, facts: list[AnyFact]) -> None:
         left_at = self._blind_since or snapshot.at
         observe_snapshot(self._register, self._numbering, snapshot, left_at, facts)
+        for call in self._register.live():
+            release(call)
         resumed, self._resumed, self._blind_since = self._resumed, [], None
         for call in resumed:
             rejoin(call)
+            if not call.is_deserted:
+                tell_resumed(call, call.past_held, snapshot.at, facts)
         for call in [*(call for call in resumed if not call.legs), *self._register.live()]:
             self._settle(call, left_at if call.is_deserted else snapshot.at, facts)
 

@@ -15,8 +15,11 @@ from amibridge.calls.facts import (
     AnyFact,
     CallAnswered,
     CallEnded,
+    CallHeld,
     CallMerged,
+    CallResumed,
     CallStarted,
+    CallTransferred,
     OperatorJoined,
     OperatorLeft,
     OperatorRang,
@@ -75,6 +78,8 @@ def notices_of(fact: AnyFact) -> tuple[Notice, ...]:
         case CallMerged():
             return () if incoming else (CLOSING,)
         case CallAnswered() | OperatorJoined() | OperatorLeft() | RecordingStarted():
+            return ()
+        case CallHeld() | CallResumed() | CallTransferred():
             return ()
         case _ as never:
             assert_never(never)

@@ -21,8 +21,11 @@ from amibridge.calls.facts import (
     AnyFact,
     CallAnswered,
     CallEnded,
+    CallHeld,
     CallMerged,
+    CallResumed,
     CallStarted,
+    CallTransferred,
     OperatorJoined,
     OperatorLeft,
     OperatorRang,
@@ -123,6 +126,12 @@ class Voice:
                 log.info("call_ended", **_given(told))
             case OperatorRang() | OperatorStopped() | OperatorJoined() | OperatorLeft():
                 log.debug(fact.word.replace(".", "_"), operator=fact.extension)
+            case CallHeld():
+                log.debug("call_held", operator=fact.extension)
+            case CallResumed():
+                log.debug("call_resumed", operator=fact.extension)
+            case CallTransferred():
+                log.info("call_transferred", way=fact.way, operator=fact.from_, to=fact.to)
             case RecordingStarted():
                 log.debug("recording_started", path=fact.path)
             case CallMerged():
