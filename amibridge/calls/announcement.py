@@ -16,6 +16,7 @@ from amibridge.calls.facts import (
     CallResumed,
     CallStarted,
     CallTransferred,
+    CustomerRang,
     OperatorJoined,
     OperatorLeft,
     OperatorRang,
@@ -59,7 +60,7 @@ def _its_own(fact: AnyFact) -> dict[str, Any]:
             return {"into": fact.into}
         case CallEnded():
             return {"call": fact.record.as_json()}
-        case CallStarted() | RecordingStarted():
+        case CallStarted() | CustomerRang() | RecordingStarted():
             return {}
         case _ as never:
             assert_never(never)

@@ -70,9 +70,18 @@ class CallStarted(Fact):
 
 @dataclass(frozen=True, slots=True)
 class OperatorRang(Fact):
+    """A phone rings for the call; in an outgoing one his own, by a click."""
+
     kind: ClassVar[str] = "operator.rang"
 
     extension: Extension
+
+
+@dataclass(frozen=True, slots=True)
+class CustomerRang(Fact):
+    """The phone of whom an operator calls rings."""
+
+    kind: ClassVar[str] = "customer.rang"
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,6 +181,7 @@ class CallEnded(Fact):
 AnyFact: TypeAlias = (
     CallStarted
     | OperatorRang
+    | CustomerRang
     | OperatorStopped
     | OperatorJoined
     | OperatorLeft

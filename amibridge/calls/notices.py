@@ -20,6 +20,7 @@ from amibridge.calls.facts import (
     CallResumed,
     CallStarted,
     CallTransferred,
+    CustomerRang,
     OperatorJoined,
     OperatorLeft,
     OperatorRang,
@@ -79,7 +80,7 @@ def notices_of(fact: AnyFact) -> tuple[Notice, ...]:
             return () if incoming else (CLOSING,)
         case CallAnswered() | OperatorJoined() | OperatorLeft() | RecordingStarted():
             return ()
-        case CallHeld() | CallResumed() | CallTransferred():
+        case CustomerRang() | CallHeld() | CallResumed() | CallTransferred():
             return ()
         case _ as never:
             assert_never(never)

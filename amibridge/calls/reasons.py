@@ -23,6 +23,7 @@ from amibridge.calls.facts import (
     CallResumed,
     CallStarted,
     CallTransferred,
+    CustomerRang,
     OperatorJoined,
     OperatorLeft,
     OperatorRang,
@@ -82,6 +83,8 @@ def _rule(fact: AnyFact) -> str:
             return f"{fact.extension} and the other party no longer share a room"
         case CallAnswered():
             return f"for the first time two parties share a room, and {fact.extension} is one of them"
+        case CustomerRang():
+            return "the phone of the customer rings"
         case CallHeld():
             return f"{fact.extension} makes the other party wait"
         case CallResumed():

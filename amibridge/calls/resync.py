@@ -21,6 +21,7 @@ from amibridge.calls.facts import (
     CallResumed,
     CallStarted,
     CallTransferred,
+    CustomerRang,
     OperatorJoined,
     OperatorLeft,
     OperatorRang,
@@ -122,6 +123,10 @@ def _recall_fact(call: Call, fact: AnyFact) -> None:
     call.external_number, call.phone = fact.brief.external_number, fact.brief.phone
     call.line, call.caller_name = fact.brief.line, fact.brief.caller_name
     match fact:
+        case OperatorRang() if call.direction is Direction.OUTGOING:
+            pass  # his own phone
+        case CustomerRang():
+            call.past_rang_at = call.past_rang_at or fact.at
         case OperatorRang():
             call.past_rang_at = call.past_rang_at or fact.at
             if fact.extension not in call.past_rang:

@@ -17,6 +17,7 @@ from amibridge.calls.facts import (
     CallEnded,
     CallStarted,
     CallTransferred,
+    CustomerRang,
     FactKey,
     OperatorJoined,
     OperatorLeft,
@@ -80,6 +81,8 @@ def tell_changes(call: Call, at: datetime, facts: list[AnyFact]) -> list[Anomaly
         if call.is_customer_side(leg):
             if after is _TALKING:
                 leg.joined_at = leg.joined_at or at
+            elif after is _RINGING:
+                facts.append(CustomerRang(FactKey(f"customer.rang:{leg.uniqueid}"), call.id, at, brief_of(call)))
             continue
         table = CALLER_EDGES if leg is call.caller or leg.placed else CALLEE_EDGES
         if (before, after) in table:

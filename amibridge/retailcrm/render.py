@@ -22,6 +22,7 @@ from amibridge.calls.facts import (
     CallResumed,
     CallStarted,
     CallTransferred,
+    CustomerRang,
     OperatorJoined,
     OperatorLeft,
     OperatorRang,
@@ -131,7 +132,7 @@ def popup(facts: Sequence[AnyFact], enterprise: Enterprise) -> Request[CallEvent
             return _event(EventType.HANGUP, HangupStatus.ANSWERED, last.call, brief, [brief.caller], enterprise)
         case OperatorJoined() | OperatorLeft() | CallAnswered() | RecordingStarted():
             return None
-        case CallHeld() | CallResumed() | CallTransferred():
+        case CustomerRang() | CallHeld() | CallResumed() | CallTransferred():
             return None
         case _ as never:
             assert_never(never)

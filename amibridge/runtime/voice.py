@@ -26,6 +26,7 @@ from amibridge.calls.facts import (
     CallResumed,
     CallStarted,
     CallTransferred,
+    CustomerRang,
     OperatorJoined,
     OperatorLeft,
     OperatorRang,
@@ -126,6 +127,8 @@ class Voice:
                 log.info("call_ended", **_given(told))
             case OperatorRang() | OperatorStopped() | OperatorJoined() | OperatorLeft():
                 log.debug(fact.word.replace(".", "_"), operator=fact.extension)
+            case CustomerRang():
+                log.debug("customer_rang")
             case CallHeld():
                 log.debug("call_held", operator=fact.extension)
             case CallResumed():

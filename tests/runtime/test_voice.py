@@ -70,6 +70,7 @@ class TestLines:
             ("call_held", "debug"),
             ("call_resumed", "debug"),
             ("operator_rang", "debug"),
+            ("customer_rang", "debug"),
             ("operator_stopped", "debug"),
             ("operator_joined", "debug"),
             ("operator_left", "debug"),
