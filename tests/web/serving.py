@@ -29,12 +29,14 @@ from amibridge.responsible.answer import Nobody, Why
 from amibridge.retailcrm.triggers import Hint
 from amibridge.secrets import Key, Keyring
 from amibridge.store.audit import AuditTrail
+from amibridge.store.facts import WrittenFacts
 from amibridge.store.operator_statuses import keep_status
 from amibridge.store.outbox import Outbox
 from amibridge.store.recorder import FactQueue
 from amibridge.web.app import Address, WebServices, make_app, serve
 from amibridge.web.clicks import Call
 from amibridge.web.recordings import Fetch
+from amibridge.web.streams import LASTS, Streams
 from amibridge.web.tenants import Tenants
 from amibridge.web.transfers import Transfer
 from tests.delivery.waiting import until
@@ -71,6 +73,7 @@ class Site:
     queue: FactQueue
     cache: Path
     trail: AuditTrail
+    streams: Streams
     live_calls: dict[EnterpriseId, list[CallRecord]] = field(default_factory=dict)
     tenants: Tenants = field(default_factory=Tenants)
     standings: list[HostStanding] = field(default_factory=list)
@@ -116,7 +119,8 @@ def idle_services(pool: asyncpg.Pool) -> WebServices:
         raise AssertionError("nobody asks")
 
     library = Library(library_settings(Path("/nowhere"), RecordingSettings()))
-    asked = (nobody, nobody, nobody, nobody, library, AuditTrail(pool), lambda enterprise: ())
+    streams = Streams(WrittenFacts(pool))
+    asked = (nobody, nobody, nobody, nobody, library, AuditTrail(pool), lambda enterprise: (), streams)
     return WebServices(pool, Outbox(pool), list, list, FactQueue(), timedelta, KEYRING, Tenants(), print, print, *asked)
 
 
@@ -127,6 +131,7 @@ async def serving(
     *,
     metrics_token: str | None = None,
     trusted_proxies: Sequence[str] = (),
+    streams_last: timedelta = LASTS,
 ) -> AsyncIterator[Site]:
     stop, listening, queue = asyncio.Event(), asyncio.Event(), FactQueue()
     async with contextlib.AsyncExitStack() as stack:
@@ -135,7 +140,8 @@ async def serving(
         await stack.enter_async_context(library.serving())
         client = await stack.enter_async_context(aiohttp.ClientSession())
         tasks = await stack.enter_async_context(asyncio.TaskGroup())
-        site = Site("127.0.0.1", 0, client, queue, folder / "recordings", AuditTrail(pool))
+        streams = Streams(WrittenFacts(pool), streams_last)
+        site = Site("127.0.0.1", 0, client, queue, folder / "recordings", AuditTrail(pool), streams)
         services = WebServices(
             pool,
             Outbox(pool),
@@ -154,6 +160,7 @@ async def serving(
             library,
             site.trail,
             lambda enterprise: site.live_calls.get(enterprise, ()),
+            site.streams,
             lambda: site.histories,
             None if metrics_token is None else Secret(metrics_token),
             trusted_proxies,

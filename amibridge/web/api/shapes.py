@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
 
+from amibridge.calls.facts import StopCause
 from amibridge.calls.notices import NoticeKind
 from amibridge.calls.record import Direction, HangupBy, Outcome, TransferKind
+from amibridge.store.codec import FACT_TYPES
 from amibridge.store.outbox import DeliveryStatus
 from amibridge.web.api.endpoint import Ask
-from amibridge.web.api.texts import Flag, Limit, Moment, Name
+from amibridge.web.api.texts import Flag, Limit, Moment, Name, Place, Words
 
 
 class CallsAsk(Ask):
@@ -32,6 +34,19 @@ class CallsAsk(Ask):
 
 class CallAsk(Ask):
     id: Name = Field(description="The `call_id` of a record.")
+
+
+class EventsAsk(Ask):
+    headers: ClassVar[frozenset[str]] = frozenset({"Last-Event-ID"})
+
+    events: Words | None = Field(None, description="Only these, with commas between them.")
+    call: Name | None = Field(None, description="Only those of one call, by its `call_id`.")
+    last_event_id: Place | None = Field(
+        None, description="What came after that event first; 0: all that was ever said. Without it, from now on."
+    )
+    resumed_after: Place | None = Field(
+        None, alias="Last-Event-ID", description="The same, as browsers say it when they come again; it goes first."
+    )
 
 
 class Answer(BaseModel):
@@ -116,6 +131,26 @@ class CallAnswer(CallShape):
 
 class DeliveriesAnswer(Answer):
     deliveries: list[DeliveryShape]
+
+
+class EventShape(Answer):
+    """What follows `data:`. *id*: also behind `id:`; *event*: also behind `event:`. *extension*: who rang, talked or
+    stopped; *cause*: why; *into*: which call this one was a part of; *call*: the record, once the call is over."""
+
+    id: int
+    event: Annotated[str, WithJsonSchema({"type": "string", "enum": [*FACT_TYPES]})]
+    at: datetime
+    call_id: str
+    direction: Direction
+    phone: str | None
+    external_number: str | None
+    caller_name: str | None
+    line: str | None
+    caller: str | None
+    extension: str | None
+    cause: StopCause | None
+    into: str | None
+    call: CallShape | None
 
 
 class Error(Answer):
