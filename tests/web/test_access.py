@@ -199,6 +199,6 @@ async def test_a_bridge_that_has_just_begun_says_so_and_calls_no_token_unknown(p
         for _ in range(100):
             answer = await site.ask("/api/v1/calls", headers={"Authorization": "Bearer hush-read"})
             assert (answer.status, answer.json["error"]) == (503, "starting"), "nor is it a guess"
-        assert answer.headers["Retry-After"] == "1"
+            assert answer.headers["Retry-After"] == "1"
         site.tenants.enterprises([])
         assert (await site.ask("/api/v1/calls", headers={"Authorization": "Bearer hush-read"})).status == 401
