@@ -26,7 +26,7 @@ SQL = load_queries(__file__)
 WITHIN = timedelta(seconds=8)
 
 PAGE = 100
-"""Facts: 5 ms of the loop until they are told."""
+"""Facts: 2 to 5 ms of the loop until they are told."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,7 +30,7 @@ AT_ONCE = 2
 """Questions about what is new, of all enterprises: the recorder needs connections, too."""
 
 BREATH = 0.02
-"""Seconds after a whole page of what is old, so that a stream that begins years ago takes a quarter of the process."""
+"""Seconds after a whole page of what is old: 4,000 facts a second, for a tenth of the process."""
 
 LOOK = timedelta(seconds=5)
 """How often the database is asked though nobody rang: another instance may have written. Also how soon a stream sees

@@ -6,11 +6,13 @@ import asyncio
 import contextlib
 import json
 import signal
+import sys
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
-import aiohttp
 import asyncpg
+import pytest
 
 from amibridge.sandbox.retailcrm import SandboxCrm
 from tests.corpus import TRACES
@@ -22,6 +24,14 @@ from tests.web.listening import EventSource, listening
 
 KINDS = ("a_inbound", "c_inbound", "h_ringgroup", "k_", "m_internal", "o1_attended", "n_blind")
 TOLD = [trace for trace in TRACES if trace.stack == "asterisk22" and trace.kind.startswith(KINDS)]
+PATIENT = """
+import sys
+from datetime import timedelta
+from amibridge import cli
+from amibridge.web import streams, tail
+streams.LOOK = tail.LOOK = timedelta(hours=1)
+sys.exit(cli.main())
+"""
 BRIEF = ("direction", "phone", "external_number", "caller_name", "line", "caller")
 
 
@@ -29,18 +39,6 @@ async def new_token(bridge: Bridge) -> str:
     code, out, err = await bridge.command("token", "add", "--config", str(bridge.config), "0123", "--scope", "read")
     assert code == 0, err
     return str(json.loads(out)["token"])
-
-
-async def known_token(bridge: Bridge) -> str:
-    """One that the running bridge has heard of."""
-    token = await new_token(bridge)
-    async with aiohttp.ClientSession(headers={"Authorization": f"Bearer {token}"}) as session:
-        for _ in range(100):
-            async with session.get(f"{bridge.url}/api/v1/calls") as response:
-                if response.status == 200:
-                    return token
-            await asyncio.sleep(0.1)
-    raise AssertionError("the bridge does not know the token")
 
 
 @contextlib.asynccontextmanager
@@ -60,15 +58,28 @@ async def replayed(bridge: Bridge, *words: str) -> list[dict[str, Any]]:
     return [json.loads(line) for line in out.splitlines()]
 
 
-async def test_what_is_streamed_is_what_the_core_says_of_the_same_bytes(bridge: Bridge) -> None:
+@pytest.fixture
+async def patient(tmp_path: Path, dsn: str, unused_tcp_port: int) -> AsyncIterator[Bridge]:
+    """Whose streams never look by themselves for what is new."""
+    bridge = Bridge(tmp_path, dsn, unused_tcp_port, (sys.executable, "-c", PATIENT))
+    try:
+        yield bridge
+    finally:
+        await bridge.close()
+
+
+async def test_what_is_streamed_is_what_the_core_says_of_the_same_bytes(patient: Bridge) -> None:
+    """At once: it is still being played when somebody begins to listen."""
     assert len(TOLD) >= 6
-    pbx, crm = pbx_of(TOLD, lost=False), SandboxCrm([account()])
+    bridge, pbx, crm = patient, pbx_of(TOLD, lost=False, speed=10), SandboxCrm([account()])
     wanted = await replayed(bridge, "--facts")
     records = {one["call_id"]: one for one in await replayed(bridge)}
     async with crm.serve() as url, pbx.serve() as address:
-        await bridge.start()
         await bridge.apply(enterprise_file("0123", crm_url=url, api_key=KEY, hosts={"pbx1": address}))
-        async with listening(bridge.url, await known_token(bridge), after=0) as listener:
+        token = await new_token(bridge)
+        await bridge.start()
+        await until(lambda: bridge.log("host_connected"), 30)
+        async with listening(bridge.url, token, after=0) as listener:
             await until(lambda: len(listener.events) >= len(wanted), 60)
             bridge.send_signal(signal.SIGTERM)
             assert await bridge.ended() == 0
