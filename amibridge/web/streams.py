@@ -207,4 +207,5 @@ def _notice_who_is_gone(request: web.BaseRequest) -> None:
     """Also whoever went without a word, as a telephone without its network: TCP alone takes a quarter of an hour."""
     connection = None if request.transport is None else request.transport.get_extra_info("socket")
     if connection is not None and hasattr(socket, "TCP_USER_TIMEOUT"):
-        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, READ_WITHIN // timedelta(milliseconds=1))
+        with contextlib.suppress(OSError):  # he is gone already
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, READ_WITHIN // timedelta(milliseconds=1))

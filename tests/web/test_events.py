@@ -212,6 +212,17 @@ async def test_names_that_would_be_lines_are_not(site: Site, pool: asyncpg.Pool)
         assert listener.ids == [1]
 
 
+async def test_an_old_proxy_gets_it_too(site: Site, pool: asyncpg.Pool) -> None:
+    """HTTP/1.0, as nginx asks where nobody told it otherwise: no pieces with their lengths between them."""
+    async with site.connected() as (reader, writer):
+        writer.write(f"GET {PATH} HTTP/1.0\r\nAuthorization: Bearer {token_of(HERE)}\r\n\r\n".encode())
+        head = await reader.readuntil(b"\r\n\r\n")
+        assert b"chunked" not in head.lower()
+        assert await reader.readuntil(b"\n\n") == b"retry: 1000\nid: 0\n\n"
+        await say(site, pool, *call(1))
+        assert (await reader.readuntil(b"\n\n")).startswith(b"id: 1\nevent: operator.rang\ndata: {")
+
+
 async def test_without_a_token_for_it_nobody_listens(site: Site) -> None:
     knocked = [
         (await site.ask(PATH)).status,
