@@ -174,6 +174,8 @@ async def serving(settings: Settings, stop: asyncio.Event) -> AsyncIterator[Runn
                 library,
                 trail,
                 keeper.live_calls,
+                keeper.parties,
+                settings.web.public_url,
                 streams,
                 watchers.standings,
                 settings.web.metrics_token,

@@ -27,9 +27,10 @@ from amibridge.store.outbox import Outbox
 from amibridge.store.recorder import FactQueue
 from amibridge.web.access import Gate
 from amibridge.web.answers import identified
-from amibridge.web.api.calls import LiveCalls, call_endpoints
+from amibridge.web.api.calls import LiveCalls, Parties, call_endpoints
 from amibridge.web.api.events import event_endpoint
 from amibridge.web.api.openapi import serve_document, serve_page
+from amibridge.web.api.recordings import recordings_endpoint
 from amibridge.web.clicks import Call, ClickRoutes
 from amibridge.web.connection import Connection
 from amibridge.web.health import Sources, live, readiness
@@ -79,6 +80,8 @@ class WebServices:
     library: Library
     trail: AuditTrail
     live_calls: LiveCalls
+    parties: Parties
+    public_url: str
     streams: Streams
     histories: Callable[[], Sequence[HistoryStanding]] = tuple
     metrics_token: Secret | None = None
@@ -111,7 +114,8 @@ def make_app(services: WebServices) -> web.Application:
     app.router.add_get(RESPONSIBLE_PATH, tell_responsible(services.tenants, services.responsible), allow_head=False)
     app.router.add_post(LEGACY_PATH, answer_legacy_dialplan(services.tenants, services.responsible))
     endpoints = [
-        *call_endpoints(CallRecords(services.pool), services.live_calls),
+        *call_endpoints(CallRecords(services.pool), services.live_calls, services.parties),
+        recordings_endpoint(services.pool, services.keyring, services.public_url),
         event_endpoint(services.streams, gate.would_admit),
     ]
     app.on_shutdown.append(services.streams.end)
