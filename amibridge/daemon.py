@@ -47,6 +47,7 @@ from amibridge.store.customers import Customers
 from amibridge.store.db import DatabaseMissing, open_pool, place_of
 from amibridge.store.directory import Directory
 from amibridge.store.embedded import EmbeddedStopped, EmbeddedUnusable
+from amibridge.store.facts import WrittenFacts
 from amibridge.store.follow_ups import FollowUps
 from amibridge.store.ledger import Ledger
 from amibridge.store.mirror import Mirror
@@ -58,6 +59,7 @@ from amibridge.store.retention import Retention
 from amibridge.sync.worker import Watchers
 from amibridge.web.app import AddressTaken, WebServices, make_app, serve, taken
 from amibridge.web.recordings import record_url
+from amibridge.web.streams import Streams
 from amibridge.web.tenants import Tenants
 
 log = structlog.get_logger()
@@ -141,6 +143,7 @@ async def serving(settings: Settings, stop: asyncio.Event) -> AsyncIterator[Runn
             )
             desks = Desks(pool, crm, deliveries.may_ask)
             queue, pulse, tenants, trail = FactQueue(hear=desks.hear), Pulse(), Tenants(), AuditTrail(pool)
+            streams = Streams(WrittenFacts(pool))
             traces = Traces(settings.data_dir / RING, settings.traces)
             watchers = Watchers(Mirror(pool, desks.customers_changed), crm)
 
@@ -178,6 +181,7 @@ async def serving(settings: Settings, stop: asyncio.Event) -> AsyncIterator[Runn
                 keeper.live_calls,
                 keeper.parties,
                 settings.web.public_url,
+                streams,
                 watchers.standings,
                 settings.web.metrics_token,
                 settings.web.trusted_proxies,
@@ -188,7 +192,10 @@ async def serving(settings: Settings, stop: asyncio.Event) -> AsyncIterator[Runn
             async with asyncio.TaskGroup() as tasks:
                 watching = spawn(tasks, "database watch", server.watch, final=(EmbeddedStopped,))
                 recording = spawn(
-                    tasks, "recorder", lambda: record(queue, ledger, deliveries.offer), final=(StoreHopeless,)
+                    tasks,
+                    "recorder",
+                    lambda: record(queue, ledger, deliveries.offer, written=streams.written),
+                    final=(StoreHopeless,),
                 )
                 spawn(tasks, "traces", lambda: traces.write(traces_stop))
                 auditing = spawn(tasks, "audit", lambda: trail.write(audit_stop))

@@ -130,15 +130,23 @@ class FactQueue:
 
 
 async def record(
-    queue: FactQueue, ledger: Ledger, deliver: Callable[[list[Delivery]], None], *, patience: timedelta = DISK_PATIENCE
+    queue: FactQueue,
+    ledger: Ledger,
+    deliver: Callable[[list[Delivery]], None],
+    *,
+    patience: timedelta = DISK_PATIENCE,
+    written: Callable[[Sequence[HeardFact]], None] = lambda _: None,
 ) -> None:
     """Write what is queued until the queue is closed and empty, handing deliveries over after each commit.
+
+    *written* is told of each batch after that.
 
     Raises StoreHopeless when the disk of the database stays full for *patience*.
     """
     while await queue.some():
         if batch := queue.first(BATCH):
             await _record_batch(queue, ledger, batch, deliver, patience)
+            written(batch)
         if heard := queue.take_anomalies():
             await _record_anomalies(queue, ledger, heard, patience)
 

@@ -96,7 +96,7 @@ CREATE TABLE operator_statuses (
 );
 
 -- All that hosts said of calls, append-only, and never deleted: a fact that stands here is told to no CRM again, also when
--- its deliveries are long gone. seq: the order in which it was written.
+-- its deliveries are long gone. seq: the order in which it was written, and became visible (facts_in_turn).
 CREATE TABLE facts (
     enterprise_id text        NOT NULL,
     host          text        NOT NULL,
@@ -110,6 +110,17 @@ CREATE TABLE facts (
     PRIMARY KEY (enterprise_id, host, key)
 );
 CREATE INDEX facts_by_call ON facts (enterprise_id, call_id, seq);
+CREATE INDEX facts_in_order ON facts (enterprise_id, seq);
+
+-- One transaction at a time writes facts: its turn comes before its first seq and lasts until its commit. So whoever has
+-- seen a seq has seen all smaller ones that there will ever be. docs/adr/0034.
+CREATE FUNCTION take_turn() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM pg_advisory_xact_lock(hashtextextended('amibridge facts', 0));
+    RETURN NULL;
+END
+$$;
+CREATE TRIGGER facts_in_turn BEFORE INSERT ON facts FOR EACH STATEMENT EXECUTE FUNCTION take_turn();
 
 -- Facts that PostgreSQL would not take; body is what they looked like.
 CREATE TABLE rejected_facts (

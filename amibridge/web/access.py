@@ -18,7 +18,7 @@ from datetime import UTC, datetime
 
 from aiohttp import hdrs, web
 
-from amibridge.enterprises import Enterprise, Scope
+from amibridge.enterprises import ApiToken, Enterprise, Scope
 from amibridge.store.audit import AuditRow, AuditTrail
 from amibridge.web.answers import ID, Refused
 from amibridge.web.knocks import Knocks
@@ -76,6 +76,9 @@ class Gate:
         if not presented:
             raise Refused(401, "unauthorized", "A token is needed, as Authorization: Bearer and the token.", BEARER)
         found = self._found(presented)
+        if found is None and not self._tenants.are_known:
+            # Who comes again after our restart must not hear that his token is nobody's: some never come again then.
+            raise Refused(503, "starting", "The bridge has just begun and knows nobody yet.", {hdrs.RETRY_AFTER: "1"})
         if found is None:
             self._guesses.take(visitor, now)
             self._strangers.note(request)
@@ -83,13 +86,21 @@ class Gate:
         enterprise, who, scopes, expires_at = found
         self._slow_down(request, self._credentials.take((enterprise.id, who), now))
         caller = self.known(request, enterprise, who)
-        if expires_at is not None and expires_at <= datetime.now(UTC):
+        if _is_over(expires_at):
             caller.did(scope, _resource(request), "token_expired")
             raise Refused(401, "token_expired", "This token has expired.", BEARER)
         if scope not in scopes:
             caller.did(scope, _resource(request), "wrong_scope")
             raise Refused(403, "wrong_scope", f"This needs a token with the scope {scope}.")
         return caller
+
+    def would_admit(self, caller: Caller, scope: Scope) -> bool:
+        """Whether somebody with a token, who was let in before, would be now."""
+        enterprise = self._tenants.of_number(caller.enterprise.id)
+        if enterprise is None:
+            return False
+        token = next((one for one in enterprise.tokens if _name(one) == caller.who), None)
+        return token is not None and scope in token.scopes and not _is_over(token.expires_at)
 
     def known(self, request: web.Request, enterprise: Enterprise, who: str) -> Caller:
         """Whom a route has recognised by itself. Raises Refused while nothing can be written down."""
@@ -100,7 +111,7 @@ class Gate:
     def _found(self, presented: str) -> tuple[Enterprise, str, frozenset[Scope], datetime | None] | None:
         if (of_token := self._tenants.of_token(presented)) is not None:
             enterprise, token = of_token
-            return enterprise, f"token {token.id}", token.scopes, token.expires_at
+            return enterprise, _name(token), token.scopes, token.expires_at
         if (of_client := self._tenants.of_client_id(presented)) is not None:
             return of_client, CLIENT_ID, OF_CLIENT_ID, None
         return None
@@ -109,6 +120,14 @@ class Gate:
         if wait > 0:
             self._hasty.note(request)
             raise Refused(429, "too_many_requests", "Too many requests; wait a little.", _again(wait))
+
+
+def _name(token: ApiToken) -> str:
+    return f"token {token.id}"
+
+
+def _is_over(expires_at: datetime | None) -> bool:
+    return expires_at is not None and expires_at <= datetime.now(UTC)
 
 
 def _again(wait: float) -> Mapping[str, str]:

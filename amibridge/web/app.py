@@ -28,6 +28,7 @@ from amibridge.store.recorder import FactQueue
 from amibridge.web.access import Gate
 from amibridge.web.answers import identified
 from amibridge.web.api.calls import LiveCalls, Parties, call_endpoints
+from amibridge.web.api.events import event_endpoint
 from amibridge.web.api.openapi import serve_document, serve_page
 from amibridge.web.api.recordings import recordings_endpoint
 from amibridge.web.clicks import Call, ClickRoutes
@@ -40,6 +41,7 @@ from amibridge.web.recordings import Tell, audited, log_fetch, serve_recordings
 from amibridge.web.responsible import PATH as RESPONSIBLE_PATH
 from amibridge.web.responsible import Ask, tell_responsible
 from amibridge.web.scrape import expose
+from amibridge.web.streams import Streams
 from amibridge.web.tenants import Tenants
 from amibridge.web.transfers import Transfer, TransferRoutes
 from amibridge.web.visitors import ADDRESS_OF, address, address_of
@@ -83,6 +85,7 @@ class WebServices:
     live_calls: LiveCalls
     parties: Parties
     public_url: str
+    streams: Streams
     histories: Callable[[], Sequence[HistoryStanding]] = tuple
     metrics_token: Secret | None = None
     trusted_proxies: Sequence[str] = ()
@@ -93,7 +96,14 @@ def make_app(services: WebServices) -> web.Application:
     app = web.Application(middlewares=[identified], client_max_size=LARGEST_BODY)
     app[ADDRESS_OF] = address_of(services.trusted_proxies)
     app.router.add_get("/health/live", live)
-    sources = Sources(services.hosts, services.crms, services.histories, services.queue, services.longest_stall)
+    sources = Sources(
+        services.hosts,
+        services.crms,
+        services.histories,
+        services.queue,
+        services.longest_stall,
+        services.streams.listening,
+    )
     app.router.add_get("/health/ready", readiness(services.outbox, sources))
     app.router.add_get("/metrics", expose(sources, services.outbox, services.metrics_token))
     fetched = audited(services.trail, services.fetched)
@@ -110,7 +120,9 @@ def make_app(services: WebServices) -> web.Application:
     endpoints = [
         *call_endpoints(CallRecords(services.pool), services.live_calls, services.parties),
         recordings_endpoint(services.pool, services.keyring, services.public_url),
+        event_endpoint(services.streams, gate.would_admit),
     ]
+    app.on_shutdown.append(services.streams.end)
     for endpoint in endpoints:
         app.router.add_get(endpoint.path, endpoint.handler(gate), allow_head=False)
     app.router.add_get("/openapi.json", serve_document(endpoints))

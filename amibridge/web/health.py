@@ -5,14 +5,14 @@ Law: one PBX or CRM that is away does not make the bridge unready, for the other
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
 from aiohttp import web
 
-from amibridge.enterprises import CrmStanding, HistoryStanding, HostStanding
+from amibridge.enterprises import CrmStanding, EnterpriseId, HistoryStanding, HostStanding
 from amibridge.store.db import DATABASE_FAILURES
 from amibridge.store.outbox import Backlog, Outbox
 from amibridge.store.recorder import FactQueue
@@ -35,6 +35,7 @@ class Sources:
     histories: Callable[[], Sequence[HistoryStanding]]
     queue: FactQueue
     longest_stall: Callable[[], timedelta]
+    streams: Callable[[], Mapping[EnterpriseId, int]]
 
 
 def readiness(outbox: Outbox, sources: Sources) -> Handler:

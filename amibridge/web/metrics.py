@@ -40,6 +40,15 @@ def metrics(sources: Sources, backlogs: Sequence[Backlog] | None) -> Iterator[Me
     yield from _of_histories(sources.histories())
     yield from _of_deliveries(crms, backlogs)
     yield from _of_facts(sources.queue, crms)
+    yield _gauge(
+        "amibridge_event_streams",
+        "Streams of events that are open.",
+        ["enterprise"],
+        (
+            ([enterprise], many)
+            for enterprise, many in ({one.enterprise: 0 for one in crms} | {**sources.streams()}).items()
+        ),
+    )
     yield from PROCESS.collect()
 
 

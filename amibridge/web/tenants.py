@@ -14,6 +14,7 @@ from amibridge.store.tokens import digest_of
 
 class Tenants:
     def __init__(self) -> None:
+        self.are_known = False
         self._by_number: dict[EnterpriseId, Enterprise] = {}
         self._by_secret: dict[bytes, Enterprise] = {}
         self._by_client_id: dict[bytes, Enterprise] = {}
@@ -21,6 +22,7 @@ class Tenants:
 
     def enterprises(self, known: Iterable[Enterprise]) -> None:
         """These are all enterprises from now on."""
+        self.are_known = True
         known = tuple(known)
         self._by_number = {one.id: one for one in known}
         self._by_secret = {digest_of(one.webhook_secret): one for one in known if one.webhook_secret}

@@ -46,7 +46,8 @@ QUERIES = (
       FROM pg_sequence JOIN pg_class ON pg_class.oid = seqrelid WHERE relnamespace = 'amibridge'::regnamespace
     """,
     """
-    SELECT 'function', oid::regprocedure::text FROM pg_proc WHERE pronamespace = 'amibridge'::regnamespace
+    SELECT 'function', oid::regprocedure::text, regexp_replace(trim(prosrc), '[[:space:]]+', ' ', 'g')
+      FROM pg_proc WHERE pronamespace = 'amibridge'::regnamespace
     """,
     """
     SELECT 'trigger', tgrelid::regclass::text, pg_get_triggerdef(pg_trigger.oid)

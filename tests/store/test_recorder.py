@@ -48,6 +48,22 @@ async def test_a_queue_keeps_the_order_and_what_was_not_removed() -> None:
     assert queue.first(9) == facts[2:]
 
 
+async def test_who_waits_for_what_is_written_is_told_after_each_commit(pool: asyncpg.Pool) -> None:
+    queue, told = FactQueue(), list[str]()
+    handed: list[Delivery] = []
+
+    def hear(batch: Sequence[HeardFact]) -> None:
+        assert len(handed) >= len(told) + len(batch), "popups go first"
+        told.extend(one.fact.key for one in batch)
+
+    facts = rings(1200)
+    for one in heard(*facts):
+        queue.put(one)
+    queue.close()
+    await module.record(queue, Ledger(pool), handed.extend, written=hear)
+    assert told == keys(facts) == await written(pool)
+
+
 async def test_whoever_listens_hears_a_fact_at_once_and_none_for_which_there_was_no_room() -> None:
     told: list[HeardFact] = []
     queue = FactQueue(size=1, hear=told.append)

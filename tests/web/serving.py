@@ -31,6 +31,7 @@ from amibridge.responsible.answer import Nobody, Why
 from amibridge.retailcrm.triggers import Hint
 from amibridge.secrets import Key, Keyring
 from amibridge.store.audit import AuditTrail
+from amibridge.store.facts import WrittenFacts
 from amibridge.store.operator_statuses import keep_status
 from amibridge.store.outbox import Outbox
 from amibridge.store.recorder import FactQueue
@@ -39,6 +40,7 @@ from amibridge.web.clicks import Call
 from amibridge.web.parking import Fetch as Pickup
 from amibridge.web.parking import Park
 from amibridge.web.recordings import Fetch
+from amibridge.web.streams import LASTS, Streams
 from amibridge.web.tenants import Tenants
 from amibridge.web.transfers import Transfer
 from tests.delivery.waiting import until
@@ -84,6 +86,7 @@ class Site:
     queue: FactQueue
     cache: Path
     trail: AuditTrail
+    streams: Streams
     live_calls: dict[EnterpriseId, list[CallRecord]] = field(default_factory=dict)
     parties: dict[tuple[EnterpriseId, CallId], list[Party]] = field(default_factory=dict)
     tenants: Tenants = field(default_factory=Tenants)
@@ -134,7 +137,8 @@ def idle_services(pool: asyncpg.Pool) -> WebServices:
     library = Library(library_settings(Path("/nowhere"), RecordingSettings()))
     nothing = (lambda *_: (), lambda *_: ())
     asked = (nobody, nobody, nobody, nobody, nobody, nobody, library, AuditTrail(pool), *nothing, PUBLIC_URL)
-    return WebServices(pool, Outbox(pool), list, list, FactQueue(), timedelta, KEYRING, Tenants(), print, print, *asked)
+    told = (pool, Outbox(pool), list, list, FactQueue(), timedelta, KEYRING, Tenants(), print, print)
+    return WebServices(*told, *asked, Streams(WrittenFacts(pool)))
 
 
 @contextlib.asynccontextmanager
@@ -144,6 +148,7 @@ async def serving(
     *,
     metrics_token: str | None = None,
     trusted_proxies: Sequence[str] = (),
+    streams_last: timedelta = LASTS,
 ) -> AsyncIterator[Site]:
     stop, listening, queue = asyncio.Event(), asyncio.Event(), FactQueue()
     async with contextlib.AsyncExitStack() as stack:
@@ -152,7 +157,8 @@ async def serving(
         await stack.enter_async_context(library.serving())
         client = await stack.enter_async_context(aiohttp.ClientSession())
         tasks = await stack.enter_async_context(asyncio.TaskGroup())
-        site = Site("127.0.0.1", 0, client, queue, folder / "recordings", AuditTrail(pool))
+        streams = Streams(WrittenFacts(pool), streams_last)
+        site = Site("127.0.0.1", 0, client, queue, folder / "recordings", AuditTrail(pool), streams)
         services = WebServices(
             pool,
             Outbox(pool),
@@ -175,6 +181,7 @@ async def serving(
             lambda enterprise: site.live_calls.get(enterprise, ()),
             lambda enterprise, call: site.parties.get((enterprise, call), ()),
             PUBLIC_URL,
+            site.streams,
             lambda: site.histories,
             None if metrics_token is None else Secret(metrics_token),
             trusted_proxies,

@@ -192,3 +192,13 @@ async def test_no_page_of_another_origin_is_let_in(door: Door) -> None:
     answer = await door.site.ask("/probe/read", headers={"Origin": "https://evil.example"})
     assert not [name for name in answer.headers if name.lower().startswith("access-control")]
     assert (await door.site.ask("/probe/read", "OPTIONS", headers={"Origin": "https://evil.example"})).status == 405
+
+
+async def test_a_bridge_that_has_just_begun_says_so_and_calls_no_token_unknown(pool: asyncpg.Pool) -> None:
+    async with serving(pool) as site:
+        for _ in range(100):
+            answer = await site.ask("/api/v1/calls", headers={"Authorization": "Bearer hush-read"})
+            assert (answer.status, answer.json["error"]) == (503, "starting"), "nor is it a guess"
+            assert answer.headers["Retry-After"] == "1"
+        site.tenants.enterprises([])
+        assert (await site.ask("/api/v1/calls", headers={"Authorization": "Bearer hush-read"})).status == 401

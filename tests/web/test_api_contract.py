@@ -5,18 +5,24 @@ from __future__ import annotations
 import asyncio
 import re
 import sys
+from datetime import timedelta
 from pathlib import Path
 
 import asyncpg
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from amibridge.web import access
+from amibridge.calls.announcement import announced
+from amibridge.calls.facts import AnyFact
+from amibridge.web import access, streams
+from amibridge.web.api.shapes import EventShape
+from tests.store.said import ending, living
 from tests.web.api_calls import HERE, THERE, introduce, live, some, token_of, whole, write
 from tests.web.serving import Site, serving
 
-pytestmark = pytest.mark.postgres
 
-
+@pytest.mark.postgres
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
 async def test_nothing_is_found_by_asking_everything(
@@ -24,7 +30,9 @@ async def test_nothing_is_found_by_asking_everything(
 ) -> None:
     for name in ("OF_ADDRESS", "OF_CREDENTIAL", "GUESSES"):
         monkeypatch.setattr(access, name, (1e6, 10**9))
-    async with serving(pool) as site:
+    for name in ("OF_TOKEN", "OF_ENTERPRISE", "OF_ALL"):
+        monkeypatch.setattr(streams, name, sys.maxsize)
+    async with serving(pool, streams_last=timedelta(milliseconds=20)) as site:
         introduce(site)
         site.trail._room = sys.maxsize
         await write(pool, [*some(60), whole()])
@@ -50,6 +58,14 @@ async def test_nothing_is_found_by_asking_everything(
     assert re.search(rf"\b{every} (selected|tested)|\b{every} ?/ ?{every}\b", said), said[-3000:]
 
 
+@given(living | ending, st.integers(1, 2**63 - 1))
+def test_the_schema_of_an_event_is_that_of_the_announcement(fact: AnyFact, seq: int) -> None:
+    told = announced(seq, fact)
+    assert list(told) == list(EventShape.model_fields)
+    EventShape.model_validate(told)  # which takes no key more, and none less
+
+
+@pytest.mark.postgres
 async def test_the_page_needs_nothing_from_elsewhere(site: Site) -> None:
     answer = await site.ask("/docs")
     page = answer.body.decode()

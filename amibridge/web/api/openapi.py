@@ -16,7 +16,7 @@ from pydantic.json_schema import models_json_schema
 
 from amibridge import __version__
 from amibridge.web.answers import Handler
-from amibridge.web.api.endpoint import Endpoint
+from amibridge.web.api.endpoint import EVENTS, JSON, Endpoint
 from amibridge.web.api.shapes import Error
 
 REFUSALS: Mapping[int, str] = {
@@ -24,7 +24,7 @@ REFUSALS: Mapping[int, str] = {
     401: "No token, or one that is unknown or has expired.",
     403: "The token lacks the scope.",
     404: "There is none.",
-    429: "Too many requests; `Retry-After` says for how many seconds to wait.",
+    429: "Too many requests, or streams; `Retry-After` says for how many seconds to wait.",
     503: "The database is away; `Retry-After` says when to ask again.",
 }
 
@@ -33,8 +33,8 @@ PAGE_HEADERS = {
     "X-Content-Type-Options": "nosniff",
 }
 
-LINKS = {"call": {"operationId": "calls_show", "parameters": {"id": "$response.body#/calls/0/call_id"}}}
-"""From a list to one of it."""
+LINKS = {"calls.list": {"call": {"operationId": "calls_show", "parameters": {"id": "$response.body#/calls/0/call_id"}}}}
+"""From a list to one of it, by the action of the list."""
 
 REQUEST_ID = {"X-Request-ID": {"description": "The id of this request in our log.", "schema": {"type": "string"}}}
 
@@ -79,7 +79,8 @@ def serve_page(endpoints: Sequence[Endpoint[Any]]) -> Handler:
 
 
 def _operation(one: Endpoint[Any]) -> dict[str, Any]:
-    refusals = {status: words for status, words in REFUSALS.items() if status != 404 or one.finds_one}
+    refusals = {status: words for status, words in REFUSALS.items() if status != 404 or one.seeks_one}
+    links = {"links": LINKS[one.action]} if one.action in LINKS else {}
     return {
         "operationId": one.action.replace(".", "_"),
         "summary": one.summary,
@@ -87,15 +88,29 @@ def _operation(one: Endpoint[Any]) -> dict[str, Any]:
         "security": [{"token": []}],
         "parameters": _parameters(one),
         "responses": {
-            "200": _response("As asked.", one.answer) | ({} if one.finds_one else {"links": LINKS}),
+            "200": _response("As asked.", one.answer, one.media) | links,
             **{str(status): _response(words, Error) for status, words in refusals.items()},
         },
     }
 
 
-def _response(words: str, shape: type[BaseModel]) -> dict[str, Any]:
-    schema = {"$ref": f"#/components/schemas/{shape.__name__}"}
-    return {"description": words, "headers": REQUEST_ID, "content": {"application/json": {"schema": schema}}}
+def _response(words: str, shape: type[BaseModel], media: str = JSON) -> dict[str, Any]:
+    schema: dict[str, Any] = {"$ref": f"#/components/schemas/{shape.__name__}"}
+    content = {media: {"schema": _each_event(schema) if media == EVENTS else schema}}
+    return {"description": words, "headers": REQUEST_ID, "content": content}
+
+
+def _each_event(shape: dict[str, Any]) -> dict[str, Any]:
+    """OpenAPI 3.1 does not say what a schema means there; whoever reads it takes it for that of each event."""
+    return {
+        "type": "object",
+        "properties": {
+            "id": {"type": "string", "pattern": "^[0-9]+$"},
+            "event": {"type": "string"},
+            "data": {"type": "string", "contentMediaType": JSON, "contentSchema": shape},
+        },
+        "required": ["id", "event", "data"],
+    }
 
 
 def _parameters(one: Endpoint[Any]) -> list[dict[str, Any]]:
@@ -104,10 +119,11 @@ def _parameters(one: Endpoint[Any]) -> list[dict[str, Any]]:
     return [
         {
             "name": name,
-            "in": "path" if name in in_path else "query",
+            "in": "path" if name in in_path else "header" if name in one.ask.headers else "query",
             "required": name in in_path,
             **({"description": words} if (words := said.get("description")) else {}),
-            "schema": _plain(said, schema.get("$defs", {})),
+            "schema": (plain := _plain(said, schema.get("$defs", {}))),
+            **({"style": "form", "explode": False} if plain["type"] == "array" else {}),
         }
         for name, said in schema["properties"].items()
     ]

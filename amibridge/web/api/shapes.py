@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
 
+from amibridge.calls.facts import StopCause
 from amibridge.calls.model import Presence
 from amibridge.calls.notices import NoticeKind
 from amibridge.calls.parties import Side
 from amibridge.calls.record import Direction, HangupBy, Outcome, TransferKind
+from amibridge.store.codec import FACT_TYPES
 from amibridge.store.outbox import DeliveryStatus
 from amibridge.web.api.endpoint import Ask
-from amibridge.web.api.texts import Flag, Limit, Moment, Name
+from amibridge.web.api.texts import Flag, Limit, Moment, Name, Place, Words
 
 
 class CallsAsk(Ask):
@@ -34,6 +36,19 @@ class CallsAsk(Ask):
 
 class CallAsk(Ask):
     id: Name = Field(description="The `call_id` of a record.")
+
+
+class EventsAsk(Ask):
+    headers: ClassVar[frozenset[str]] = frozenset({"Last-Event-ID"})
+
+    events: Words | None = Field(None, description="Only these, with commas between them.")
+    call: Name | None = Field(None, description="Only those of one call, by its `call_id`.")
+    last_event_id: Place | None = Field(
+        None, description="What came after that event first; 0: all that was ever said. Without it, from now on."
+    )
+    resumed_after: Place | None = Field(
+        None, alias="Last-Event-ID", description="The same, as browsers say it when they come again; it goes first."
+    )
 
 
 class Answer(BaseModel):
@@ -140,6 +155,36 @@ class RecordingShape(Answer):
 
 class RecordingsAnswer(Answer):
     recordings: list[RecordingShape]
+
+
+class ToldTransferShape(Answer):
+    """*answered*: whether it led to somebody else; null while that is open."""
+
+    kind: TransferKind
+    from_: str = Field(alias="from")
+    to: str
+    answered: bool | None
+
+
+class EventShape(Answer):
+    """What follows `data:`. *id*: also behind `id:`; *event*: also behind `event:`. *extension*: who rang, talked,
+    stopped or holds; *cause*: why he stopped; *transfer*: who handed the call on, and to whom; *into*: which call this one was a part of; *call*: the record, once the call is over."""
+
+    id: int
+    event: Annotated[str, WithJsonSchema({"type": "string", "enum": [*FACT_TYPES]})]
+    at: datetime
+    call_id: str
+    direction: Direction
+    phone: str | None
+    external_number: str | None
+    caller_name: str | None
+    line: str | None
+    caller: str | None
+    extension: str | None
+    cause: StopCause | None
+    transfer: ToldTransferShape | None
+    into: str | None
+    call: CallShape | None
 
 
 class Error(Answer):

@@ -8,6 +8,8 @@ from typing import Annotated, TypeAlias
 
 from pydantic import BeforeValidator, Field, WithJsonSchema
 
+from amibridge.store.codec import FACT_TYPES
+
 MOST = 200
 """Of anything on one page."""
 
@@ -35,6 +37,19 @@ def _count(text: object) -> int:
     return int(str(text))
 
 
+def _place(text: object) -> int:
+    if not re.fullmatch(r"[0-9]{1,19}", str(text)):
+        raise ValueError("must be the id of an event")
+    return int(str(text))
+
+
+def _words(text: object) -> tuple[str, ...]:
+    words = tuple(str(text).split(","))
+    if not FACT_TYPES.keys() >= set(words):
+        raise ValueError(f"must be words of {', '.join(FACT_TYPES)}, with commas between them")
+    return words
+
+
 def _flag(text: object) -> bool:
     if text not in ("true", "false"):
         raise ValueError("must be true or false")
@@ -45,5 +60,11 @@ Moment: TypeAlias = Annotated[
     datetime, BeforeValidator(_moment), WithJsonSchema({"type": "string", "format": "date-time"})
 ]
 Limit: TypeAlias = Annotated[int, Field(ge=1, le=MOST), BeforeValidator(_count)]
+Place: TypeAlias = Annotated[int, Field(ge=0, le=2**63 - 1), BeforeValidator(_place)]
+Words: TypeAlias = Annotated[
+    tuple[str, ...],
+    BeforeValidator(_words),
+    WithJsonSchema({"type": "array", "items": {"type": "string", "enum": [*FACT_TYPES]}, "minItems": 1}),
+]
 Flag: TypeAlias = Annotated[bool, BeforeValidator(_flag), WithJsonSchema({"type": "boolean"})]
 Name: TypeAlias = Annotated[str, Field(min_length=1, max_length=200)]
