@@ -29,6 +29,7 @@ from amibridge.recordings.places import is_within_reach
 from amibridge.responsible.desks import Desks
 from amibridge.retailcrm.client import CrmSettings, open_crm
 from amibridge.runtime.keeper import Keeper
+from amibridge.runtime.monitoring import Monitoring
 from amibridge.runtime.originate import Originator
 from amibridge.runtime.pulse import Pulse
 from amibridge.runtime.request_log import RequestLog
@@ -166,6 +167,7 @@ async def serving(settings: Settings, stop: asyncio.Event) -> AsyncIterator[Runn
                 watchers.hint,
                 Originator(pool, keeper.send, keeper.standings).call,
                 Transferor(keeper.send, keeper.conversations).transfer,
+                Monitoring(keeper.send, keeper.conversations, keeper.listens_in).begin,
                 desks.tell_status,
                 desks.answer,
                 library,

@@ -239,6 +239,14 @@ class ParkedCall(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class ChanSpyStart(Event):
+    """The party of *spyer* listens in on *spyee* from now on."""
+
+    spyer: Uniqueid
+    spyee: Uniqueid | None
+
+
+@dataclass(frozen=True, slots=True)
 class Tick(Event):
     """Time passed and nothing else happened."""
 
@@ -262,6 +270,7 @@ AmiEvent: TypeAlias = (
     | AttendedTransfer
     | Pickup
     | ParkedCall
+    | ChanSpyStart
     | FullyBooted
     | Shutdown
     | Connected
@@ -282,9 +291,22 @@ CLICK = "amibridge-"
 CLICK_COUNTERS = range(10**11, 10**12)
 """Of the Uniqueids that we choose: Asterisk's own counters have ten digits at most, so the two never meet."""
 
+SUPERVISION_COUNTERS = range(10**13, 10**14)
+"""The same of a call in which somebody listens in on another. Two digits longer: the other half of a Local channel is
+named by one more than its first."""
+
 
 def click_of(uniqueid: str) -> str | None:
     """The ActionID of the call whose first channel has that Uniqueid, if we chose it."""
+    return f"{CLICK}{uniqueid}" if _counts_in(CLICK_COUNTERS, uniqueid) else None
+
+
+def is_supervision(uniqueid: str) -> bool:
+    """Whether we chose that Uniqueid for a phone that is to listen in."""
+    return _counts_in(SUPERVISION_COUNTERS, uniqueid)
+
+
+def _counts_in(counters: range, uniqueid: str) -> bool:
     _, _, counter = uniqueid.rpartition(".")
-    ours = len(counter) == 12 and counter.isascii() and counter.isdecimal() and int(counter) in CLICK_COUNTERS
-    return f"{CLICK}{uniqueid}" if ours else None
+    of_that_length = len(counter) == len(str(counters.start)) and counter.isascii() and counter.isdecimal()
+    return of_that_length and int(counter) in counters

@@ -19,6 +19,7 @@ from amibridge.ami.events import (
     BridgeLeave,
     ChannelEvent,
     ChannelSnapshot,
+    ChanSpyStart,
     Connected,
     DialBegin,
     DialEnd,
@@ -107,6 +108,11 @@ class Board:
         """What the phones of *extension* talk in now."""
         return [one for call in self._register.live() for one in conversations_of(call, extension)]
 
+    def listens_in(self, extension: Extension) -> bool:
+        """Whether a phone of *extension* listens in on somebody, or rings to do so."""
+        legs = (leg for call in self._register.live() if call.supervises for leg in call.legs.values())
+        return any(leg.extension == extension and leg.gone_at is None for leg in legs)
+
     def remembered(self) -> int:
         """How many channels are known, live and lately ended: what the board weighs."""
         return self._register.remembered()
@@ -185,6 +191,10 @@ class Board:
                 call = register.find(event.parkee)
                 if call is not None:
                     note_parked(call, event)
+            case ChanSpyStart():
+                call = register.find(event.spyer)
+                if call is not None:
+                    call.supervises = call.direction is None
             case ChannelSnapshot():
                 self._resync(event, facts)
             case Connected() | Disconnected():

@@ -18,18 +18,21 @@ from amibridge.calls.record import CallId, Extension
 
 @dataclass(frozen=True, slots=True)
 class Conversation:
-    """One that an operator is in by the channel *phone*. *consulting*: somebody waits for him until he has asked."""
+    """One that an operator is in by the channel *phone*, named *channel*. *consulting*: somebody waits for him until he
+    has asked. *others*: how many more talk there."""
 
     call: CallId
     phone: Uniqueid
+    channel: str
     consulting: bool
+    others: int
 
 
 def conversations_of(call: Call, extension: Extension) -> Iterator[Conversation]:
     """Those of *extension* in *call*. A phone that rings, that hears an announcement, or that waits until another has
-    asked, is in none."""
+    asked, or that listens in on others, is in none."""
     phones = [leg for leg in call.legs.values() if leg.extension == extension and leg.bridge is not None]
-    if not phones:
+    if not phones or call.supervises:
         return
     people: dict[Room, list[Leg]] = {}
     plumbed: set[Room] = set()
@@ -48,4 +51,4 @@ def conversations_of(call: Call, extension: Extension) -> Iterator[Conversation]
             may_ask = phone is eldest and phone is not asked and (len(members) > 1 or room in plumbed)
             consulting = waited_for and may_ask
             if phone in members and not phone.guest and (consulting or len(members) > 1):
-                yield Conversation(call.id, phone.uniqueid, consulting)
+                yield Conversation(call.id, phone.uniqueid, phone.channel, consulting, len(members) - 1)

@@ -22,6 +22,7 @@ from amibridge.ami.events import (
     OriginateResponse,
     Uniqueid,
     click_of,
+    is_supervision,
 )
 from amibridge.calls.facts import AnyFact, CallMerged, FactKey
 from amibridge.calls.guests import Guests
@@ -194,6 +195,7 @@ class Register:
         call = self._by_linkedid.get(event.linkedid)
         if call is None:
             call = Call(CallId(f"{self._host}:{event.linkedid}"), event.at, click_to_call=click_of(event.linkedid))
+            call.supervises = is_supervision(event.linkedid)
             self._carry(call, event.linkedid)
         part = self._numbering.part_of(event.channel, None)
         leg = Leg(event.uniqueid, event.channel, event.linkedid, part, part.role, part.extension, began_at=event.at)
@@ -233,6 +235,7 @@ class Register:
         kept.handovers = sorted([*kept.handovers, *lost.handovers], key=lambda handover: handover.at)
         kept.recordings.extend(path for path in lost.recordings if path not in kept.recordings)
         kept.click_to_call = kept.click_to_call or lost.click_to_call
+        kept.supervises = kept.direction is None and (kept.supervises or lost.supervises)
         kept.torn = kept.torn or lost.torn
         kept.consulted |= lost.consulted | (set() if lost.customer is None else {lost.customer.uniqueid})
 

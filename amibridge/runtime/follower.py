@@ -113,6 +113,10 @@ class Follower:
             raise HostUnreachable(self._reason or "it is not connected yet")
         return self._board.conversations(extension)
 
+    def listens_in(self, extension: Extension) -> bool:
+        """As `Board.listens_in`."""
+        return self._board.listens_in(extension)
+
     def live_calls(self) -> list[CallRecord]:
         return self._board.live_calls()
 

@@ -77,6 +77,10 @@ class Keeper:
         """As `Follower.conversations`. Raises HostUnreachable also when *host* is not followed."""
         return self._follower_of(host).conversations(extension)
 
+    def listens_in(self, host: AmiHost, extension: Extension) -> bool:
+        """As `Board.listens_in`. Raises HostUnreachable when *host* is not followed."""
+        return self._follower_of(host).listens_in(extension)
+
     def _follower_of(self, host: AmiHost) -> Follower:
         running = self._running.get(HostKey(host.enterprise, host.name))
         if running is None:

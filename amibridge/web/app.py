@@ -34,6 +34,7 @@ from amibridge.web.connection import Connection
 from amibridge.web.health import Sources, live, readiness
 from amibridge.web.legacy_dialplan import LEGACY_PATH, answer_legacy_dialplan
 from amibridge.web.module import KeepStatus, ModuleRoutes
+from amibridge.web.monitoring import Monitor, MonitorRoutes
 from amibridge.web.recordings import Tell, audited, log_fetch, serve_recordings
 from amibridge.web.responsible import PATH as RESPONSIBLE_PATH
 from amibridge.web.responsible import Ask, tell_responsible
@@ -72,6 +73,7 @@ class WebServices:
     hint: Callable[[EnterpriseId, Hint], None]
     call: Call
     transfer: Transfer
+    monitor: Monitor
     keep_status: KeepStatus
     responsible: Ask
     library: Library
@@ -98,6 +100,7 @@ def make_app(services: WebServices) -> web.Application:
     ModuleRoutes(services.pool, gate, services.tenants, services.zone_changed, services.keep_status).add_to(app.router)
     ClickRoutes(gate, services.tenants, services.call).add_to(app.router)
     TransferRoutes(gate, services.transfer).add_to(app.router)
+    MonitorRoutes(gate, services.monitor).add_to(app.router)
     app.router.add_get(RESPONSIBLE_PATH, tell_responsible(services.tenants, services.responsible), allow_head=False)
     app.router.add_post(LEGACY_PATH, answer_legacy_dialplan(services.tenants, services.responsible))
     endpoints = call_endpoints(CallRecords(services.pool), services.live_calls)

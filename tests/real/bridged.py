@@ -15,6 +15,7 @@ from amibridge.calls.conversations import Conversation
 from amibridge.calls.record import Extension
 from amibridge.enterprises import Account, AmiHost, Enterprise, EnterpriseId, HostName, LinkState, Operator
 from amibridge.redact import Secret
+from amibridge.runtime.monitoring import Monitoring
 from amibridge.runtime.originate import Originator
 from amibridge.runtime.transfer import Transferor
 from amibridge.store.directory import Directory
@@ -42,6 +43,10 @@ class Bridge:
         query = {"transfer_type": step, "from_ext": from_, "clientId": "client-one"} | more
         return await self.site.ask(f"/api/transfer?{urlencode(query if to is None else query | {'to_ext': to})}")
 
+    async def monitor(self, action: str, target: str = "101", from_: str = "104", **more: str) -> Answer:
+        query = {"action": action, "target": target, "monitor_from": from_, "clientId": "client-one"} | more
+        return await self.site.ask(f"/api/monitor?{urlencode(query)}")
+
     def conversations(self, extension: str) -> list[Conversation]:
         [standing] = self.kept.keeper.standings()
         return self.kept.keeper.conversations(standing.host, Extension(extension))
@@ -63,11 +68,13 @@ async def bridging(
     enterprise = Enterprise(
         NUMBER, "Ромашка", Account("https://romashka.retailcrm.ru", Secret("hush-key")), (host,), "client-one",
         Secret(SECRET), operators={one: Operator(one, 27) for one in (Extension("101"), Extension("vera"))},
+        supervisors=(Extension("104"),),
     )  # fmt: skip
     await Directory(pool, KEYRING).apply(enterprise)
     async with keeping(pool) as kept, serving(pool) as site:
         await until(lambda: kept.states().get("pbx") in (LinkState.UP, LinkState.REFUSED))
         site.tenants.enterprises([enterprise])
         site.call = Originator(pool, kept.keeper.send, kept.keeper.standings).call
+        site.monitor = Monitoring(kept.keeper.send, kept.keeper.conversations, kept.keeper.listens_in).begin
         site.transfer = Transferor(kept.keeper.send, kept.keeper.conversations).transfer
         yield Bridge(pool, kept, site)

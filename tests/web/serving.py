@@ -18,6 +18,7 @@ from structlog.testing import capture_logs
 from yarl import URL
 
 from amibridge.calls.clicks import Click, Placed
+from amibridge.calls.monitoring import Begun, Wanted
 from amibridge.calls.record import CallRecord
 from amibridge.calls.transfers import Asked, Done
 from amibridge.config import RecordingSettings, WebSettings
@@ -34,6 +35,7 @@ from amibridge.store.outbox import Outbox
 from amibridge.store.recorder import FactQueue
 from amibridge.web.app import Address, WebServices, make_app, serve
 from amibridge.web.clicks import Call
+from amibridge.web.monitoring import Monitor
 from amibridge.web.recordings import Fetch
 from amibridge.web.tenants import Tenants
 from amibridge.web.transfers import Transfer
@@ -59,11 +61,16 @@ async def no_transfer(enterprise: Enterprise, asked: Asked) -> Done:
     raise AssertionError(f"nobody was to be handed on: {asked}")
 
 
+async def no_monitoring(enterprise: Enterprise, wanted: Wanted) -> Begun:
+    raise AssertionError(f"nobody was to be listened in on: {wanted}")
+
+
 @dataclass
 class Site:
     """*standings*, *crms*, *histories*, *queue*, *stall*: what health and metrics tell. *zones_changed*: whose was said
-    to be; *hints*: what came by webhook; *call*, *transfer*: who places calls and hands on. *asked*: who should take a
-    call, which *responsible* answers. *fetches*: who was given which recording. *cache*: of recordings."""
+    to be; *hints*: what came by webhook; *call*, *transfer*, *monitor*: who places calls, hands on, listens in.
+    *asked*: who should take a call, which *responsible* answers. *fetches*: who was given which recording. *cache*: of
+    recordings."""
 
     host: str
     port: int
@@ -82,6 +89,7 @@ class Site:
     fetches: list[Fetch] = field(default_factory=list)
     call: Call = no_call
     transfer: Transfer = no_transfer
+    monitor: Monitor = no_monitoring
     asked: list[tuple[EnterpriseId, str, str | None]] = field(default_factory=list)
     responsible: Told | Exception = NOBODY
 
@@ -116,7 +124,7 @@ def idle_services(pool: asyncpg.Pool) -> WebServices:
         raise AssertionError("nobody asks")
 
     library = Library(library_settings(Path("/nowhere"), RecordingSettings()))
-    asked = (nobody, nobody, nobody, nobody, library, AuditTrail(pool), lambda enterprise: ())
+    asked = (nobody, nobody, nobody, nobody, nobody, library, AuditTrail(pool), lambda enterprise: ())
     return WebServices(pool, Outbox(pool), list, list, FactQueue(), timedelta, KEYRING, Tenants(), print, print, *asked)
 
 
@@ -149,6 +157,7 @@ async def serving(
             lambda enterprise, hint: site.hints.append((enterprise, hint)),
             lambda enterprise, click: site.call(enterprise, click),
             lambda enterprise, asked: site.transfer(enterprise, asked),
+            lambda enterprise, wanted: site.monitor(enterprise, wanted),
             lambda told, within: keep_status(pool, told, within=within),
             site.who,
             library,
