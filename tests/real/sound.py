@@ -6,7 +6,10 @@ All tones are multiples of 50 Hz: a packet of 20 ms holds whole waves, and no to
 from __future__ import annotations
 
 import math
+import wave
+from array import array
 from collections.abc import Sequence
+from pathlib import Path
 
 RATE = 8000
 SAMPLES = 160
@@ -31,6 +34,16 @@ def spoken(tone: int) -> bytes:
 def tones_in(packets: Sequence[bytes]) -> set[int]:
     """Those that sound in more than half of them."""
     return {tone for tone in TONES if sum(_loudness(one, tone) > AUDIBLE for one in packets) > len(packets) / 2}
+
+
+def recorded(path: Path) -> list[bytes]:
+    """A recording as phones would have heard it, 20 ms each."""
+    with wave.open(str(path)) as file:
+        samples = array("h", file.readframes(file.getnframes()))
+    return [
+        bytes(_encoded(sample) for sample in samples[at : at + SAMPLES])
+        for at in range(0, len(samples) - SAMPLES, SAMPLES)
+    ]
 
 
 def _loudness(packet: bytes, tone: int) -> float:

@@ -1,8 +1,9 @@
-"""Listening in, asked for over HTTP or by codes: who hears whom by what the phones heard, and that nobody is told of it."""
+"""Listening in, over HTTP or by codes: who hears whom, by what the phones heard; and that nobody is told of it."""
 
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 
 import asyncpg
 import pytest
@@ -12,6 +13,7 @@ from tests.delivery.waiting import until
 from tests.real.asterisk import BRIDGE, HEARS, RINGS
 from tests.real.bridged import Bridge, bridging
 from tests.real.office import ANNA, CUSTOMER, Office, hangs_up, moment
+from tests.real.sound import recorded, tones_in
 from tests.real.talk import Talk
 
 pytestmark = pytest.mark.postgres
@@ -123,13 +125,13 @@ async def test_of_two_conversations_that_one_is_heard(office: Office, pool: asyn
     """Both are on channels of Anna's phone, so by the beginning of their names nobody could tell."""
     async with bridging(pool, office.asterisk) as bridge:
         customer, anna = await conversation(office, bridge)
+        [first] = bridge.conversations("101")
         second = office.phones["101"].call(CUSTOMER)
         other = await office.takes("trunk")
         await until(lambda: len(bridge.conversations("101")) == 2)
         second.say(OTHERS)
         assert (await bridge.monitor("09")).json["error"] == "several_calls"
-        call = next(one.call for one in bridge.conversations("101") if one.channel.endswith("1"))
-        await bridge.monitor("09", call=call)
+        assert (await bridge.monitor("09", call=first.call)).json["target_channel"] == first.channel
         boss = await joins(await office.takes("104"))
         assert await boss.hears() == BOTH
         await hangs_up(customer, anna)
@@ -153,6 +155,23 @@ async def test_the_customer_is_handed_on_and_it_is_over(office: Office, pool: as
         customer, anna, rang=["101", "102"], operators=["101", "102"], hangup_by="customer",
         transfers=[("blind", "101", "102", True)],
     )  # fmt: skip
+
+
+@pytest.mark.parametrize("mode", IS_HEARD_BY)
+async def test_the_recording_of_the_call_holds_the_two_alone(office: Office, pool: asyncpg.Pool, mode: str) -> None:
+    """Also where the supervisor was heard: Asterisk mixes him in after it has recorded."""
+    async with bridging(pool, office.asterisk) as bridge:
+        customer, anna = await conversation(office, bridge)
+        await bridge.monitor(mode)
+        boss = await joins(await office.takes("104"))
+        await boss.hears(100)
+        await hangs_up(customer, anna)
+        await boss.is_over()
+        [row] = await bridge.calls()
+    [path] = row["recordings"]
+    sounds = await asyncio.to_thread(recorded, Path(path))
+    assert tones_in(sounds[-80:-20]) == BOTH
+    await office.records()
 
 
 async def test_what_cannot_be_rings_nobody(office: Office, pool: asyncpg.Pool) -> None:
