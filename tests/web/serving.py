@@ -19,7 +19,8 @@ from yarl import URL
 
 from amibridge.calls.clicks import Click, Placed
 from amibridge.calls.monitoring import Begun, Wanted
-from amibridge.calls.record import CallRecord
+from amibridge.calls.parties import Party
+from amibridge.calls.record import CallId, CallRecord
 from amibridge.calls.transfers import Asked, Done
 from amibridge.config import RecordingSettings, WebSettings
 from amibridge.enterprises import CrmStanding, Enterprise, EnterpriseId, HistoryStanding, HostStanding
@@ -42,6 +43,7 @@ from amibridge.web.transfers import Transfer
 from tests.delivery.waiting import until
 
 NOBODY = Told(Nobody(Why.NOT_TOLD))
+PUBLIC_URL = "https://bridge.example"
 KEYRING = Keyring([Key("web", bytes(range(32)))])
 
 
@@ -79,6 +81,7 @@ class Site:
     cache: Path
     trail: AuditTrail
     live_calls: dict[EnterpriseId, list[CallRecord]] = field(default_factory=dict)
+    parties: dict[tuple[EnterpriseId, CallId], list[Party]] = field(default_factory=dict)
     tenants: Tenants = field(default_factory=Tenants)
     standings: list[HostStanding] = field(default_factory=list)
     crms: list[CrmStanding] = field(default_factory=list)
@@ -124,7 +127,8 @@ def idle_services(pool: asyncpg.Pool) -> WebServices:
         raise AssertionError("nobody asks")
 
     library = Library(library_settings(Path("/nowhere"), RecordingSettings()))
-    asked = (nobody, nobody, nobody, nobody, nobody, library, AuditTrail(pool), lambda enterprise: ())
+    nothing = (lambda *_: (), lambda *_: ())
+    asked = (nobody, nobody, nobody, nobody, nobody, library, AuditTrail(pool), *nothing, PUBLIC_URL)
     return WebServices(pool, Outbox(pool), list, list, FactQueue(), timedelta, KEYRING, Tenants(), print, print, *asked)
 
 
@@ -163,12 +167,14 @@ async def serving(
             library,
             site.trail,
             lambda enterprise: site.live_calls.get(enterprise, ()),
+            lambda enterprise, call: site.parties.get((enterprise, call), ()),
+            PUBLIC_URL,
             lambda: site.histories,
             None if metrics_token is None else Secret(metrics_token),
             trusted_proxies,
             site.fetches.append,
         )
-        settings = WebSettings("127.0.0.1", 0, "https://bridge.example")
+        settings = WebSettings("127.0.0.1", 0, PUBLIC_URL)
         with capture_logs() as lines:
             serving = serve(app or make_app(services), Address(settings), stop, listening)
             work = tasks.create_task(serving, name="site under test")
