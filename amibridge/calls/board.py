@@ -41,6 +41,7 @@ from amibridge.ami.events import (
     Tick,
     VarSet,
     click_of,
+    is_supervision,
 )
 from amibridge.calls.conversations import Conversation, conversations_of
 from amibridge.calls.directing import direct, note_dialled, note_originated, rejoin, undecided
@@ -145,6 +146,7 @@ class Board:
             case BridgeEnter():
                 call, leg = register.seat_in_bridge(event, facts)
                 leg.silent = event.bridge_type in SILENT_BRIDGES
+                leg.in_conference = event.bridge_type != "basic"
                 call.met = call.met or (call.direction is None and call.has_met())
             case BridgeLeave():
                 call, leg = register.seat(event, facts)
@@ -237,6 +239,8 @@ class Board:
             note_originated(call, event, self._numbering)
         else:
             leg.dialled_by, leg.dialled_at = event.uniqueid, event.at
+            # Whoever listened in by a code calls somebody now.
+            call.supervises = call.supervises and is_supervision(call.id)
         if call.answered_at is not None:
             call.hangup_leg = None  # whoever transferred the caller and hung up did not end the call
         call.queue_left_at = None

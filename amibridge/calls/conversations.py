@@ -19,13 +19,13 @@ from amibridge.calls.record import CallId, Extension
 @dataclass(frozen=True, slots=True)
 class Conversation:
     """One that an operator is in by the channel *phone*, named *channel*. *consulting*: somebody waits for him until he
-    has asked. *others*: how many more talk there."""
+    has asked. *of_two*: it is no conference, and one more talks there."""
 
     call: CallId
     phone: Uniqueid
     channel: str
     consulting: bool
-    others: int
+    of_two: bool
 
 
 def conversations_of(call: Call, extension: Extension) -> Iterator[Conversation]:
@@ -51,4 +51,5 @@ def conversations_of(call: Call, extension: Extension) -> Iterator[Conversation]
             may_ask = phone is eldest and phone is not asked and (len(members) > 1 or room in plumbed)
             consulting = waited_for and may_ask
             if phone in members and not phone.guest and (consulting or len(members) > 1):
-                yield Conversation(call.id, phone.uniqueid, phone.channel, consulting, len(members) - 1)
+                of_two = len(members) == 2 and not phone.in_conference
+                yield Conversation(call.id, phone.uniqueid, phone.channel, consulting, of_two)

@@ -82,6 +82,7 @@ class Leg:
     up_at: datetime | None = None
     bridge: BridgeUniqueid | None = None
     silent: bool = False
+    in_conference: bool = False
     rang_at: datetime | None = None
     joined_at: datetime | None = None
     left_at: datetime | None = None

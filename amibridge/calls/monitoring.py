@@ -116,5 +116,5 @@ def may_join(mode: Mode, conversation: Conversation, own: Sequence[Conversation]
         raise MonitoringRefused(Why.LISTENS_ALREADY, "This phone listens in already, or rings to do so; hang up first.")
     if any(one.call == conversation.call for one in own):
         raise MonitoringRefused(Why.IN_THAT_CALL, "The supervisor talks in that call himself.")
-    if mode is Mode.BARGE and conversation.others != 1:
+    if mode is Mode.BARGE and not conversation.of_two:
         raise MonitoringRefused(Why.NOT_TWO, "Only a conversation of two is barged in on; whisper, or listen.")

@@ -54,7 +54,7 @@ def test_a_code_that_a_phone_dials() -> None:
     assert not board.listens_in(Extension("101"))
     assert board.conversations(Extension("104")) == []
     [talk] = board.conversations(Extension("101"))
-    assert (talk.channel, talk.others) == ("PJSIP/101-00000001", 1)
+    assert (talk.channel, talk.of_two) == ("PJSIP/101-00000001", True)
     assert [record.line for record in board.live_calls()] == ["74951110001"]
     tape.hangs_up(customer, anna, boss)
     [record] = tape.records()
@@ -122,6 +122,21 @@ def test_a_business_call_stays_one_whatever_is_done_in_it() -> None:
     assert record.operators == ("101",)
     unknown = replace(ChanSpyStart(tape.now, Uniqueid("9.9"), None))
     assert heard([]).apply(unknown) == []
+
+
+def test_who_listened_in_by_a_code_and_calls_a_customer_from_there_is_told_of() -> None:
+    tape = Tape()
+    customer, anna = conversation(tape)
+    boss = tape.channel("PJSIP/104", RING, exten="555")
+    tape.state(boss, UP)
+    spies(tape, boss, anna)
+    called = tape.dials(boss, "PJSIP/trunk", "89161112233@trunk")
+    tape.state(called, UP)
+    tape.meet(boss, called, room="two")
+    tape.hangs_up(customer, anna, boss, called)
+    assert [(record.direction, record.operators) for record in tape.records()] == [
+        ("incoming", ("101",)), ("outgoing", ("104",)),
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize(

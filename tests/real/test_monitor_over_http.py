@@ -157,6 +157,36 @@ async def test_the_customer_is_handed_on_and_it_is_over(office: Office, pool: as
     )  # fmt: skip
 
 
+@pytest.mark.parametrize("mode", ["listen", "whisper"])
+async def test_in_a_conference_room(office: Office, pool: asyncpg.Pool, mode: str) -> None:
+    async with bridging(pool, office.asterisk) as bridge:
+        customer = office.customer("74951110010")
+        await customer.is_answered()
+        anna = office.phones["101"].call("800")
+        await anna.is_answered()
+        await until(lambda: bridge.conversations("101") != [])
+        customer.say(CUSTOMERS)
+        anna.say(ANNAS)
+        assert (await bridge.monitor("barge")).json["error"] == "not_two"  # Anna alone would hear it
+        assert (await bridge.monitor(mode)).status == 200
+        boss = await joins(await office.takes("104"))
+        await assert_heard(mode, customer, anna, boss)
+        await hangs_up(anna, boss)
+        await hangs_up(customer)
+    await office.records()
+
+
+async def test_a_muted_phone_that_sends_nothing_is_let_go_as_well(office: Office, pool: asyncpg.Pool) -> None:
+    async with bridging(pool, office.asterisk) as bridge:
+        customer, anna = await conversation(office, bridge)
+        await bridge.monitor("09")
+        boss = await office.takes("104")
+        assert await boss.hears() == BOTH
+        await hangs_up(customer, anna)
+        await boss.is_over()
+        await assert_told_as_ever(office, bridge, customer, anna)
+
+
 @pytest.mark.parametrize("mode", IS_HEARD_BY)
 async def test_the_recording_of_the_call_holds_the_two_alone(office: Office, pool: asyncpg.Pool, mode: str) -> None:
     """Also where the supervisor was heard: Asterisk mixes him in after it has recorded."""

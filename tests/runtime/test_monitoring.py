@@ -18,8 +18,8 @@ from amibridge.enterprises import AmiHost, Enterprise
 from amibridge.runtime.monitoring import Monitoring
 from tests.runtime.placing import PaperPbx, shop
 
-TALKS = Conversation(CallId("pbx1:1.1"), Uniqueid("1.2"), "PJSIP/101-00000001", False, 1)
-OTHER = Conversation(CallId("pbx1:2.1"), Uniqueid("2.2"), "PJSIP/101-00000002", False, 1)
+TALKS = Conversation(CallId("pbx1:1.1"), Uniqueid("1.2"), "PJSIP/101-00000001", False, True)
+OTHER = Conversation(CallId("pbx1:2.1"), Uniqueid("2.2"), "PJSIP/101-00000002", False, True)
 
 
 @dataclass
@@ -98,8 +98,7 @@ def test_the_options_keep_to_one_channel_and_end_with_it() -> None:
         (talking(TALKS), wants(target="102"), Why.NO_CALL),
         (talking(TALKS, OTHER), wants(), Why.SEVERAL),
         (talking(TALKS), wants(from_="101"), Why.HIMSELF),
-        (talking(replace(TALKS, others=2)), wants(Mode.BARGE), Why.NOT_TWO),
-        (talking(replace(TALKS, others=0, consulting=True)), wants(Mode.BARGE), Why.NOT_TWO),
+        (talking(replace(TALKS, of_two=False)), wants(Mode.BARGE), Why.NOT_TWO),
     ],
 )
 async def test_what_cannot_be_is_refused(pbx: Pbx, wanted: Wanted, why: Why) -> None:

@@ -22,9 +22,9 @@ from amibridge.runtime import transfer
 from amibridge.runtime.transfer import Transferor
 from tests.runtime.placing import PaperPbx, shop
 
-TALKS = Conversation(CallId("pbx1:1.1"), Uniqueid("1.2"), "PJSIP/101-00000001", False, 1)
+TALKS = Conversation(CallId("pbx1:1.1"), Uniqueid("1.2"), "PJSIP/101-00000001", False, True)
 ASKS = replace(TALKS, consulting=True)
-OTHER = Conversation(CallId("pbx1:2.1"), Uniqueid("2.2"), "PJSIP/101-00000002", False, 1)
+OTHER = Conversation(CallId("pbx1:2.1"), Uniqueid("2.2"), "PJSIP/101-00000002", False, True)
 
 
 @dataclass
