@@ -30,6 +30,7 @@ from amibridge.responsible.desks import Desks
 from amibridge.retailcrm.client import CrmSettings, open_crm
 from amibridge.runtime.fetching import Fetcher
 from amibridge.runtime.keeper import Keeper
+from amibridge.runtime.monitoring import Monitoring
 from amibridge.runtime.one_at_a_time import OneAtATime
 from amibridge.runtime.originate import Originator
 from amibridge.runtime.parking import Parker
@@ -160,31 +161,32 @@ async def serving(settings: Settings, stop: asyncio.Event) -> AsyncIterator[Runn
 
             keeper, turns = Keeper(directory, ledger, queue, traces, know, LinkSettings()), OneAtATime()
             services = WebServices(
-                pool,
-                outbox,
-                keeper.standings,
-                deliveries.standings,
-                queue,
-                lambda: pulse.longest_stall,
-                keyring,
-                tenants,
-                forget_zone,
-                watchers.hint,
-                Originator(pool, keeper.send, keeper.standings).call,
-                Transferor(keeper.send, keeper.board, turns).transfer,
-                Parker(keeper.send, keeper.board, turns).park,
-                Fetcher(keeper.send, keeper.board, turns).fetch,
-                desks.tell_status,
-                desks.answer,
-                library,
-                trail,
-                keeper.live_calls,
-                keeper.parties,
-                settings.web.public_url,
-                streams,
-                watchers.standings,
-                settings.web.metrics_token,
-                settings.web.trusted_proxies,
+                pool=pool,
+                outbox=outbox,
+                hosts=keeper.standings,
+                crms=deliveries.standings,
+                queue=queue,
+                longest_stall=lambda: pulse.longest_stall,
+                keyring=keyring,
+                tenants=tenants,
+                zone_changed=forget_zone,
+                hint=watchers.hint,
+                call=Originator(pool, keeper.send, keeper.standings).call,
+                transfer=Transferor(keeper.send, keeper.board, turns).transfer,
+                park=Parker(keeper.send, keeper.board, turns).park,
+                fetch=Fetcher(keeper.send, keeper.board, turns).fetch,
+                monitor=Monitoring(keeper.send, keeper.board).begin,
+                keep_status=desks.tell_status,
+                responsible=desks.answer,
+                library=library,
+                trail=trail,
+                live_calls=keeper.live_calls,
+                parties=keeper.parties,
+                public_url=settings.web.public_url,
+                streams=streams,
+                histories=watchers.standings,
+                metrics_token=settings.web.metrics_token,
+                trusted_proxies=settings.web.trusted_proxies,
             )
             lanes_stop, web_stop, traces_stop, audit_stop, listening, agi_listening = (
                 asyncio.Event() for _ in range(6)

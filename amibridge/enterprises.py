@@ -224,7 +224,8 @@ class Enterprise:
     """*time_zone* None: ask the CRM's settings before the first history upload. *module_code* None: our usual one.
 
     *recordings_keep*: for how long after a call its recording can be heard; None: as long as it is there.
-    *links_valid*: for how long a link to it is; None: as long as it is kept.
+    *links_valid*: for how long a link to it is; None: as long as it is kept. *supervisors*: whose phones may listen in
+    on others, and nobody else's then; none: nobody's, unless a token with that scope asks.
     """
 
     id: EnterpriseId
@@ -248,3 +249,4 @@ class Enterprise:
     responsible: ResponsibleSettings = field(default_factory=ResponsibleSettings)
     recordings_keep: timedelta | None = None
     links_valid: timedelta | None = None
+    supervisors: tuple[Extension, ...] = ()

@@ -157,6 +157,40 @@ def _originate(
     )
 
 
+def listen_in(
+    channel: str,
+    *,
+    on: Uniqueid,
+    options: str,
+    caller: str,
+    shown: tuple[str, str],
+    uniqueid: Uniqueid,
+    rings_for: timedelta = RINGS_FOR,
+) -> Action:
+    """Ring *channel* and, when it is answered, let it listen in on the channel *on* by ChanSpy with *options*.
+
+    Answered at once with "queued". *uniqueid*: of the first channel, as in `originate`. *shown*: the name and the
+    number on the phone's display. The options must hold ``u``: without it ChanSpy takes *on* for the beginning of
+    names, and ``SIP/10`` for ``SIP/101``, too. Needs write=originate.
+    """
+    name, number = shown
+    every = (("CALLERID(num)", caller), ("CONNECTEDLINE(num,i)", number), ("CONNECTEDLINE(name,i)", name))
+    return Action(
+        "Originate",
+        (
+            ("ActionID", f"{CLICK}{uniqueid}"),
+            ("Channel", channel),
+            ("ChannelId", uniqueid),
+            ("OtherChannelId", f"{uniqueid}2"),
+            ("Application", "ChanSpy"),
+            ("Data", f"{on},{options}"),
+            ("Timeout", str(round(rings_for.total_seconds() * 1000))),
+            ("Async", "true"),
+            *(("Variable", _assigned(name, value)) for name, value in every),
+        ),
+    )
+
+
 def blind_transfer(channel: Uniqueid, *, context: str, exten: str) -> Action:
     """Whoever talks with *channel* is led to *exten* in *context*, and the channel hangs up. Answered when it is done.
 

@@ -253,6 +253,14 @@ class ParkedCall(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class ChanSpyStart(Event):
+    """The party of *spyer* listens in on *spyee* from now on."""
+
+    spyer: Uniqueid
+    spyee: Uniqueid | None
+
+
+@dataclass(frozen=True, slots=True)
 class Tick(Event):
     """Time passed and nothing else happened."""
 
@@ -278,6 +286,7 @@ AmiEvent: TypeAlias = (
     | AttendedTransfer
     | Pickup
     | ParkedCall
+    | ChanSpyStart
     | FullyBooted
     | Shutdown
     | Connected
@@ -298,6 +307,10 @@ CLICK = "amibridge-"
 CLICK_COUNTERS = range(10**11, 10**12)
 """Of the Uniqueids that we choose: Asterisk's own counters have ten digits at most, so the two never meet."""
 
+SUPERVISION_COUNTERS = range(10**13, 10**14)
+"""The same of a call in which somebody listens in on another. Two digits longer: the other half of a Local channel is
+named by one more than its first."""
+
 
 FETCH_COUNTERS = range(10**10, 10**11)
 """The same for the phone of somebody who fetches a call that is there: his channel begins no call of its own."""
@@ -309,7 +322,13 @@ def click_of(uniqueid: str) -> str | None:
 
 
 def is_fetch(uniqueid: str) -> bool:
+    """Whether we chose that Uniqueid for a phone that is to fetch a call."""
     return _counter_of(uniqueid) in FETCH_COUNTERS
+
+
+def is_supervision(uniqueid: str) -> bool:
+    """Whether we chose that Uniqueid for a phone that is to listen in."""
+    return _counter_of(uniqueid) in SUPERVISION_COUNTERS
 
 
 def is_asked_for(event: OriginateResponse) -> bool:
@@ -321,5 +340,5 @@ def is_asked_for(event: OriginateResponse) -> bool:
 def _counter_of(uniqueid: str) -> int:
     """Of a Uniqueid that we chose; 0 of any other."""
     _, _, counter = uniqueid.rpartition(".")
-    ours = len(counter) in (11, 12) and counter.isascii() and counter.isdecimal() and counter[0] != "0"
+    ours = len(counter) in (11, 12, 14) and counter.isascii() and counter.isdecimal() and counter[0] != "0"
     return int(counter) if ours else 0

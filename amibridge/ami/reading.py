@@ -21,6 +21,7 @@ from amibridge.ami.events import (
     BridgeLeave,
     BridgeUniqueid,
     ChannelState,
+    ChanSpyStart,
     CoreShowChannel,
     CoreShowChannelsComplete,
     DialBegin,
@@ -265,6 +266,11 @@ def _parked_call(h: Headers, at: datetime) -> AmiEvent:
     )  # fmt: skip
 
 
+def _chan_spy_start(h: Headers, at: datetime) -> AmiEvent:
+    spyee = h.get("SpyeeUniqueid")
+    return ChanSpyStart(at, Uniqueid(h["SpyerUniqueid"]), Uniqueid(spyee) if spyee else None)
+
+
 def _fully_booted(h: Headers, at: datetime) -> AmiEvent:
     return FullyBooted(at)
 
@@ -310,6 +316,7 @@ READERS: Mapping[bytes, Reader] = {
     b"AttendedTransfer": _attended_transfer,
     b"Pickup": _pickup,
     b"ParkedCall": _parked_call,
+    b"ChanSpyStart": _chan_spy_start,
     b"FullyBooted": _fully_booted,
     b"Shutdown": _shutdown,
     b"CoreShowChannel": _core_show_channel,

@@ -19,6 +19,7 @@ from amibridge.ami.events import (
     BridgeLeave,
     ChannelEvent,
     ChannelSnapshot,
+    ChanSpyStart,
     Connected,
     DialBegin,
     DialEnd,
@@ -44,6 +45,7 @@ from amibridge.ami.events import (
     VarSet,
     is_asked_for,
     is_fetch,
+    is_supervision,
 )
 from amibridge.calls.conversations import Conversation, conversations_of
 from amibridge.calls.directing import direct, note_dialled, note_originated, rejoin, undecided
@@ -141,6 +143,11 @@ class Board:
         call = self._register.find(channel)
         return Fate.UNSEEN if call is None else fate_of(call.legs[channel])
 
+    def listens_in(self, extension: Extension) -> bool:
+        """Whether a phone of *extension* listens in on somebody, or rings to do so."""
+        legs = (leg for call in self._register.live() if call.supervises for leg in call.legs.values())
+        return any(leg.extension == extension and leg.gone_at is None for leg in legs)
+
     def remembered(self) -> int:
         """How many channels are known, live and lately ended: what the board weighs."""
         return self._register.remembered()
@@ -231,6 +238,10 @@ class Board:
                 call = register.find(event.parkee)
                 if call is not None:
                     note_parked(call, event)
+            case ChanSpyStart():
+                call = register.find(event.spyer)
+                if call is not None:
+                    call.supervises = call.direction is None
             case ChannelSnapshot():
                 self._resync(event, facts)
             case Connected() | Disconnected():
@@ -268,6 +279,8 @@ class Board:
                 note_originated(call, event, self._numbering)
         else:
             leg.dialled_by, leg.dialled_at = event.uniqueid, event.at
+            # Whoever listened in by a code calls somebody now.
+            call.supervises = call.supervises and is_supervision(call.id)
         if call.answered_at is not None:
             call.hangup_leg = None  # whoever transferred the caller and hung up did not end the call
         call.queue_left_at = None

@@ -18,7 +18,8 @@ from amibridge.calls.record import CallId, Extension
 
 @dataclass(frozen=True, slots=True)
 class Conversation:
-    """One that an operator is in by the channel *phone*. *consulting*: somebody waits for him until he has asked.
+    """One that an operator is in by the channel *phone*, named *channel*. *consulting*: somebody waits for him until he
+    has asked. *of_two*: it is no conference, and one more talks there.
 
     *other*: the channel of the one he talks with; None where there are several, and where somebody waits for one of
     the two. *beside*: whether both are in one bridge, with no Local channel between them.
@@ -26,16 +27,18 @@ class Conversation:
 
     call: CallId
     phone: Uniqueid
+    channel: str
     consulting: bool
+    of_two: bool
     other: Uniqueid | None = None
     beside: bool = False
 
 
 def conversations_of(call: Call, extension: Extension) -> Iterator[Conversation]:
     """Those of *extension* in *call*. A phone that rings, that hears an announcement, or that waits until another has
-    asked, is in none."""
+    asked, or that listens in on others, is in none."""
     phones = [leg for leg in call.legs.values() if leg.extension == extension and leg.bridge is not None]
-    if not phones:
+    if not phones or call.supervises:
         return
     people: dict[Room, list[Leg]] = {}
     plumbed: set[Room] = set()
@@ -55,7 +58,9 @@ def conversations_of(call: Call, extension: Extension) -> Iterator[Conversation]
             consulting = waited_for and may_ask
             if phone in members and not phone.guest and (consulting or len(members) > 1):
                 other = next((leg for leg in members if leg is not phone), None)
+                of_two = len(members) == 2 and not phone.in_conference
                 if waited_for or len(members) != 2 or other is None:
-                    yield Conversation(call.id, phone.uniqueid, consulting)
+                    yield Conversation(call.id, phone.uniqueid, phone.channel, consulting, of_two)
                 else:
-                    yield Conversation(call.id, phone.uniqueid, False, other.uniqueid, other.bridge == phone.bridge)
+                    beside = other.bridge == phone.bridge
+                    yield Conversation(call.id, phone.uniqueid, phone.channel, False, of_two, other.uniqueid, beside)

@@ -1,7 +1,7 @@
 """Which way a call goes, whose number it is about and who placed it, decided once from its first channels.
 
 Laws: seen from the enterprise; a click-to-call is outgoing although Asterisk dials the operator first; while it
-cannot be told, nothing is said.
+cannot be told, nothing is said; a call in which somebody only listens in on another has none, for ever.
 """
 
 from __future__ import annotations
@@ -20,6 +20,8 @@ NOBODY_RUNG = "nothing was dialled for it: its direction is that of the number c
 
 def direct(call: Call, numbering: Numbering) -> bool:
     """Set the call's direction and parties, if its legs tell them by now; whether they did."""
+    if call.supervises:
+        return False
     parties = [leg for leg in call.legs.values() if leg.role is not Role.PLUMBING]
     over = call.is_deserted
     if not parties:
@@ -39,7 +41,7 @@ def direct(call: Call, numbering: Numbering) -> bool:
 def undecided(call: Call, numbering: Numbering) -> str | None:
     """Why *call*, which is over, has no direction; None if there was none to find: nobody called anybody."""
     parties = [leg for leg in call.legs.values() if leg.role is not Role.PLUMBING]
-    if not parties:
+    if not parties or call.supervises:
         return None
     first = parties[0]
     if first.fetches:

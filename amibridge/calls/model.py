@@ -133,10 +133,11 @@ class Call:
 
     *hurried*: what it owes has not come in time, and is waited for no longer. *consulted*: the lines to people outside
     whom an operator called to ask before he handed the customer on. *knows_who_hung_up*: whether HangupRequests are
-    heard at all, which a filter may hold back. *met*: two parties talked before it had a direction. *torn*: a part of
-    it went unseen. *holders*: who put the other party on hold, see `holds.py`. *handovers_told*: how many of its
-    handovers, the first ones, have been spoken of. A *resumed* call began before this run of us; what it had come to is
-    in the *past* fields, in `operators` and in `handovers`.
+    heard at all, which a filter may hold back. *supervises*: somebody listens in on another in it, so it is nobody's
+    business call and gets no direction. *met*: two parties talked before it had a direction. *torn*: a part of it went
+    unseen. *holders*: who put the other party on hold, see `holds.py`. *handovers_told*: how many of its handovers, the
+    first ones, have been spoken of. A *resumed* call began before this run of us; what it had come to is in the *past*
+    fields, in `operators` and in `handovers`.
     """
 
     id: CallId
@@ -175,6 +176,7 @@ class Call:
     said: Phase = Phase.WAITING
     hurried: bool = False
     met: bool = False
+    supervises: bool = False
     torn: bool = False
     notes: list[str] = field(default_factory=list)
 

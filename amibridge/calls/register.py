@@ -23,6 +23,7 @@ from amibridge.ami.events import (
     Uniqueid,
     click_of,
     is_fetch,
+    is_supervision,
 )
 from amibridge.calls.facts import AnyFact, CallMerged, FactKey
 from amibridge.calls.guests import Guests
@@ -198,6 +199,7 @@ class Register:
         call = self._by_linkedid.get(event.linkedid)
         if call is None:
             call = Call(CallId(f"{self._host}:{event.linkedid}"), event.at, click_to_call=click_of(event.linkedid))
+            call.supervises = is_supervision(event.linkedid)
             self._carry(call, event.linkedid)
         part = self._numbering.part_of(event.channel, None)
         leg = Leg(
@@ -247,6 +249,7 @@ class Register:
             for path in untold:
                 tell_recording(kept, path, at, facts)
         kept.click_to_call = kept.click_to_call or lost.click_to_call
+        kept.supervises = kept.direction is None and (kept.supervises or lost.supervises)
         kept.torn = kept.torn or lost.torn
         kept.consulted |= lost.consulted | (set() if lost.customer is None else {lost.customer.uniqueid})
 

@@ -40,6 +40,9 @@ UNDER_WAY = "first seen when it was already under way"
 DIALLED = frozenset({"AppDial", "AppQueue"})
 """What `CoreShowChannels` names as the application of a channel that was dialled and executes nothing itself."""
 
+SPIES = frozenset({"ChanSpy", "ExtenSpy", "DAHDIScan"})
+"""Applications by which somebody listens in on others."""
+
 
 def recall(facts: Sequence[AnyFact]) -> list[Call]:
     """The live calls that *facts* of an earlier run, oldest first, tell of."""
@@ -80,6 +83,7 @@ def _observe_shown(
         call.cast(leg, numbering.part_of(channel.channel, channel.caller_id_num))
         leg.exten = channel.exten
         leg.caller_id_num, leg.caller_id_name = channel.caller_id_num, channel.caller_id_name
+        call.supervises = call.supervises or (call.direction is None and channel.application in SPIES)
         leg.placed = channel.application not in DIALLED and channel.state in (ChannelState.RING, ChannelState.UP)
         if leg.role is Role.TRUNK and not leg.placed:
             leg.dialled_number = channel.caller_id_num

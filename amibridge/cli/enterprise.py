@@ -177,6 +177,7 @@ def _described(one: Enterprise) -> Iterator[tuple[str, Any]]:
         "responsible",
         {"mode": wanted.mode, "dialplan": wanted.dialplan, "fallback": wanted.fallback, "name": list(wanted.name)},
     )
+    yield "supervision", {"extensions": list(one.supervisors)}
     yield "operators", {who: {"user": operator.user, "name": operator.name} for who, operator in one.operators.items()}
     yield "lines", {number: {"site": line.site, "name": line.name} for number, line in one.lines.items()}
 

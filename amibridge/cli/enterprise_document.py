@@ -233,6 +233,12 @@ class RecordingsTable(Shape):
     links_valid_days: Days | None = None
 
 
+class SupervisionTable(Shape):
+    extensions: Annotated[list[Annotated[Text, AfterValidator(_is_extension)]], Field(max_length=1000)] = Field(
+        default_factory=list
+    )
+
+
 class ResponsibleTable(Shape):
     mode: Literal["off", "name", "route"] = "off"
     dialplan: Annotated[Text, AfterValidator(_is_dialplan)] = "mngr{extension}_{line}_1"
@@ -264,5 +270,6 @@ class EnterpriseDocument(Shape):
     asterisk: Annotated[list[AsteriskTable], Field(min_length=1)]
     recordings: RecordingsTable = RecordingsTable()
     responsible: ResponsibleTable = ResponsibleTable()
+    supervision: SupervisionTable = SupervisionTable()
     operators: dict[ExtensionKey, OperatorTable] = Field(default_factory=dict)
     lines: dict[ExtensionKey, LineTable] = Field(default_factory=dict)

@@ -99,6 +99,7 @@ def _enterprise(document: EnterpriseDocument, secrets: dict[KeyPath, Secret]) ->
         recordings_keep=_days(document.recordings.keep_days),
         links_valid=_days(document.recordings.links_valid_days),
         responsible=_responsible(document.responsible),
+        supervisors=tuple(sorted({Extension(one) for one in document.supervision.extensions})),
     )
 
 

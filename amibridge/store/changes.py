@@ -85,6 +85,7 @@ def _enterprise_fields(enterprise: Enterprise) -> dict[str, object]:
         "module code": enterprise.module_code,
         "recordings kept": _days(enterprise.recordings_keep),
         "links valid": _days(enterprise.links_valid),
+        "supervisors": enterprise.supervisors,
         "responsible mode": enterprise.responsible.mode.value,
         "responsible dialplan": enterprise.responsible.dialplan,
         "responsible fallback": enterprise.responsible.fallback.value,

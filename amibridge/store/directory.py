@@ -204,6 +204,7 @@ class Directory:
             module=module_of(row),
             recordings_keep=row["recordings_keep"],
             links_valid=row["links_valid"],
+            supervisors=tuple(Extension(one) for one in row["supervisors"]),
             responsible=responsible_of(row),
             tokens=tuple(tokens),
         )
@@ -243,6 +244,7 @@ class Directory:
                 new.missed_calls.order_status_reached,
                 new.recordings_keep,
                 new.links_valid,
+                list(new.supervisors),
             )
         except asyncpg.UniqueViolationError:
             raise EnterpriseRefused(f"{number}: client_id is that of another enterprise already") from None

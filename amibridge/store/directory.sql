@@ -8,7 +8,7 @@ SELECT enterprises.enterprise_id, name, time_zone, region, client_id, webhook_se
        credit, create_customers, create_orders, module_code, responsible_mode, responsible_dialplan,
        responsible_fallback, responsible_name, create_tasks, missed_wait, missed_never_for, task_performer, missed_text,
        task_within, order_method, order_type, order_status, order_status_reached, recordings_keep, links_valid,
-       active, frozen, told_at, moved_to, unheeded
+       supervisors, active, frozen, told_at, moved_to, unheeded
   FROM enterprises
   LEFT JOIN crm_modules ON crm_modules.enterprise_id = enterprises.enterprise_id
  WHERE $1::text IS NULL OR enterprises.enterprise_id = $1
@@ -42,9 +42,9 @@ INSERT INTO enterprises (enterprise_id, name, time_zone, region, client_id, webh
                          crm_site, credit, create_customers, create_orders, module_code, responsible_mode,
                          responsible_dialplan, responsible_fallback, responsible_name, create_tasks, missed_wait,
                          missed_never_for, task_performer, missed_text, task_within, order_method, order_type,
-                         order_status, order_status_reached, recordings_keep, links_valid)
+                         order_status, order_status_reached, recordings_keep, links_valid, supervisors)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24,
-        $25, $26, $27, $28, $29)
+        $25, $26, $27, $28, $29, $30)
     ON CONFLICT (enterprise_id) DO UPDATE
    SET name = excluded.name, time_zone = excluded.time_zone, region = excluded.region,
        client_id = excluded.client_id, webhook_secret = excluded.webhook_secret, crm_url = excluded.crm_url,
@@ -58,7 +58,8 @@ VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $
        missed_text = excluded.missed_text, task_within = excluded.task_within, order_method = excluded.order_method,
        order_type = excluded.order_type, order_status = excluded.order_status,
        order_status_reached = excluded.order_status_reached,
-       recordings_keep = excluded.recordings_keep, links_valid = excluded.links_valid, updated_at = now()
+       recordings_keep = excluded.recordings_keep, links_valid = excluded.links_valid,
+       supervisors = excluded.supervisors, updated_at = now()
 
 -- put_host --
 -- Write one Asterisk host of an enterprise.

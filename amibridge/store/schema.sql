@@ -37,7 +37,8 @@ CREATE TABLE enterprises (
     order_status         text,
     order_status_reached text,
     recordings_keep  interval    CHECK (recordings_keep > '0'), -- NULL: as long as they are there
-    links_valid      interval    CHECK (links_valid > '0')      -- NULL: as long as recordings are kept
+    links_valid      interval    CHECK (links_valid > '0'),     -- NULL: as long as recordings are kept
+    supervisors      text[]      NOT NULL DEFAULT '{}'          -- whose phones may listen in
 );
 
 CREATE TABLE hosts (

@@ -27,7 +27,8 @@ from amibridge.web.tenants import Tenants
 from amibridge.web.visitors import address, neighbourhood
 
 OF_CLIENT_ID = frozenset({Scope.CALL})
-"""It stands in bookmarks, and RetailCRM has it: whoever listens in, reads or hears needs a token."""
+"""It stands in bookmarks, and RetailCRM has it: whoever reads or hears needs a token. So does who listens in, unless
+the enterprise has said whose phones may."""
 
 CLIENT_ID = "client_id"
 
@@ -113,7 +114,8 @@ class Gate:
             enterprise, token = of_token
             return enterprise, _name(token), token.scopes, token.expires_at
         if (of_client := self._tenants.of_client_id(presented)) is not None:
-            return of_client, CLIENT_ID, OF_CLIENT_ID, None
+            supervises = {Scope.SUPERVISE} if of_client.supervisors else frozenset[Scope]()
+            return of_client, CLIENT_ID, OF_CLIENT_ID | supervises, None
         return None
 
     def _slow_down(self, request: web.Request, wait: float) -> None:

@@ -36,6 +36,7 @@ from amibridge.web.connection import Connection
 from amibridge.web.health import Sources, live, readiness
 from amibridge.web.legacy_dialplan import LEGACY_PATH, answer_legacy_dialplan
 from amibridge.web.module import KeepStatus, ModuleRoutes
+from amibridge.web.monitoring import Monitor, MonitorRoutes
 from amibridge.web.parking import Fetch, Park, ParkingRoutes
 from amibridge.web.recordings import Tell, audited, log_fetch, serve_recordings
 from amibridge.web.responsible import PATH as RESPONSIBLE_PATH
@@ -60,7 +61,7 @@ class AddressTaken(Exception):
     """Stop until a person has looked: the address to listen on cannot be had."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class WebServices:
     """What the routes ask."""
 
@@ -78,6 +79,7 @@ class WebServices:
     transfer: Transfer
     park: Park
     fetch: Fetch
+    monitor: Monitor
     keep_status: KeepStatus
     responsible: Ask
     library: Library
@@ -115,6 +117,7 @@ def make_app(services: WebServices) -> web.Application:
     ClickRoutes(gate, services.tenants, services.call).add_to(app.router)
     TransferRoutes(gate, services.transfer).add_to(app.router)
     ParkingRoutes(gate, services.park, services.fetch).add_to(app.router)
+    MonitorRoutes(gate, services.monitor).add_to(app.router)
     app.router.add_get(RESPONSIBLE_PATH, tell_responsible(services.tenants, services.responsible), allow_head=False)
     app.router.add_post(LEGACY_PATH, answer_legacy_dialplan(services.tenants, services.responsible))
     endpoints = [

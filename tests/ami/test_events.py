@@ -16,6 +16,7 @@ from amibridge.ami.events import (
     BridgeLeave,
     BridgeUniqueid,
     ChannelState,
+    ChanSpyStart,
     CoreShowChannel,
     CoreShowChannelsComplete,
     DialBegin,
@@ -175,6 +176,12 @@ READ: list[tuple[str, dict[str, str], Parsed]] = [
         {"ParkeeUniqueid": SELF[1], "ParkingSpace": "701", "ParkingTimeout": "-5", "ParkingDuration": "5"},
         ParkedCall(AT - timedelta(seconds=5), SELF[1], "", "701"),
     ),
+    (
+        "ChanSpyStart",
+        {"SpyerChannel": "PJSIP/104-0000000a", "SpyerUniqueid": SELF[1], "SpyeeUniqueid": TO[1]},
+        ChanSpyStart(AT, SELF[1], TO[1]),
+    ),
+    ("ChanSpyStart", {"SpyerUniqueid": SELF[1]}, ChanSpyStart(AT, SELF[1], None)),
     ("FullyBooted", {"Status": "Fully Booted"}, FullyBooted(AT)),
     ("Shutdown", {"Shutdown": "Uncleanly", "Restart": "False"}, Shutdown(AT)),
     (

@@ -51,6 +51,9 @@ dialplan = "to-{extension}-on-{line}"
 fallback = "last_call"
 name = ["line", "customer"]
 
+[supervision]
+extensions = ["103", "100", "103"]
+
 [operators]
 101 = { user = 27, name = "Иван" }
 102 = { user = 31 }

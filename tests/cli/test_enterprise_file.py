@@ -77,6 +77,7 @@ def test_the_published_example_is_read_to_the_last_key(tmp_path: Path) -> None:
             Fallback.LAST_CALL,
             (NamePart.LINE, NamePart.CUSTOMER),
         ),
+        supervisors=(Extension("100"), Extension("103")),
         create_tasks=True,
         missed_calls=MissedCalls(
             wait=timedelta(minutes=5),
@@ -304,6 +305,13 @@ secret_file = "absent.secret"
         ("[[asterisk]]", "[recordings]\nkeep_days = 1e3\n[[asterisk]]", "recordings.keep_days: must be"),
         ("[[asterisk]]", "[recordings]\nlinks_valid_days = 99999\n[[asterisk]]", "recordings.links_valid_days: must"),
         ("[[asterisk]]", "[recordings]\nkeep = 5\n[[asterisk]]", "recordings.keep: unknown key"),
+        ("[[asterisk]]", "[supervision]\nextensions = '100'\n[[asterisk]]", "supervision.extensions: must be a list"),
+        (
+            "[[asterisk]]",
+            "[supervision]\nextensions = ['1&2']\n[[asterisk]]",
+            "supervision.extensions[1]: is not an ext",
+        ),
+        ("[[asterisk]]", "[supervision]\nextension = ['100']\n[[asterisk]]", "supervision.extension: unknown key"),
         *(
             ('secret = "hush-secret"', f'secret = "hush"\n[responsible]\n{line}', f"responsible.{complaint}")
             for line, complaint in (

@@ -19,6 +19,7 @@ from amibridge.cli.enterprise_document import (
     RecordingsTable,
     ResponsibleTable,
     RetailcrmTable,
+    SupervisionTable,
 )
 from amibridge.cli.enterprise_file import read_enterprise
 from amibridge.config.sources import KEYS, load
@@ -135,10 +136,11 @@ def keys_of_an_enterprise() -> set[str]:
         AsteriskTable,
         RecordingsTable,
         ResponsibleTable,
+        SupervisionTable,
         OperatorTable,
         LineTable,
     )
-    tables = {"retailcrm", "missed_calls", "asterisk", "responsible", "operators", "lines"}
+    tables = {"retailcrm", "missed_calls", "asterisk", "responsible", "supervision", "operators", "lines"}
     return {key for shape in shapes for key in shape.model_fields} - tables
 
 

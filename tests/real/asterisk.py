@@ -63,6 +63,10 @@ HEARS = "hears"
 HEARS_ONLY = "read=system,call,agent,dialplan\nwrite=system,reporting\n"
 """One that may neither call nor transfer."""
 
+RINGS = "rings"
+RINGS_ONLY = "read=system,call,agent,dialplan\nwrite=originate,reporting\n"
+"""One that may call, and nothing that is dangerous."""
+
 
 class Driver(StrEnum):
     PJSIP = "PJSIP"
@@ -287,7 +291,7 @@ class Asterisk:
 
     def _manager_conf(self) -> str:
         general = f"[general]\nenabled=yes\nport=5038\nbindaddr={self.address}\ntimestampevents=yes\n"
-        accounts = ACCOUNTS | {BRIDGE: BRIDGE_MAY, HEARS: HEARS_ONLY}
+        accounts = ACCOUNTS | {BRIDGE: BRIDGE_MAY, HEARS: HEARS_ONLY, RINGS: RINGS_ONLY}
         return general + "".join(f"[{name}]\nsecret=secret\n{may}\n" for name, may in accounts.items())
 
     def _pjsip_conf(self) -> str:

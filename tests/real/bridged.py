@@ -18,6 +18,7 @@ from amibridge.calls.record import Extension
 from amibridge.enterprises import Account, AmiHost, Enterprise, EnterpriseId, HostName, LinkState, Operator
 from amibridge.redact import Secret
 from amibridge.runtime.fetching import Fetcher
+from amibridge.runtime.monitoring import Monitoring
 from amibridge.runtime.one_at_a_time import OneAtATime
 from amibridge.runtime.originate import Originator
 from amibridge.runtime.parking import Parker
@@ -55,6 +56,10 @@ class Bridge:
         query = {"from_ext": from_, "clientId": "client-one"} | more
         return await self.site.ask(f"/api/pickup?{urlencode(query)}")
 
+    async def monitor(self, action: str, target: str = "101", from_: str = "104", **more: str) -> Answer:
+        query = {"action": action, "target": target, "monitor_from": from_, "clientId": "client-one"} | more
+        return await self.site.ask(f"/api/monitor?{urlencode(query)}")
+
     def conversations(self, extension: str) -> list[Conversation]:
         return self.board.conversations(Extension(extension))
 
@@ -91,6 +96,7 @@ async def bridging(
     enterprise = Enterprise(
         NUMBER, "Ромашка", Account("https://romashka.retailcrm.ru", Secret("hush-key")), (host,), "client-one",
         Secret(SECRET), operators={one: Operator(one, 27) for one in (Extension("101"), Extension("vera"))},
+        supervisors=(Extension("104"),),
     )  # fmt: skip
     await Directory(pool, KEYRING).apply(enterprise)
     async with keeping(pool) as kept, serving(pool) as site:
@@ -101,4 +107,5 @@ async def bridging(
         site.transfer = Transferor(kept.keeper.send, kept.keeper.board, turns).transfer
         site.park = Parker(kept.keeper.send, kept.keeper.board, turns).park
         site.fetch = Fetcher(kept.keeper.send, kept.keeper.board, turns).fetch
+        site.monitor = Monitoring(kept.keeper.send, kept.keeper.board).begin
         yield Bridge(pool, kept, site)

@@ -7,6 +7,7 @@ do: it rings, answers, declines, holds, transfers and hangs up. It is the witnes
 from __future__ import annotations
 
 import asyncio
+import itertools
 import secrets
 import time
 from collections.abc import Callable, Sequence
@@ -14,6 +15,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from tests.real.sip import read, user_of, write
+from tests.real.sound import SILENCE, rtp
 from tests.real.talk import PATIENCE, Talk
 
 
@@ -42,6 +44,8 @@ class Phone:
         self._offered: asyncio.Queue[Talk] = asyncio.Queue()
         self._transport: asyncio.DatagramTransport | None = None
         self._audio: asyncio.DatagramTransport | None = None
+        self.heard: dict[int, list[bytes]] = {}
+        """What came in, 20 ms each, by the port that it comes from: the PBX sends from any of its addresses."""
 
     @property
     def contact(self) -> str:
@@ -59,7 +63,7 @@ class Phone:
         loop = asyncio.get_running_loop()
         self._transport, _ = await loop.create_datagram_endpoint(lambda: _Wire(self), local_addr=self.address)
         place = (self.address[0], self.address[1] + 2)
-        self._audio, _ = await loop.create_datagram_endpoint(asyncio.DatagramProtocol, local_addr=place)
+        self._audio, _ = await loop.create_datagram_endpoint(lambda: _Ear(self.heard), local_addr=place)
 
     def unplug(self) -> None:
         for transport in (self._transport, self._audio):
@@ -99,8 +103,17 @@ class Phone:
         source = secrets.token_bytes(4)
         loop = asyncio.get_running_loop()
         for number in range(10):
-            head = b"\x80\x00" + number.to_bytes(2) + (number * 160).to_bytes(4) + source
-            loop.call_later(number * 0.02, self._send_audio, head + b"\xff" * 160, to)
+            loop.call_later(number * 0.02, self._send_audio, rtp(number, source, SILENCE), to)
+
+    async def say(self, sound: bytes, to: tuple[str, int], until: asyncio.Event) -> None:
+        """*sound*, of 20 ms, again and again."""
+        loop = asyncio.get_running_loop()
+        source, begun = secrets.token_bytes(4), loop.time()
+        for number in itertools.count():
+            if until.is_set():
+                return
+            self._send_audio(rtp(number, source, sound), to)
+            await asyncio.sleep(begun + number * 0.02 - loop.time())
 
     def _send_audio(self, packet: bytes, to: tuple[str, int]) -> None:
         if self._audio is not None:
@@ -128,6 +141,15 @@ class Phone:
             headers = [("Via", via) for via in message.all("via")]
             headers += [(name.title(), message.get(name)) for name in ("from", "to", "call-id", "cseq")]
             self.send(write("SIP/2.0 200 OK" if message.method == "OPTIONS" else "SIP/2.0 481 Gone", headers))
+
+
+class _Ear(asyncio.DatagramProtocol):
+    def __init__(self, heard: dict[int, list[bytes]]) -> None:
+        self._heard = heard
+
+    def datagram_received(self, packet: bytes, sender: tuple[str, int]) -> None:
+        if packet[1] & 0x7F == 0:  # G.711; others carry keys
+            self._heard.setdefault(sender[1], []).append(packet[12:])
 
 
 class _Wire(asyncio.DatagramProtocol):

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from tests.real.sip import Audio, Sip, audio_address, read, tag_of, uri_of, user_of, write
+from tests.real.sound import spoken, tones_in
 
 if TYPE_CHECKING:
     from tests.real.phone import Phone
@@ -51,6 +52,7 @@ class Talk:
         self._branch = ""
         self._invite: Sip | None = None
         self._last: dict[tuple[int, str], bytes] = {}
+        self._voice: asyncio.Task[None] | None = None
 
     @property
     def called(self) -> str:
@@ -205,6 +207,25 @@ class Talk:
         """A fifth of a second of sound."""
         if self._hears is not None:
             self.phone.speak(self._hears)
+
+    def say(self, tone: int) -> None:
+        """From now on it sounds so, in Hz, to whoever hears this side."""
+        assert self._hears is not None
+        sound = self.phone.say(spoken(tone), self._hears, self.ended)
+        self._voice = asyncio.create_task(sound, name=f"{self.phone.name} says {tone}")
+
+    async def hears(self, packets: int = 40) -> set[int]:
+        """The tones in what comes in from now on: those in more than half of so many packets."""
+        assert self._hears is not None
+        heard = self.phone.heard.setdefault(self._hears[1], [])
+        begun = len(heard)
+        try:
+            async with asyncio.timeout(PATIENCE):
+                while len(heard) < begun + packets:
+                    await asyncio.sleep(0.02)
+        except TimeoutError:
+            return set()
+        return tones_in(heard[begun : begun + packets])
 
     def _rang(self) -> None:
         self.rang_at = self.rang_at or datetime.now(UTC)

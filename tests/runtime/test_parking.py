@@ -30,10 +30,11 @@ from tests.runtime.placing import PaperPbx, shop
 
 CALL, OTHER_CALL = CallId("pbx1:1.1"), CallId("pbx1:2.1")
 UNTIL = datetime(2026, 11, 30, 22, tzinfo=UTC)
-TALKS = Conversation(CALL, Uniqueid("1.2"), False, Uniqueid("1.1"), True)
+PHONE = "PJSIP/101-00000001"
+TALKS = Conversation(CALL, Uniqueid("1.2"), PHONE, False, True, Uniqueid("1.1"), True)
 PARKED = Parked(CALL, Uniqueid("1.1"), "default", "701", UNTIL, "+79161234567", "Иван «Ваня» Петров")
 RINGS = Ringing(CALL, "PJSIP/102-00000007", None, None)
-HAS_HIM = Conversation(CALL, Uniqueid("9.9"), False, Uniqueid("1.1"), True)
+HAS_HIM = Conversation(CALL, Uniqueid("9.9"), PHONE, False, True, Uniqueid("1.1"), True)
 HOSTILE = ["../101", "101\r\nAction: Hangup", "101&102", "101\0", "${EXTEN}", "1" * 4096, "PJSIP/101", ""]
 
 
@@ -152,7 +153,7 @@ class TestParking:
         assert pbx.asked == []
 
     async def test_of_several_the_one_that_is_named_is_meant(self) -> None:
-        pbx = talking(TALKS, Conversation(OTHER_CALL, Uniqueid("2.2"), False, Uniqueid("2.1"), True))
+        pbx = talking(TALKS, Conversation(OTHER_CALL, Uniqueid("2.2"), PHONE, False, True, Uniqueid("2.1"), True))
         await pbx.park(AskedToPark("101", call=OTHER_CALL))
         assert pbx.actions[-1][1]["Channel"] == "2.1"
 

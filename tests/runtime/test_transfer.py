@@ -25,9 +25,9 @@ from amibridge.runtime.one_at_a_time import OneAtATime
 from amibridge.runtime.transfer import Transferor
 from tests.runtime.placing import PaperPbx, shop
 
-TALKS = Conversation(CallId("pbx1:1.1"), Uniqueid("1.2"), False)
+TALKS = Conversation(CallId("pbx1:1.1"), Uniqueid("1.2"), "PJSIP/101-00000001", False, True)
 ASKS = replace(TALKS, consulting=True)
-OTHER = Conversation(CallId("pbx1:2.1"), Uniqueid("2.2"), False)
+OTHER = Conversation(CallId("pbx1:2.1"), Uniqueid("2.2"), "PJSIP/101-00000002", False, True)
 
 
 @dataclass

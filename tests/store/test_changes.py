@@ -56,6 +56,7 @@ def test_every_field_that_differs_is_named_with_both_values() -> None:
         create_orders=False,
         recordings_keep=timedelta(days=365),
         links_valid=timedelta(days=90),
+        supervisors=(Extension("100"),),
         responsible=ResponsibleSettings(name=()),
         create_tasks=True,
         missed_calls=MissedCalls(
@@ -76,6 +77,7 @@ def test_every_field_that_differs_is_named_with_both_values() -> None:
         "create tasks changed from no to yes",
         "recordings kept changed from none to 365 days",
         "links valid changed from none to 90 days",
+        "supervisors changed from none to 100",
         "responsible mode changed from name to off",
         "responsible dialplan changed from to-{extension} to mngr{extension}_{line}_1",
         "responsible fallback changed from last_call to none",

@@ -86,6 +86,7 @@ async def test_a_change_is_said_made_and_touches_no_other(directory: Directory) 
         ),
         recordings_keep=timedelta(days=365),
         links_valid=timedelta(days=90),
+        supervisors=(Extension("100"), Extension("103")),
         operators={Extension("103"): Operator(Extension("103"), None, "Ольга")},
         lines={"74951110001": Line("74951110001", None, None), "74951110002": Line("74951110002", "shop", None)},
     )

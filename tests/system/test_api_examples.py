@@ -34,6 +34,7 @@ EVENT = "48212"
 
 TALKS_WITH_NOBODY = {
     "/api/transfer": ("no_call",),
+    "/api/monitor": ("no_call",),
     "/api/park": ("no_call",),
     "/api/pickup": ("not_ringing", "not_parked"),
 }
@@ -145,7 +146,7 @@ async def test_each_route_has_an_example_and_each_example_is_answered(bridge: Br
         [call] = theirs.calls
         assert call.record_url is not None
         own |= {CALL: call.external_id, EVENT: "1"}
-        scopes = [word for scope in ("read", "recordings") for word in ("--scope", scope)]
+        scopes = [word for scope in ("read", "recordings", "supervise") for word in ("--scope", scope)]
         code, out, err = await bridge.command("token", "add", "--config", str(bridge.config), "0123", *scopes)
         assert code == 0, err
         reader = Reader(bridge.folder, own)

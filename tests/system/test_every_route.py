@@ -43,6 +43,7 @@ ROUTES: Mapping[tuple[str, str], Mapping[str, str]] = {
     ("GET", "/api/transfer"): {"transfer_type": "blind", "from_ext": "101", "to_ext": "102", "clientId": CLIENT},
     ("GET", "/api/park"): {"from_ext": "101", "timeout": "45", "call": "pbx1:1.1", "clientId": CLIENT},
     ("GET", "/api/pickup"): {"from_ext": "101", "target": "102", "space": "", "call": "", "clientId": CLIENT},
+    ("GET", "/api/monitor"): {"action": "09", "target": "101", "monitor_from": "102", "clientId": CLIENT, "call": "1"},
     ("GET", "/retailcrm/{secret}/call"): {
         "secret": SECRET,
         "clientId": CLIENT,
@@ -110,6 +111,7 @@ async def test_nothing_hostile_is_obeyed_or_breaks_anything(bridge: Bridge, pool
             "0123", crm_url=url, api_key=KEY, hosts={"pbx1": host}, operators={"101": 27, "102": 31},
             more=[f'client_id = "{CLIENT}"'],
         )  # fmt: skip
+        text += '\n[supervision]\nextensions = ["102"]\n'
         await bridge.apply(text.replace("[retailcrm]\n", f'[retailcrm]\nwebhook_secret = "{SECRET}"\n'))
         await until(lambda: bridge.log("host_connected"))
         words = ("add", "--config", str(bridge.config), "0123", "--scope", "read", "--scope", "recordings")

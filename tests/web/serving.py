@@ -18,6 +18,7 @@ from structlog.testing import capture_logs
 from yarl import URL
 
 from amibridge.calls.clicks import Click, Placed
+from amibridge.calls.monitoring import Begun, Wanted
 from amibridge.calls.parking import AskedToFetch, AskedToPark, Fetched, ParkedThere
 from amibridge.calls.parties import Party
 from amibridge.calls.record import CallId, CallRecord
@@ -37,6 +38,7 @@ from amibridge.store.outbox import Outbox
 from amibridge.store.recorder import FactQueue
 from amibridge.web.app import Address, WebServices, make_app, serve
 from amibridge.web.clicks import Call
+from amibridge.web.monitoring import Monitor
 from amibridge.web.parking import Fetch as Pickup
 from amibridge.web.parking import Park
 from amibridge.web.recordings import Fetch
@@ -74,11 +76,16 @@ async def no_fetching(enterprise: Enterprise, asked: AskedToFetch) -> Fetched:
     raise AssertionError(f"nobody was to be fetched: {asked}")
 
 
+async def no_monitoring(enterprise: Enterprise, wanted: Wanted) -> Begun:
+    raise AssertionError(f"nobody was to be listened in on: {wanted}")
+
+
 @dataclass
 class Site:
     """*standings*, *crms*, *histories*, *queue*, *stall*: what health and metrics tell. *zones_changed*: whose was said
-    to be; *hints*: what came by webhook; *call*, *transfer*: who places calls and hands on. *asked*: who should take a
-    call, which *responsible* answers. *fetches*: who was given which recording. *cache*: of recordings."""
+    to be; *hints*: what came by webhook; *call*, *transfer*, *monitor*: who places calls, hands on, listens in.
+    *asked*: who should take a call, which *responsible* answers. *fetches*: who was given which recording. *cache*: of
+    recordings."""
 
     host: str
     port: int
@@ -101,6 +108,7 @@ class Site:
     transfer: Transfer = no_transfer
     park: Park = no_parking
     fetch: Pickup = no_fetching
+    monitor: Monitor = no_monitoring
     asked: list[tuple[EnterpriseId, str, str | None]] = field(default_factory=list)
     responsible: Told | Exception = NOBODY
 
@@ -135,10 +143,31 @@ def idle_services(pool: asyncpg.Pool) -> WebServices:
         raise AssertionError("nobody asks")
 
     library = Library(library_settings(Path("/nowhere"), RecordingSettings()))
-    nothing = (lambda *_: (), lambda *_: ())
-    asked = (nobody, nobody, nobody, nobody, nobody, nobody, library, AuditTrail(pool), *nothing, PUBLIC_URL)
-    told = (pool, Outbox(pool), list, list, FactQueue(), timedelta, KEYRING, Tenants(), print, print)
-    return WebServices(*told, *asked, Streams(WrittenFacts(pool)))
+    return WebServices(
+        pool=pool,
+        outbox=Outbox(pool),
+        hosts=list,
+        crms=list,
+        queue=FactQueue(),
+        longest_stall=timedelta,
+        keyring=KEYRING,
+        tenants=Tenants(),
+        zone_changed=print,
+        hint=print,
+        call=nobody,
+        transfer=nobody,
+        park=nobody,
+        fetch=nobody,
+        monitor=nobody,
+        keep_status=nobody,
+        responsible=nobody,
+        library=library,
+        trail=AuditTrail(pool),
+        live_calls=lambda _: (),
+        parties=lambda *_: (),
+        public_url=PUBLIC_URL,
+        streams=Streams(WrittenFacts(pool)),
+    )
 
 
 @contextlib.asynccontextmanager
@@ -160,32 +189,33 @@ async def serving(
         streams = Streams(WrittenFacts(pool), streams_last)
         site = Site("127.0.0.1", 0, client, queue, folder / "recordings", AuditTrail(pool), streams)
         services = WebServices(
-            pool,
-            Outbox(pool),
-            lambda: site.standings,
-            lambda: site.crms,
-            queue,
-            lambda: site.stall,
-            KEYRING,
-            site.tenants,
-            site.zones_changed.append,
-            lambda enterprise, hint: site.hints.append((enterprise, hint)),
-            lambda enterprise, click: site.call(enterprise, click),
-            lambda enterprise, asked: site.transfer(enterprise, asked),
-            lambda enterprise, asked: site.park(enterprise, asked),
-            lambda enterprise, asked: site.fetch(enterprise, asked),
-            lambda told, within: keep_status(pool, told, within=within),
-            site.who,
-            library,
-            site.trail,
-            lambda enterprise: site.live_calls.get(enterprise, ()),
-            lambda enterprise, call: site.parties.get((enterprise, call), ()),
-            PUBLIC_URL,
-            site.streams,
-            lambda: site.histories,
-            None if metrics_token is None else Secret(metrics_token),
-            trusted_proxies,
-            site.fetches.append,
+            pool=pool,
+            outbox=Outbox(pool),
+            hosts=lambda: site.standings,
+            crms=lambda: site.crms,
+            queue=queue,
+            longest_stall=lambda: site.stall,
+            keyring=KEYRING,
+            tenants=site.tenants,
+            zone_changed=site.zones_changed.append,
+            hint=lambda enterprise, hint: site.hints.append((enterprise, hint)),
+            call=lambda enterprise, click: site.call(enterprise, click),
+            transfer=lambda enterprise, asked: site.transfer(enterprise, asked),
+            park=lambda enterprise, asked: site.park(enterprise, asked),
+            fetch=lambda enterprise, asked: site.fetch(enterprise, asked),
+            monitor=lambda enterprise, wanted: site.monitor(enterprise, wanted),
+            keep_status=lambda told, within: keep_status(pool, told, within=within),
+            responsible=site.who,
+            library=library,
+            trail=site.trail,
+            live_calls=lambda enterprise: site.live_calls.get(enterprise, ()),
+            parties=lambda enterprise, call: site.parties.get((enterprise, call), ()),
+            public_url=PUBLIC_URL,
+            streams=site.streams,
+            histories=lambda: site.histories,
+            metrics_token=None if metrics_token is None else Secret(metrics_token),
+            trusted_proxies=trusted_proxies,
+            fetched=site.fetches.append,
         )
         settings = WebSettings("127.0.0.1", 0, PUBLIC_URL)
         with capture_logs() as lines:

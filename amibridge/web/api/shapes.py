@@ -168,7 +168,8 @@ class ToldTransferShape(Answer):
 
 class EventShape(Answer):
     """What follows `data:`. *id*: also behind `id:`; *event*: also behind `event:`. *extension*: who rang, talked,
-    stopped or holds; *cause*: why he stopped; *transfer*: who handed the call on, and to whom; *into*: which call this one was a part of; *call*: the record, once the call is over."""
+    stopped or holds; *cause*: why he stopped; *transfer*: who handed the call on, and to whom; *into*: which call
+    this one was a part of; *call*: the record, once the call is over."""
 
     id: int
     event: Annotated[str, WithJsonSchema({"type": "string", "enum": [*FACT_TYPES]})]
