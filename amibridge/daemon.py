@@ -174,6 +174,7 @@ async def serving(settings: Settings, stop: asyncio.Event) -> AsyncIterator[Runn
                 watchers.standings,
                 settings.web.metrics_token,
                 settings.web.trusted_proxies,
+                zone_of=deliveries.zone_of,
             )
             lanes_stop, web_stop, traces_stop, audit_stop, listening, agi_listening = (
                 asyncio.Event() for _ in range(6)

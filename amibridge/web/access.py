@@ -88,7 +88,8 @@ class Gate:
             raise Refused(401, "token_expired", "This token has expired.", BEARER)
         if scope not in scopes:
             caller.did(scope, _resource(request), "wrong_scope")
-            raise Refused(403, "wrong_scope", f"This needs a token with the scope {scope}.")
+            made = f"amibridge token add {enterprise.id} --scope {scope}"
+            raise Refused(403, "wrong_scope", f"This needs a token with the scope {scope}, as {made} makes one.")
         return caller
 
     def known(self, request: web.Request, enterprise: Enterprise, who: str) -> Caller:

@@ -32,7 +32,9 @@ from amibridge.web.api.openapi import serve_document, serve_page
 from amibridge.web.clicks import Call, ClickRoutes
 from amibridge.web.connection import Connection
 from amibridge.web.health import Sources, live, readiness
+from amibridge.web.legacy_call_logs import CallLogRoutes, ZoneOf, configured_zone
 from amibridge.web.legacy_dialplan import LEGACY_PATH, answer_legacy_dialplan
+from amibridge.web.legacy_doors import ShutDoors, tell_alive
 from amibridge.web.module import KeepStatus, ModuleRoutes
 from amibridge.web.recordings import Tell, audited, log_fetch, serve_recordings
 from amibridge.web.responsible import PATH as RESPONSIBLE_PATH
@@ -81,6 +83,7 @@ class WebServices:
     metrics_token: Secret | None = None
     trusted_proxies: Sequence[str] = ()
     fetched: Tell = log_fetch
+    zone_of: ZoneOf = configured_zone
 
 
 def make_app(services: WebServices) -> web.Application:
@@ -89,6 +92,8 @@ def make_app(services: WebServices) -> web.Application:
     app.router.add_get("/health/live", live)
     sources = Sources(services.hosts, services.crms, services.histories, services.queue, services.longest_stall)
     app.router.add_get("/health/ready", readiness(services.outbox, sources))
+    for path in ("/health", "/api/status"):
+        app.router.add_get(path, tell_alive)
     app.router.add_get("/metrics", expose(sources, services.outbox, services.metrics_token))
     fetched = audited(services.trail, services.fetched)
     playing = serve_recordings(services.pool, services.keyring, services.library, address, fetched)
@@ -98,9 +103,12 @@ def make_app(services: WebServices) -> web.Application:
     ModuleRoutes(services.pool, gate, services.tenants, services.zone_changed, services.keep_status).add_to(app.router)
     ClickRoutes(gate, services.tenants, services.call).add_to(app.router)
     TransferRoutes(gate, services.transfer).add_to(app.router)
+    records = CallRecords(services.pool)
+    CallLogRoutes(gate, records, services.zone_of).add_to(app.router)
+    ShutDoors(services.tenants).add_to(app.router)
     app.router.add_get(RESPONSIBLE_PATH, tell_responsible(services.tenants, services.responsible), allow_head=False)
     app.router.add_post(LEGACY_PATH, answer_legacy_dialplan(services.tenants, services.responsible))
-    endpoints = call_endpoints(CallRecords(services.pool), services.live_calls)
+    endpoints = call_endpoints(records, services.live_calls)
     for endpoint in endpoints:
         app.router.add_get(endpoint.path, endpoint.handler(gate), allow_head=False)
     app.router.add_get("/openapi.json", serve_document(endpoints))
