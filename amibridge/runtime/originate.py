@@ -52,7 +52,7 @@ PATIENCE = timedelta(milliseconds=50)
 
 HOST_PATIENCE = timedelta(seconds=2)
 """The same for the host, where there are several: a late call is better than one of another's phone. A quarter is for a
-connection, which may have to be made; then a month of calls is looked through."""
+connection, which may have to be made."""
 
 MET_WITHIN = timedelta(days=30)
 """In which calls a phone is looked for, where there are several hosts."""

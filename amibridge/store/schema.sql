@@ -217,6 +217,7 @@ CREATE TABLE deliveries (
 CREATE UNIQUE INDEX deliveries_once ON deliveries (enterprise_id, host, fact_key, kind);
 CREATE INDEX deliveries_unfinished ON deliveries (enterprise_id, status, id) WHERE status IN ('due', 'parked');
 CREATE INDEX deliveries_by_call ON deliveries (enterprise_id, call_id);
+CREATE INDEX deliveries_by_state ON deliveries (enterprise_id, status, kind, created_at, id);
 
 -- Every request to a CRM, masked and bounded; the same question with an empty answer, asked every few minutes, is left
 -- out. calls, deliveries: what it told of, for which time (attempt). http_status NULL: no answer came. failure: why it was

@@ -23,11 +23,13 @@ from amibridge.retailcrm.triggers import Hint
 from amibridge.secrets import Keyring
 from amibridge.store.audit import AuditTrail
 from amibridge.store.call_records import CallRecords
+from amibridge.store.ledger_pages import LedgerPages
 from amibridge.store.outbox import Outbox
 from amibridge.store.recorder import FactQueue
 from amibridge.web.access import Gate
 from amibridge.web.answers import identified
-from amibridge.web.api.calls import LiveCalls, call_endpoints
+from amibridge.web.api.calls import LiveCalls, call_endpoints, finding
+from amibridge.web.api.ledger import ledger_endpoints
 from amibridge.web.api.openapi import serve_document, serve_page
 from amibridge.web.clicks import Call, ClickRoutes
 from amibridge.web.connection import Connection
@@ -108,7 +110,11 @@ def make_app(services: WebServices) -> web.Application:
     ShutDoors(services.tenants).add_to(app.router)
     app.router.add_get(RESPONSIBLE_PATH, tell_responsible(services.tenants, services.responsible), allow_head=False)
     app.router.add_post(LEGACY_PATH, answer_legacy_dialplan(services.tenants, services.responsible))
-    endpoints = call_endpoints(records, services.live_calls)
+    find = finding(records, services.live_calls)
+    endpoints = [
+        *call_endpoints(records, services.live_calls, find),
+        *ledger_endpoints(LedgerPages(services.pool), find),
+    ]
     for endpoint in endpoints:
         app.router.add_get(endpoint.path, endpoint.handler(gate), allow_head=False)
     app.router.add_get("/openapi.json", serve_document(endpoints))

@@ -33,8 +33,11 @@ PAGE_HEADERS = {
     "X-Content-Type-Options": "nosniff",
 }
 
-LINKS = {"call": {"operationId": "calls_show", "parameters": {"id": "$response.body#/calls/0/call_id"}}}
-"""From a list to one of it."""
+LINKS = {
+    action: {"call": {"operationId": "calls_show", "parameters": {"id": f"$response.body#/{first}/call_id"}}}
+    for action, first in {"calls.list": "calls/0", "deliveries.list": "deliveries/0"}.items()
+}
+"""From a list to the first call of it."""
 
 REQUEST_ID = {"X-Request-ID": {"description": "The id of this request in our log.", "schema": {"type": "string"}}}
 
@@ -87,7 +90,7 @@ def _operation(one: Endpoint[Any]) -> dict[str, Any]:
         "security": [{"token": []}],
         "parameters": _parameters(one),
         "responses": {
-            "200": _response("As asked.", one.answer) | ({} if one.finds_one else {"links": LINKS}),
+            "200": _response("As asked.", one.answer) | ({"links": links} if (links := LINKS.get(one.action)) else {}),
             **{str(status): _response(words, Error) for status, words in refusals.items()},
         },
     }
