@@ -199,7 +199,7 @@ async def serving(settings: Settings, stop: asyncio.Event) -> AsyncIterator[Runn
                 )
                 answering = spawn(tasks, "responsible", lambda: desks.run(web_stop))
                 if settings.agi is not None:
-                    agi = AgiServer(settings.agi, tenants.of_client_id, desks.answer)
+                    agi = AgiServer(settings.agi, tenants.of_client_id, desks.answer, trail)
                     spawn(tasks, "agi", lambda: agi.serve(web_stop, agi_listening), final=(AgiAddressTaken,))
                 else:
                     agi_listening.set()

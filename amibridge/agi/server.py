@@ -26,6 +26,8 @@ from amibridge.config import AgiSettings
 from amibridge.enterprises import Enterprise, EnterpriseId
 from amibridge.log import Seldom
 from amibridge.responsible.answer import Answer, Nobody, Why
+from amibridge.responsible.revealing import revealed
+from amibridge.store.audit import AuditTrail
 
 log = structlog.get_logger()
 
@@ -48,11 +50,19 @@ class AgiAddressTaken(Exception):
 
 class AgiServer:
     def __init__(
-        self, settings: AgiSettings, whose: Whose, ask: Ask, *, within: timedelta = WITHIN, most: int = MOST
+        self,
+        settings: AgiSettings,
+        whose: Whose,
+        ask: Ask,
+        trail: AuditTrail,
+        *,
+        within: timedelta = WITHIN,
+        most: int = MOST,
     ) -> None:
         self._settings = settings
         self._whose = whose
         self._ask = ask
+        self._trail = trail
         self._within = within.total_seconds()
         self._most = most
         self._refused = Seldom()
@@ -97,6 +107,7 @@ class AgiServer:
                     await set_variables(reader, writer, variables(Answer(Nobody(Why.NOT_TOLD))))
                     raise NotUnderstood("a client id of nobody's")
                 answer = await self._ask(enterprise.id, question.phone, question.line)
+                answer = revealed(self._trail, enterprise.id, question.phone, answer, _peer(writer))
                 log.debug(
                     "responsible_told", enterprise=enterprise.id, extension=answer.extension, reason=answer.reason
                 )
@@ -114,5 +125,10 @@ class AgiServer:
 
     def _say_refused(self, reason: str, writer: asyncio.StreamWriter) -> None:
         if times := self._refused.count(asyncio.get_running_loop().time()):
-            peer = writer.get_extra_info("peername")
-            log.warning("agi_refused", peer=peer[0] if peer else None, reason=reason, times=times)
+            log.warning("agi_refused", peer=_peer(writer), reason=reason, times=times)
+
+
+def _peer(writer: asyncio.StreamWriter) -> str:
+    """Empty for a connection that broke before anybody looked."""
+    name = writer.get_extra_info("peername")
+    return str(name[0]) if name else ""

@@ -108,8 +108,9 @@ def make_app(services: WebServices) -> web.Application:
     records = CallRecords(services.pool)
     CallLogRoutes(gate, records, services.zone_of).add_to(app.router)
     ShutDoors(services.tenants).add_to(app.router)
-    app.router.add_get(RESPONSIBLE_PATH, tell_responsible(services.tenants, services.responsible), allow_head=False)
-    app.router.add_post(LEGACY_PATH, answer_legacy_dialplan(services.tenants, services.responsible))
+    dialplans = (services.tenants, services.responsible, services.trail)
+    app.router.add_get(RESPONSIBLE_PATH, tell_responsible(*dialplans), allow_head=False)
+    app.router.add_post(LEGACY_PATH, answer_legacy_dialplan(*dialplans))
     find = finding(records, services.live_calls)
     endpoints = [
         *call_endpoints(records, services.live_calls, find),
