@@ -19,12 +19,13 @@ from datetime import UTC, datetime
 from aiohttp import hdrs, web
 
 from amibridge.enterprises import Enterprise, Scope
+from amibridge.neighbours import neighbourhood
 from amibridge.store.audit import AuditRow, AuditTrail
 from amibridge.web.answers import ID, Refused
 from amibridge.web.knocks import Knocks
 from amibridge.web.limits import Limit
 from amibridge.web.tenants import Tenants
-from amibridge.web.visitors import address, neighbourhood
+from amibridge.web.visitors import address
 
 OF_CLIENT_ID = frozenset({Scope.CALL})
 """It stands in bookmarks, and RetailCRM has it: whoever listens in, reads or hears needs a token."""

@@ -32,7 +32,7 @@ from amibridge.web.api.calls import LiveCalls, call_endpoints, finding
 from amibridge.web.api.ledger import ledger_endpoints
 from amibridge.web.api.openapi import serve_document, serve_page
 from amibridge.web.clicks import Call, ClickRoutes
-from amibridge.web.connection import Connection
+from amibridge.web.connection import Connection, Doors
 from amibridge.web.health import Sources, live, readiness
 from amibridge.web.legacy_call_logs import CallLogRoutes, ZoneOf, configured_zone
 from amibridge.web.legacy_dialplan import LEGACY_PATH, answer_legacy_dialplan
@@ -51,6 +51,8 @@ log = structlog.get_logger()
 
 LARGEST_BODY = 64 * 1024
 """Bytes. Nobody has more than a form to send us."""
+
+DOORS: web.AppKey[Doors] = web.AppKey("doors")
 
 GRACE = 1.0
 """Seconds that requests under way get at the stop: a recording that is being played may be cut."""
@@ -91,6 +93,7 @@ class WebServices:
 def make_app(services: WebServices) -> web.Application:
     app = web.Application(middlewares=[identified], client_max_size=LARGEST_BODY)
     app[ADDRESS_OF] = address_of(services.trusted_proxies)
+    app[DOORS] = Doors(services.trusted_proxies)
     app.router.add_get("/health/live", live)
     sources = Sources(services.hosts, services.crms, services.histories, services.queue, services.longest_stall)
     app.router.add_get("/health/ready", readiness(services.outbox, sources))
@@ -188,11 +191,11 @@ async def serve(app: web.Application, address: Address, stop: asyncio.Event, lis
     """Until *stop*; *listening* is set when questions are answered. Raises AddressTaken."""
     runner = web.AppRunner(app, shutdown_timeout=GRACE)
     await runner.setup()
-    loop, server = asyncio.get_running_loop(), runner.server
+    loop, server, doors = asyncio.get_running_loop(), runner.server, app.get(DOORS) or Doors()
     assert server is not None
     try:
         async with contextlib.AsyncExitStack() as stack:
-            for listener in await address.listen(lambda: Connection(server, loop=loop)):
+            for listener in await address.listen(lambda: Connection(server, doors, loop=loop)):
                 stack.callback(listener.close)
                 for host, port, *_ in (one.getsockname() for one in listener.sockets):
                     log.info("web_listening", address=f"[{host}]:{port}" if ":" in host else f"{host}:{port}")

@@ -49,10 +49,11 @@ def unwritten(room: int = 100) -> AuditTrail:
 
 @dataclass
 class Exchange:
-    """*within*, *most*: of the server. *asked*: what it wanted to know. *trail*: what it noted."""
+    """*within*, *most*, *of_one*: of the server. *asked*: what it wanted to know. *trail*: what it noted."""
 
     within: timedelta = SOON
     most: int = 100
+    of_one: int = 100
     port: int = 0
     answer: Answer | Exception = ANNA
     asked: list[tuple[EnterpriseId, str, str | None]] = field(default_factory=list)
@@ -69,9 +70,8 @@ class Exchange:
 
     @asynccontextmanager
     async def serve(self) -> AsyncIterator[Exchange]:
-        server = AgiServer(
-            AgiSettings("127.0.0.1", 0), self.whose, self.who, self.trail, within=self.within, most=self.most
-        )
+        settings, limits = AgiSettings("127.0.0.1", 0), {"most": self.most, "of_one": self.of_one}
+        server = AgiServer(settings, self.whose, self.who, self.trail, within=self.within, **limits)
         stop, listening = asyncio.Event(), asyncio.Event()
         async with asyncio.TaskGroup() as tasks:
             with capture_logs() as lines:
@@ -84,8 +84,8 @@ class Exchange:
             finally:
                 stop.set()
 
-    async def connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-        return await asyncio.open_connection("127.0.0.1", self.port)
+    async def connect(self, source: str = "127.0.0.1") -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        return await asyncio.open_connection("127.0.0.1", self.port, local_addr=(source, 0))
 
     async def call(self, replies: Mapping[str, str] | None = None, **changes: str | None) -> dict[str, str]:
         """What a channel's dialplan has afterwards. *changes*: of the environment, None for a line that is missing;

@@ -184,6 +184,15 @@ class TestSlow:
                     await asyncio.sleep(0.01)
         assert "too many at once" in refused(lines)
 
+    async def test_whoever_says_nothing_silences_nobody_but_himself(self, lines: list[Any]) -> None:
+        async with Exchange(most=4, of_one=2).serve() as exchange:
+            silent = [await exchange.connect("127.0.0.2") for _ in range(6)]
+            assert [await exchange.call() for _ in range(5)] == [WHOLE] * 5
+            assert exchange.asked == [("0123", "79161234567", "74951110001")] * 5
+            for _, writer in silent:
+                writer.close()
+        assert "too many at once" in refused(lines)
+
     async def test_a_defect_of_ours_is_said_and_costs_one_call(self, lines: list[Any]) -> None:
         async with Exchange(answer=RuntimeError("broken")).serve() as exchange:
             assert await exchange.call() == {}
