@@ -300,6 +300,7 @@ CREATE TABLE follow_ups (
     CHECK ((closed_at IS NULL) = (ending IS NULL))
 );
 CREATE UNIQUE INDEX follow_ups_open ON follow_ups (enterprise_id, phone) WHERE closed_at IS NULL;
+CREATE INDEX follow_ups_closed ON follow_ups (enterprise_id, closed_at) WHERE closed_at IS NOT NULL;
 
 -- Customers as the CRM tells of them. name: empty when nobody wrote one. merged_into: who remained of two.
 -- deleted_at: since when we know that the CRM has the row no more. seen_at: when it was asked last.
