@@ -187,6 +187,7 @@ async def serving(settings: Settings, stop: asyncio.Event) -> AsyncIterator[Runn
                 histories=watchers.standings,
                 metrics_token=settings.web.metrics_token,
                 trusted_proxies=settings.web.trusted_proxies,
+                zone_of=deliveries.zone_of,
             )
             lanes_stop, web_stop, traces_stop, audit_stop, listening, agi_listening = (
                 asyncio.Event() for _ in range(6)
@@ -214,7 +215,7 @@ async def serving(settings: Settings, stop: asyncio.Event) -> AsyncIterator[Runn
                 )
                 answering = spawn(tasks, "responsible", lambda: desks.run(web_stop))
                 if settings.agi is not None:
-                    agi = AgiServer(settings.agi, tenants.of_client_id, desks.answer)
+                    agi = AgiServer(settings.agi, tenants.of_client_id, desks.answer, trail)
                     spawn(tasks, "agi", lambda: agi.serve(web_stop, agi_listening), final=(AgiAddressTaken,))
                 else:
                     agi_listening.set()

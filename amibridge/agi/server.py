@@ -25,7 +25,10 @@ from amibridge.agi.conversation import (
 from amibridge.config import AgiSettings
 from amibridge.enterprises import Enterprise, EnterpriseId
 from amibridge.log import Seldom
+from amibridge.neighbours import Places
 from amibridge.responsible.answer import Answer, Nobody, Why
+from amibridge.responsible.revealing import revealed
+from amibridge.store.audit import AuditTrail
 
 log = structlog.get_logger()
 
@@ -34,6 +37,9 @@ WITHIN = timedelta(seconds=1)
 
 MOST = 100
 """Conversations at once; one too many is closed, and its call goes its normal way."""
+
+MOST_OF_ONE = 50
+"""Of one PBX, so that one which falls silent, or somebody who plays it, does not silence the others."""
 
 Ask: TypeAlias = Callable[[EnterpriseId, str, str | None], Awaitable[Answer]]
 """As `Desks.answer`."""
@@ -48,15 +54,23 @@ class AgiAddressTaken(Exception):
 
 class AgiServer:
     def __init__(
-        self, settings: AgiSettings, whose: Whose, ask: Ask, *, within: timedelta = WITHIN, most: int = MOST
+        self,
+        settings: AgiSettings,
+        whose: Whose,
+        ask: Ask,
+        trail: AuditTrail,
+        *,
+        within: timedelta = WITHIN,
+        most: int = MOST,
+        of_one: int = MOST_OF_ONE,
     ) -> None:
         self._settings = settings
         self._whose = whose
         self._ask = ask
+        self._trail = trail
         self._within = within.total_seconds()
-        self._most = most
+        self._places = Places(most, min(of_one, most))
         self._refused = Seldom()
-        self._conversations: set[asyncio.Task[None]] = set()
 
     async def serve(self, stop: asyncio.Event, listening: asyncio.Event) -> None:
         """Until *stop*; *listening* is set when questions are answered. Raises AgiAddressTaken."""
@@ -64,13 +78,13 @@ class AgiServer:
         async with asyncio.TaskGroup() as tasks:
 
             def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-                if len(self._conversations) >= self._most or stop.is_set():
+                peer = _peer(writer)
+                if stop.is_set() or not self._places.take(peer):
                     self._say_refused("too many at once", writer)
                     writer.close()
                     return
                 task = tasks.create_task(self._converse(reader, writer), name="agi conversation")
-                self._conversations.add(task)
-                task.add_done_callback(self._conversations.discard)
+                task.add_done_callback(lambda _: self._places.leave(peer))
 
             try:
                 server = await asyncio.start_server(
@@ -97,6 +111,7 @@ class AgiServer:
                     await set_variables(reader, writer, variables(Answer(Nobody(Why.NOT_TOLD))))
                     raise NotUnderstood("a client id of nobody's")
                 answer = await self._ask(enterprise.id, question.phone, question.line)
+                answer = revealed(self._trail, enterprise.id, question.phone, answer, _peer(writer))
                 log.debug(
                     "responsible_told", enterprise=enterprise.id, extension=answer.extension, reason=answer.reason
                 )
@@ -114,5 +129,10 @@ class AgiServer:
 
     def _say_refused(self, reason: str, writer: asyncio.StreamWriter) -> None:
         if times := self._refused.count(asyncio.get_running_loop().time()):
-            peer = writer.get_extra_info("peername")
-            log.warning("agi_refused", peer=peer[0] if peer else None, reason=reason, times=times)
+            log.warning("agi_refused", peer=_peer(writer), reason=reason, times=times)
+
+
+def _peer(writer: asyncio.StreamWriter) -> str:
+    """Empty for a connection that broke before anybody looked."""
+    name = writer.get_extra_info("peername")
+    return str(name[0]) if name else ""

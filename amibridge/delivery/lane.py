@@ -13,6 +13,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any, assert_never
+from zoneinfo import ZoneInfo
 
 import structlog
 
@@ -117,6 +118,11 @@ class Lane:
             self._teller.forget_unknown()
         self._judge.reconfigure(enterprise)
         self._awake.set()
+
+    @property
+    def zone(self) -> ZoneInfo | None:
+        """As the account told it."""
+        return self._zone.zone
 
     def forget_zone(self) -> None:
         """The account's settings were changed: history waits until it has told its time zone anew."""

@@ -12,6 +12,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
+from zoneinfo import ZoneInfo
 
 import structlog
 
@@ -94,6 +95,11 @@ class Deliveries:
         """Whether others may ask that CRM something: not while the account is paused, or nobody knows how it stands."""
         lane = self._lanes.get(number)
         return lane is not None and lane.crm_standing().state != Mood.PAUSED
+
+    def zone_of(self, enterprise: Enterprise) -> ZoneInfo | None:
+        """In which the account writes its dates; None as long as nobody has configured or told it."""
+        lane = self._lanes.get(enterprise.id)
+        return enterprise.time_zone or (None if lane is None else lane.zone)
 
     def forget_zone(self, number: EnterpriseId) -> None:
         """The account's settings were changed: its time zone is asked anew."""

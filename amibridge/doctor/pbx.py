@@ -37,6 +37,8 @@ LATELY = timedelta(days=3)
 STANZA = "read = system,call,agent,dialplan and write = system,reporting,originate,call"
 RELOAD = "then `manager reload` on the PBX"
 
+TRANSFERS = frozenset({"BlindTransfer", "Atxfer", "CancelAtxfer"})
+
 TOO_MUCH = ("Command", "UpdateConfig")
 """What lets whoever learns the secret take over the PBX, and what no part of the bridge asks."""
 
@@ -126,6 +128,11 @@ def _rights(visit: _Visit) -> Iterator[Finding]:
             f"`write` of this account needs originate; {RELOAD}",
         ),
         (
+            not visit.permitted >= TRANSFERS,
+            "it may not transfer calls: whoever asks for that over HTTP hears that the PBX refuses",
+            f"`write` of this account needs call; {RELOAD}",
+        ),
+        (
             not visit.permitted.isdisjoint(TOO_MUCH),
             "it may run commands on the PBX or change its files, which the bridge never does",
             f"take command and config out of `write`: {STANZA} are enough; {RELOAD}",
@@ -135,7 +142,8 @@ def _rights(visit: _Visit) -> Iterator[Finding]:
             well = False
             yield warn(about, found, advice)
     if well:
-        yield ok(about, "it may set the event filter, ask which channels live and place calls, and is told of restarts")
+        may = "set the event filter, ask which channels live, place calls and transfer them"
+        yield ok(about, f"it may {may}, and is told of restarts")
 
 
 def _unfiltered(visit: _Visit) -> tuple[str, str]:

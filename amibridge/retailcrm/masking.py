@@ -118,6 +118,11 @@ def masked_text(text: str) -> str:
     return text if len(text) < SHORTEST and "@" not in text else _IN_TEXT.sub(_hidden, text)
 
 
+def masked_party(text: str) -> str:
+    """Who is outside on a call, as the PBX names him: a number, or ``anonymous``."""
+    return masked_number(text) if _SPELT.fullmatch(text) else masked_text(text)
+
+
 def masked_number(spelt: str) -> str:
     """A telephone number, however it is spelt. Of nine digits or more at least five are hidden."""
     digits = "".join(char for char in spelt if char.isdigit())

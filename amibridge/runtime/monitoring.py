@@ -60,7 +60,7 @@ class Monitoring:
         async def place() -> Begun:
             return await self._place(enterprise, wanted, target, from_)
 
-        return await self._repeats.once((enterprise.id, wanted.mode, target, from_, wanted.call), place)
+        return await self._repeats.once(enterprise.id, (wanted.mode, target, from_, wanted.call), place)
 
     async def _place(self, enterprise: Enterprise, wanted: Wanted, target: Extension, from_: Extension) -> Begun:
         begun = time.perf_counter()

@@ -45,15 +45,16 @@ AGAIN_WITHIN = timedelta(seconds=5)
 KEYS_KEPT = timedelta(hours=1)
 """Whoever sends an Idempotency-Key tries again within minutes."""
 
-MOST = 10_000
-"""Clicks, and keys, that are remembered at once."""
+MOST = 2_000
+"""Clicks, and keys, of one enterprise that are remembered at once: about a megabyte. No office clicks so often while
+somebody tries again."""
 
 PATIENCE = timedelta(milliseconds=50)
 """With the database, for a name: a call without one is better than one that comes late."""
 
 HOST_PATIENCE = timedelta(seconds=2)
 """The same for the host, where there are several: a late call is better than one of another's phone. A quarter is for a
-connection, which may have to be made; then a month of calls is looked through."""
+connection, which may have to be made."""
 
 MET_WITHIN = timedelta(days=30)
 """In which calls a phone is looked for, where there are several hosts."""
@@ -87,11 +88,11 @@ class Originator:
             return await self._place(enterprise, extension, number, phone, click, begun)
 
         async def place_once() -> Placed:
-            return await self._clicks.once((enterprise.id, extension, phone), place)
+            return await self._clicks.once(enterprise.id, (extension, phone), place)
 
         if click.key is None:
             return await place_once()
-        placed = await self._keys.once((enterprise.id, click.key), place_once)
+        placed = await self._keys.once(enterprise.id, click.key, place_once)
         if (placed.extension, placed.phone) != (extension, phone):
             raise ClickRefused(Why.KEY_USED, "This Idempotency-Key was used for another call.")
         return placed

@@ -1,12 +1,13 @@
 """What was asked twice is done once: who asks again in time gets what the first was answered, or will be.
 
-Laws: bounded, the oldest is forgotten first; what certainly failed may be tried again at once. In memory, so a restart
-forgets.
+Laws: bounded, for each who asks: nobody makes us forget what another asked for; the oldest is forgotten first; what
+certainly failed may be tried again at once. In memory, so a restart forgets.
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections import defaultdict
 from collections.abc import Awaitable, Callable, Hashable
 from dataclasses import dataclass
 from datetime import timedelta
@@ -22,31 +23,31 @@ class _Asked(Generic[Answer]):
 
 
 class Repeats(Generic[Answer]):
-    """*remembered*: for how long from the first time on. *most*: at once. *is_over*: whether after that failure it may
-    be tried anew."""
+    """*remembered*: for how long from the first time on. *most*: at once, of each owner. *is_over*: whether after that
+    failure it may be tried anew."""
 
     def __init__(self, remembered: timedelta, most: int, is_over: Callable[[BaseException], bool]) -> None:
         self._remembered = remembered.total_seconds()
         self._most = most
         self._is_over = is_over
-        self._asked: dict[Hashable, _Asked[Answer]] = {}
+        self._owners: defaultdict[Hashable, dict[Hashable, _Asked[Answer]]] = defaultdict(dict)
 
     def __len__(self) -> int:
-        return len(self._asked)
+        return sum(map(len, self._owners.values()))
 
-    async def once(self, key: Hashable, do: Callable[[], Awaitable[Answer]]) -> Answer:
-        """What *do* returns or raises, now or when *key* was asked for before."""
-        loop = asyncio.get_running_loop()
-        self._forget(loop.time())
-        known = self._asked.get(key)
+    async def once(self, owner: Hashable, key: Hashable, do: Callable[[], Awaitable[Answer]]) -> Answer:
+        """What *do* returns or raises, now or when *owner* asked for *key* before."""
+        loop, of_owner = asyncio.get_running_loop(), self._owners[owner]
+        self._forget(of_owner, loop.time())
+        known = of_owner.get(key)
         if known is not None:
             return await asyncio.shield(known.answer)
-        asked = self._asked[key] = _Asked(loop.create_future(), loop.time())
+        asked = of_owner[key] = _Asked(loop.create_future(), loop.time())
         try:
             answer = await do()
         except BaseException as error:
-            if self._is_over(error) and self._asked.get(key) is asked:
-                del self._asked[key]
+            if self._is_over(error) and of_owner.get(key) is asked:
+                del of_owner[key]
             if isinstance(error, Exception):
                 asked.answer.set_exception(error)
                 asked.answer.exception()  # seen, though nobody else may have asked
@@ -56,8 +57,9 @@ class Repeats(Generic[Answer]):
         asked.answer.set_result(answer)
         return answer
 
-    def _forget(self, now: float) -> None:
-        for key, asked in list(self._asked.items()):
-            if len(self._asked) < self._most and now - asked.asked_at <= self._remembered:
+    def _forget(self, of_owner: dict[Hashable, _Asked[Answer]], now: float) -> None:
+        while of_owner:
+            key, oldest = next(iter(of_owner.items()))
+            if len(of_owner) < self._most and now - oldest.asked_at <= self._remembered:
                 break
-            del self._asked[key]
+            del of_owner[key]

@@ -53,6 +53,8 @@ async def forget_all(
         Forgettable.REQUESTS: keep.requests,
         Forgettable.DELIVERIES: keep.deliveries,
         Forgettable.AUDIT: keep.audit,
+        Forgettable.FOLLOW_UPS: keep.deliveries,
+        Forgettable.OPERATOR_STATUSES: keep.deliveries,
     }
     for what, kept in lengths.items():
         for enterprise in await retention.enterprises(what):

@@ -2,7 +2,7 @@
 
 Laws: nothing here waits; a fact that the queue has no room for is kept and said first when there is room, so none is
 lost and none overtakes another; that there was no room is said to the caller, who has to let go of the host. A storm
-of anomalies is counted.
+of anomalies is counted. The log has no whole number of anybody outside: the call's id leads to it.
 """
 
 from __future__ import annotations
@@ -33,8 +33,10 @@ from amibridge.calls.facts import (
     OperatorStopped,
     RecordingStarted,
 )
+from amibridge.calls.record import Extension
 from amibridge.calls.telling import Anomaly, AnomalyKind
 from amibridge.enterprises import AmiHost
+from amibridge.retailcrm.masking import masked_party, masked_text
 from amibridge.store.anomalies import HeardAnomaly
 from amibridge.store.ledger import HeardFact
 from amibridge.store.recorder import FactQueue, QueueFull
@@ -110,37 +112,43 @@ class Voice:
         match fact:
             case CallStarted():
                 brief = fact.brief
-                known = {"number": brief.external_number, "line": brief.line, "operator": brief.caller}
+                number = None if brief.external_number is None else masked_party(brief.external_number)
+                known = {"number": number, "line": brief.line, "operator": _shown(brief.caller)}
                 log.info(f"call_{brief.direction}", **_given(known))
             case CallAnswered():
-                log.info("call_answered", operator=fact.extension)
+                log.info("call_answered", operator=_shown(fact.extension))
             case CallEnded():
                 record = fact.record
                 told = {
                     "outcome": record.outcome,
                     "reason": record.reason,
-                    "operator": ",".join(record.operators) or None,
+                    "operator": ",".join(masked_text(one) for one in record.operators) or None,
                     "waited": round(record.waited.total_seconds(), 1),
                     "talked": round(record.talked.total_seconds(), 1),
                     "complete": None if record.complete else False,
                 }
                 log.info("call_ended", **_given(told))
             case OperatorRang() | OperatorStopped() | OperatorJoined() | OperatorLeft():
-                log.debug(fact.word.replace(".", "_"), operator=fact.extension)
+                log.debug(fact.word.replace(".", "_"), operator=_shown(fact.extension))
             case CustomerRang():
                 log.debug("customer_rang")
             case CallHeld():
-                log.debug("call_held", operator=fact.extension)
+                log.debug("call_held", operator=_shown(fact.extension))
             case CallResumed():
-                log.debug("call_resumed", operator=fact.extension)
+                log.debug("call_resumed", operator=_shown(fact.extension))
             case CallTransferred():
-                log.info("call_transferred", way=fact.way, operator=fact.from_, to=fact.to)
+                log.info("call_transferred", way=fact.way, operator=_shown(fact.from_), to=_shown(Extension(fact.to)))
             case RecordingStarted():
                 log.debug("recording_started", path=fact.path)
             case CallMerged():
                 log.info("call_merged", into=fact.into)
             case _ as never:
                 assert_never(never)
+
+
+def _shown(extension: Extension | None) -> str | None:
+    """It may be the mobile of somebody whose calls are forwarded."""
+    return None if extension is None else masked_text(extension)
 
 
 def _given(words: Mapping[str, object]) -> dict[str, object]:

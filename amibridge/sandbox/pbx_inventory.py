@@ -11,6 +11,9 @@ from amibridge.sandbox.pbx_score import Score
 VERSION = {"AMIversion": "11.0.0", "AsteriskVersion": "22.10.1", "SystemName": "", "CoreMaxCalls": "0"}
 
 COMMANDS = {
+    "Atxfer": "Attended transfer.  (Priv: call,all)",
+    "BlindTransfer": "Blind transfer channel(s) to the given destination  (Priv: call,all)",
+    "CancelAtxfer": "Cancel an attended transfer.  (Priv: call,all)",
     "Challenge": "Generate Challenge for MD5 Auth.  (Priv: <none>)",
     "CoreSettings": "Show PBX core settings (version etc).  (Priv: system,reporting,all)",
     "CoreShowChannels": "List currently active channels.  (Priv: system,reporting,all)",

@@ -58,11 +58,11 @@ class CrmRequests:
     async def of_calls(self, enterprise: EnterpriseId, calls: Sequence[CallId]) -> list[CrmRequest]:
         """In the order in which they were made."""
         rows = await self._pool.fetch(SQL["requests_of_calls"], enterprise, [storable(call) for call in calls])
-        return [_read(row) for row in rows]
+        return [crm_request(row) for row in rows]
 
     async def newest(self, enterprise: EnterpriseId, limit: int) -> list[CrmRequest]:
         """The newest first, whatever they were about."""
-        return [_read(row) for row in await self._pool.fetch(SQL["newest_requests"], enterprise, limit)]
+        return [crm_request(row) for row in await self._pool.fetch(SQL["newest_requests"], enterprise, limit)]
 
 
 def _written(ordinal: int, one: CrmRequest) -> dict[str, object]:
@@ -85,7 +85,8 @@ def _written(ordinal: int, one: CrmRequest) -> dict[str, object]:
     }
 
 
-def _read(row: asyncpg.Record) -> CrmRequest:
+def crm_request(row: asyncpg.Record) -> CrmRequest:
+    """A row of `crm_requests`."""
     return CrmRequest(
         enterprise=EnterpriseId(row["enterprise_id"]),
         at=row["at"],

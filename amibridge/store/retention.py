@@ -1,7 +1,8 @@
-"""What may be forgotten: deliveries that are settled, requests to CRMs, and the audit, when they are old.
+"""What may be forgotten when it is old: deliveries that are settled, requests to CRMs, the audit, follow-ups that are
+over, and how operators stood.
 
-Laws: what is due or parked is never forgotten; facts are never forgotten, so that a fact which is said again, after a
-restart or a resync, is no new one and is told to no CRM again; a piece at a time, in the order of the key.
+Laws: what is due, parked or open is never forgotten; facts are never forgotten, so that a fact which is said again,
+after a restart or a resync, is no new one and is told to no CRM again; a piece at a time, and most by the key.
 """
 
 from __future__ import annotations
@@ -27,6 +28,8 @@ class Forgettable(Enum):
     DELIVERIES = ("with_deliveries", "forget_deliveries")
     REQUESTS = ("with_requests", "forget_requests")
     AUDIT = ("with_audit", "forget_audit")
+    FOLLOW_UPS = ("with_follow_ups", "forget_follow_ups")
+    OPERATOR_STATUSES = ("with_operator_statuses", "forget_operator_statuses")
 
 
 @dataclass(frozen=True, slots=True)

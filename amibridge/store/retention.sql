@@ -100,3 +100,54 @@ WITH piece AS (
 )
 SELECT max(id) AS last, (SELECT count(*) FROM gone) AS gone, coalesce(min(at) < $3, false) AS old
   FROM piece
+
+-- with_follow_ups --
+-- The same of what was made in CRMs for missed calls, by enterprise_id.
+WITH RECURSIVE known AS (
+    (SELECT enterprise_id FROM follow_ups ORDER BY enterprise_id LIMIT 1)
+     UNION ALL
+    SELECT (SELECT enterprise_id
+              FROM follow_ups
+             WHERE enterprise_id > known.enterprise_id
+             ORDER BY enterprise_id
+             LIMIT 1)
+      FROM known
+     WHERE enterprise_id IS NOT NULL
+)
+SELECT enterprise_id FROM known WHERE enterprise_id IS NOT NULL
+
+-- with_operator_statuses --
+-- The same of how operators stand: of each enterprise_id a row for each of its users, so a few in all.
+SELECT DISTINCT enterprise_id FROM operator_statuses
+
+-- forget_follow_ups --
+-- A piece of what is over of an enterprise's follow-ups, by an index of its own: those closed before a time are deleted,
+-- and none that is open. While a piece is full there may be another, from the beginning ($2).
+WITH gone AS (
+    DELETE FROM follow_ups
+     WHERE enterprise_id = $1
+       AND call_id = ANY (ARRAY(SELECT call_id
+                                  FROM follow_ups
+                                 WHERE enterprise_id = $1 AND closed_at < $3
+                                 ORDER BY closed_at
+                                 LIMIT $4))
+       AND closed_at < $3
+    RETURNING call_id
+)
+SELECT $2::bigint AS last, count(*) AS gone, count(*) = $4 AS old
+  FROM gone
+
+-- forget_operator_statuses --
+-- The same of how operators of an enterprise stand: what was told before a time means nothing any more.
+WITH gone AS (
+    DELETE FROM operator_statuses
+     WHERE enterprise_id = $1
+       AND crm_user = ANY (ARRAY(SELECT crm_user
+                                   FROM operator_statuses
+                                  WHERE enterprise_id = $1 AND told_at < $3
+                                  LIMIT $4))
+       AND told_at < $3
+    RETURNING crm_user
+)
+SELECT $2::bigint AS last, count(*) AS gone, count(*) = $4 AS old
+  FROM gone

@@ -229,6 +229,7 @@ CREATE TABLE deliveries (
 CREATE UNIQUE INDEX deliveries_once ON deliveries (enterprise_id, host, fact_key, kind);
 CREATE INDEX deliveries_unfinished ON deliveries (enterprise_id, status, id) WHERE status IN ('due', 'parked');
 CREATE INDEX deliveries_by_call ON deliveries (enterprise_id, call_id);
+CREATE INDEX deliveries_by_state ON deliveries (enterprise_id, status, kind, created_at, id);
 
 -- Every request to a CRM, masked and bounded; the same question with an empty answer, asked every few minutes, is left
 -- out. calls, deliveries: what it told of, for which time (attempt). http_status NULL: no answer came. failure: why it was
@@ -311,6 +312,7 @@ CREATE TABLE follow_ups (
     CHECK ((closed_at IS NULL) = (ending IS NULL))
 );
 CREATE UNIQUE INDEX follow_ups_open ON follow_ups (enterprise_id, phone) WHERE closed_at IS NULL;
+CREATE INDEX follow_ups_closed ON follow_ups (enterprise_id, closed_at) WHERE closed_at IS NOT NULL;
 
 -- Customers as the CRM tells of them. name: empty when nobody wrote one. merged_into: who remained of two.
 -- deleted_at: since when we know that the CRM has the row no more. seen_at: when it was asked last.

@@ -1,7 +1,8 @@
 -- host_of_extension --
 -- On which host of an enterprise an operator called, rang or talked last, since a time.
-SELECT host
-  FROM calls
- WHERE enterprise_id = $1 AND started_at >= $3 AND (caller = $2 OR $2 = ANY (rang) OR $2 = ANY (operators))
- ORDER BY started_at DESC
+SELECT calls.host
+  FROM call_extensions AS part
+  JOIN calls ON calls.enterprise_id = part.enterprise_id AND calls.call_id = part.call_id
+ WHERE part.enterprise_id = $1 AND part.extension = $2 AND part.started_at >= $3
+ ORDER BY part.started_at DESC
  LIMIT 1

@@ -19,12 +19,13 @@ from datetime import UTC, datetime
 from aiohttp import hdrs, web
 
 from amibridge.enterprises import ApiToken, Enterprise, Scope
+from amibridge.neighbours import neighbourhood
 from amibridge.store.audit import AuditRow, AuditTrail
 from amibridge.web.answers import ID, Refused
 from amibridge.web.knocks import Knocks
 from amibridge.web.limits import Limit
 from amibridge.web.tenants import Tenants
-from amibridge.web.visitors import address, neighbourhood
+from amibridge.web.visitors import address
 
 OF_CLIENT_ID = frozenset({Scope.CALL})
 """It stands in bookmarks, and RetailCRM has it: whoever reads or hears needs a token. So does who listens in, unless
@@ -92,7 +93,8 @@ class Gate:
             raise Refused(401, "token_expired", "This token has expired.", BEARER)
         if scope not in scopes:
             caller.did(scope, _resource(request), "wrong_scope")
-            raise Refused(403, "wrong_scope", f"This needs a token with the scope {scope}.")
+            made = f"amibridge token add {enterprise.id} --scope {scope}"
+            raise Refused(403, "wrong_scope", f"This needs a token with the scope {scope}, as {made} makes one.")
         return caller
 
     def would_admit(self, caller: Caller, scope: Scope) -> bool:

@@ -23,18 +23,22 @@ from amibridge.retailcrm.triggers import Hint
 from amibridge.secrets import Keyring
 from amibridge.store.audit import AuditTrail
 from amibridge.store.call_records import CallRecords
+from amibridge.store.ledger_pages import LedgerPages
 from amibridge.store.outbox import Outbox
 from amibridge.store.recorder import FactQueue
 from amibridge.web.access import Gate
 from amibridge.web.answers import identified
-from amibridge.web.api.calls import LiveCalls, Parties, call_endpoints
+from amibridge.web.api.calls import LiveCalls, Parties, call_endpoints, finding
 from amibridge.web.api.events import event_endpoint
+from amibridge.web.api.ledger import ledger_endpoints
 from amibridge.web.api.openapi import serve_document, serve_page
 from amibridge.web.api.recordings import recordings_endpoint
 from amibridge.web.clicks import Call, ClickRoutes
-from amibridge.web.connection import Connection
+from amibridge.web.connection import Connection, Doors
 from amibridge.web.health import Sources, live, readiness
+from amibridge.web.legacy_call_logs import CallLogRoutes, ZoneOf, configured_zone
 from amibridge.web.legacy_dialplan import LEGACY_PATH, answer_legacy_dialplan
+from amibridge.web.legacy_doors import ShutDoors, tell_alive
 from amibridge.web.module import KeepStatus, ModuleRoutes
 from amibridge.web.monitoring import Monitor, MonitorRoutes
 from amibridge.web.parking import Fetch, Park, ParkingRoutes
@@ -52,6 +56,8 @@ log = structlog.get_logger()
 
 LARGEST_BODY = 64 * 1024
 """Bytes. Nobody has more than a form to send us."""
+
+DOORS: web.AppKey[Doors] = web.AppKey("doors")
 
 GRACE = 1.0
 """Seconds that requests under way get at the stop: a recording that is being played may be cut."""
@@ -92,11 +98,13 @@ class WebServices:
     metrics_token: Secret | None = None
     trusted_proxies: Sequence[str] = ()
     fetched: Tell = log_fetch
+    zone_of: ZoneOf = configured_zone
 
 
 def make_app(services: WebServices) -> web.Application:
     app = web.Application(middlewares=[identified], client_max_size=LARGEST_BODY)
     app[ADDRESS_OF] = address_of(services.trusted_proxies)
+    app[DOORS] = Doors(services.trusted_proxies)
     app.router.add_get("/health/live", live)
     sources = Sources(
         services.hosts,
@@ -107,6 +115,8 @@ def make_app(services: WebServices) -> web.Application:
         services.streams.listening,
     )
     app.router.add_get("/health/ready", readiness(services.outbox, sources))
+    for path in ("/health", "/api/status"):
+        app.router.add_get(path, tell_alive)
     app.router.add_get("/metrics", expose(sources, services.outbox, services.metrics_token))
     fetched = audited(services.trail, services.fetched)
     playing = serve_recordings(services.pool, services.keyring, services.library, address, fetched)
@@ -118,10 +128,16 @@ def make_app(services: WebServices) -> web.Application:
     TransferRoutes(gate, services.transfer).add_to(app.router)
     ParkingRoutes(gate, services.park, services.fetch).add_to(app.router)
     MonitorRoutes(gate, services.monitor).add_to(app.router)
-    app.router.add_get(RESPONSIBLE_PATH, tell_responsible(services.tenants, services.responsible), allow_head=False)
-    app.router.add_post(LEGACY_PATH, answer_legacy_dialplan(services.tenants, services.responsible))
+    records = CallRecords(services.pool)
+    CallLogRoutes(gate, records, services.zone_of).add_to(app.router)
+    ShutDoors(services.tenants).add_to(app.router)
+    dialplans = (services.tenants, services.responsible, services.trail)
+    app.router.add_get(RESPONSIBLE_PATH, tell_responsible(*dialplans), allow_head=False)
+    app.router.add_post(LEGACY_PATH, answer_legacy_dialplan(*dialplans))
+    find = finding(records, services.live_calls)
     endpoints = [
-        *call_endpoints(CallRecords(services.pool), services.live_calls, services.parties),
+        *call_endpoints(records, services.live_calls, services.parties, find),
+        *ledger_endpoints(LedgerPages(services.pool), find),
         recordings_endpoint(services.pool, services.keyring, services.public_url),
         event_endpoint(services.streams, gate.would_admit),
     ]
@@ -198,11 +214,11 @@ async def serve(app: web.Application, address: Address, stop: asyncio.Event, lis
     """Until *stop*; *listening* is set when questions are answered. Raises AddressTaken."""
     runner = web.AppRunner(app, shutdown_timeout=GRACE)
     await runner.setup()
-    loop, server = asyncio.get_running_loop(), runner.server
+    loop, server, doors = asyncio.get_running_loop(), runner.server, app.get(DOORS) or Doors()
     assert server is not None
     try:
         async with contextlib.AsyncExitStack() as stack:
-            for listener in await address.listen(lambda: Connection(server, loop=loop)):
+            for listener in await address.listen(lambda: Connection(server, doors, loop=loop)):
                 stack.callback(listener.close)
                 for host, port, *_ in (one.getsockname() for one in listener.sockets):
                     log.info("web_listening", address=f"[{host}]:{port}" if ":" in host else f"{host}:{port}")

@@ -16,12 +16,16 @@ from typing import assert_never
 import structlog
 from aiohttp import web
 
-from amibridge.enterprises import Enterprise, ResponsibleMode
+from amibridge.enterprises import Enterprise, EnterpriseId, ResponsibleMode
+from amibridge.responsible.answer import Answer
 from amibridge.responsible.naming import dialplan
-from amibridge.web.answers import Handler
+from amibridge.responsible.revealing import revealed
+from amibridge.store.audit import AuditTrail
+from amibridge.web.answers import ID, Handler
 from amibridge.web.knocks import Knocks
 from amibridge.web.responsible import LONGEST, Ask, phone_in
 from amibridge.web.tenants import Tenants
+from amibridge.web.visitors import address
 
 log = structlog.get_logger()
 
@@ -40,8 +44,15 @@ def compact(name: str, context: str | None) -> bytes:
     return f'{{"Name":"{name}","DialPlan":{quoted}}}'.encode()
 
 
-def answer_legacy_dialplan(tenants: Tenants, ask: Ask) -> Handler:
+def answer_legacy_dialplan(tenants: Tenants, ask: Ask, trail: AuditTrail) -> Handler:
     refused = Knocks("responsible_refused")
+
+    def noting(request: web.Request) -> Ask:
+        async def ask_and_note(enterprise: EnterpriseId, phone: str, line: str | None) -> Answer:
+            found = await ask(enterprise, phone, line)
+            return revealed(trail, enterprise, phone, found, address(request), request[ID])
+
+        return ask_and_note
 
     async def answer(request: web.Request) -> web.StreamResponse:
         enterprise = tenants.of_client_id(request.headers.get("Token", ""))
@@ -51,7 +62,7 @@ def answer_legacy_dialplan(tenants: Tenants, ask: Ask) -> Handler:
         try:
             async with asyncio.timeout(BODY_WITHIN.total_seconds()):
                 asked = _asked(await request.read())
-            return _said(200, await _answer(enterprise, asked, ask))
+            return _said(200, await _answer(enterprise, asked, noting(request)))
         except TimeoutError:
             return _said(408, NO_ANSWER)
         except web.HTTPException as error:

@@ -7,7 +7,7 @@ there is such an enterprise; what was told is answered with success only when it
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from importlib import resources
@@ -25,6 +25,7 @@ from amibridge.store.operator_statuses import StoredStatus
 from amibridge.web.access import Gate
 from amibridge.web.answers import Handler, refusal
 from amibridge.web.forms import read_form
+from amibridge.web.knocks import Knocks
 from amibridge.web.tenants import Tenants
 
 log = structlog.get_logger()
@@ -54,6 +55,7 @@ class ModuleRoutes:
     tenants: Tenants
     zone_changed: Callable[[EnterpriseId], None]
     keep_status: KeepStatus
+    strangers: Knocks = field(default_factory=lambda: Knocks("crm_callback_refused"))
 
     def add_to(self, router: web.UrlDispatcher) -> None:
         page, logo = _shown("account.html", "text/html"), _shown("logo.svg", "image/svg+xml")
@@ -71,6 +73,7 @@ class ModuleRoutes:
             form = dict(request.query.items()) if request.method == "GET" else await read_form(request)
             enterprise = self._whose(request.match_info["secret"], form or {})
             if enterprise is None:
+                self.strangers.note(request)
                 return refusal(400, "unknown_account", "No account of ours is known by that.")
             assert form is not None
             caller = self.gate.known(request, enterprise, "retailcrm")

@@ -14,9 +14,12 @@ from aiohttp import web
 
 from amibridge.enterprises import EnterpriseId
 from amibridge.responsible.answer import Answer
-from amibridge.web.answers import Handler, refusal
+from amibridge.responsible.revealing import revealed
+from amibridge.store.audit import AuditTrail
+from amibridge.web.answers import ID, Handler, refusal
 from amibridge.web.knocks import Knocks
 from amibridge.web.tenants import Tenants
+from amibridge.web.visitors import address
 
 log = structlog.get_logger()
 
@@ -29,7 +32,7 @@ LONGEST = 200
 """Characters of a phone or a line that may be one."""
 
 
-def tell_responsible(tenants: Tenants, ask: Ask) -> Handler:
+def tell_responsible(tenants: Tenants, ask: Ask, trail: AuditTrail) -> Handler:
     refused = Knocks("responsible_refused")
 
     async def tell(request: web.Request) -> web.StreamResponse:
@@ -56,6 +59,7 @@ def tell_responsible(tenants: Tenants, ask: Ask) -> Handler:
                 raise
             log.error("request_failed", method=request.method, resource=PATH, exc_info=error)
             return web.Response(status=500)
+        answer = revealed(trail, enterprise.id, phone, answer, address(request), request[ID])
         log.debug("responsible_told", enterprise=enterprise.id, extension=answer.extension, reason=answer.reason)
         if as_text:
             return web.Response(text=answer.extension or "")

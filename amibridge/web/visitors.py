@@ -8,10 +8,12 @@ looked at. What is no address ends it: whoever is known so far stands for him.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
+from ipaddress import ip_network
 from typing import TypeAlias
 
 from aiohttp import web
+
+from amibridge.neighbours import read_address
 
 AddressOf: TypeAlias = Callable[[web.Request], str]
 
@@ -30,28 +32,14 @@ def address_of(trusted_proxies: Sequence[str]) -> AddressOf:
     networks = [ip_network(one, strict=False) for one in trusted_proxies]
 
     def found(request: web.Request) -> str:
-        nearest = _read(request.remote or "")
+        nearest = read_address(request.remote or "")
         way = ",".join(request.headers.getall(FORWARDED_FOR, ()))
         for said in reversed(way.split(",")):
             if nearest is None or not any(nearest in network for network in networks):
                 break
-            if (next_one := _read(said)) is None:
+            if (next_one := read_address(said)) is None:
                 break
             nearest = next_one
         return "" if nearest is None else str(nearest)
 
     return found
-
-
-def neighbourhood(address: str) -> str:
-    """What one visitor can have as many of as he likes: an IPv4 address, or the /64 around an IPv6 address."""
-    read = _read(address)
-    return str(ip_network(f"{read}/64", strict=False)) if isinstance(read, IPv6Address) else address
-
-
-def _read(text: str) -> IPv4Address | IPv6Address | None:
-    try:
-        address = ip_address(text.strip().partition("%")[0])
-    except ValueError:
-        return None
-    return (isinstance(address, IPv6Address) and address.ipv4_mapped) or address

@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager, closing, suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
 
+import asyncpg
 from structlog.testing import capture_logs
 
 from amibridge.agi.server import AgiServer
@@ -16,6 +17,7 @@ from amibridge.calls.record import Extension
 from amibridge.config import AgiSettings
 from amibridge.enterprises import Enterprise, EnterpriseId
 from amibridge.responsible.answer import Answer, Because, Somebody
+from amibridge.store.audit import AuditTrail
 from tests.store.enterprises import romashka
 
 ANNA = Answer(Somebody(Extension("101"), Because.RESPONSIBLE, "Анна"), "Москва | Иван", "Иван")
@@ -40,15 +42,22 @@ SOON = timedelta(seconds=60)
 AT_ONCE = timedelta(milliseconds=100)
 
 
+def unwritten(room: int = 100) -> AuditTrail:
+    """Rows stay in memory: of a database that is not there, and that nobody asks."""
+    return AuditTrail(asyncpg.create_pool("postgresql://127.0.0.1:1/absent"), room)
+
+
 @dataclass
 class Exchange:
-    """*within*, *most*: of the server. *asked*: what it wanted to know."""
+    """*within*, *most*, *of_one*: of the server. *asked*: what it wanted to know. *trail*: what it noted."""
 
     within: timedelta = SOON
     most: int = 100
+    of_one: int = 100
     port: int = 0
     answer: Answer | Exception = ANNA
     asked: list[tuple[EnterpriseId, str, str | None]] = field(default_factory=list)
+    trail: AuditTrail = field(default_factory=lambda: unwritten())
 
     async def who(self, number: EnterpriseId, phone: str, line: str | None) -> Answer:
         self.asked.append((number, phone, line))
@@ -61,7 +70,8 @@ class Exchange:
 
     @asynccontextmanager
     async def serve(self) -> AsyncIterator[Exchange]:
-        server = AgiServer(AgiSettings("127.0.0.1", 0), self.whose, self.who, within=self.within, most=self.most)
+        settings, limits = AgiSettings("127.0.0.1", 0), {"most": self.most, "of_one": self.of_one}
+        server = AgiServer(settings, self.whose, self.who, self.trail, within=self.within, **limits)
         stop, listening = asyncio.Event(), asyncio.Event()
         async with asyncio.TaskGroup() as tasks:
             with capture_logs() as lines:
@@ -74,8 +84,8 @@ class Exchange:
             finally:
                 stop.set()
 
-    async def connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-        return await asyncio.open_connection("127.0.0.1", self.port)
+    async def connect(self, source: str = "127.0.0.1") -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        return await asyncio.open_connection("127.0.0.1", self.port, local_addr=(source, 0))
 
     async def call(self, replies: Mapping[str, str] | None = None, **changes: str | None) -> dict[str, str]:
         """What a channel's dialplan has afterwards. *changes*: of the environment, None for a line that is missing;

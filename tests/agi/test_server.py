@@ -15,7 +15,7 @@ from amibridge.agi.conversation import LONGEST_LINE, MOST_LINES
 from amibridge.agi.server import AgiAddressTaken, AgiServer
 from amibridge.config import AgiSettings
 from amibridge.responsible.answer import Answer, Nobody, Why
-from tests.agi.caller import AT_ONCE, CLIENT, ENVIRONMENT, Exchange
+from tests.agi.caller import AT_ONCE, CLIENT, ENVIRONMENT, Exchange, unwritten
 
 WHOLE = {"AMIBRIDGE_EXTENSION": "101", "AMIBRIDGE_NAME": "Москва | Иван", "AMIBRIDGE_REASON": "responsible"}
 SAID = "".join(f"{name}: {value}\n" for name, value in ENVIRONMENT.items()).encode()
@@ -184,6 +184,15 @@ class TestSlow:
                     await asyncio.sleep(0.01)
         assert "too many at once" in refused(lines)
 
+    async def test_whoever_says_nothing_silences_nobody_but_himself(self, lines: list[Any]) -> None:
+        async with Exchange(most=4, of_one=2).serve() as exchange:
+            silent = [await exchange.connect("127.0.0.2") for _ in range(6)]
+            assert [await exchange.call() for _ in range(5)] == [WHOLE] * 5
+            assert exchange.asked == [("0123", "79161234567", "74951110001")] * 5
+            for _, writer in silent:
+                writer.close()
+        assert "too many at once" in refused(lines)
+
     async def test_a_defect_of_ours_is_said_and_costs_one_call(self, lines: list[Any]) -> None:
         async with Exchange(answer=RuntimeError("broken")).serve() as exchange:
             assert await exchange.call() == {}
@@ -192,13 +201,31 @@ class TestSlow:
         assert [line["event"] for line in lines if line["event"] == "agi_failed"] == ["agi_failed"]
 
 
+class TestAudit:
+    async def test_whom_a_dialplan_was_told_of_is_written_down(self) -> None:
+        async with Exchange().serve() as exchange:
+            await exchange.call()
+            await exchange.call(agi_arg_1="0123")
+            exchange.answer = Answer(Nobody(Why.UNKNOWN_CUSTOMER))
+            await exchange.call()
+        [row] = exchange.trail._rows
+        assert (row.enterprise, row.who, row.address) == ("0123", "dialplan", "127.0.0.1")
+        assert (row.action, row.target, row.outcome) == ("responsible", "79161234567 to 101", "responsible")
+
+    async def test_what_cannot_be_written_down_is_not_told(self) -> None:
+        async with Exchange(trail=unwritten(room=1)).serve() as exchange:
+            assert await exchange.call() == WHOLE
+            assert (await exchange.call())["AMIBRIDGE_REASON"] == "not_told"
+        assert len(exchange.trail) == 1
+
+
 async def test_an_address_that_is_taken_is_said() -> None:
     exchange = Exchange()
     with socket.socket() as other:
         other.bind(("127.0.0.1", 0))
         other.listen()
         port = other.getsockname()[1]
-        server = AgiServer(AgiSettings("127.0.0.1", port), exchange.whose, exchange.who)
+        server = AgiServer(AgiSettings("127.0.0.1", port), exchange.whose, exchange.who, exchange.trail)
         with pytest.raises(BaseExceptionGroup) as taken:
             await server.serve(asyncio.Event(), asyncio.Event())
     assert isinstance(taken.value.exceptions[0], AgiAddressTaken)

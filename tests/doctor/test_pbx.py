@@ -102,6 +102,7 @@ class TestRights:
             ({"refuses": {"Filter"}}, "pbx1 rights", "it may not set an event filter"),
             ({"refuses": {"CoreShowChannels"}}, "pbx1 rights", "it may not ask which channels live"),
             ({"refuses": {"Originate"}}, "pbx1 rights", "it may not place calls"),
+            ({"refuses": {"BlindTransfer", "Atxfer", "CancelAtxfer"}}, "pbx1 rights", "it may not transfer calls"),
             ({"boots": False}, "pbx1 rights", "its `read` lacks system"),
             ({"refuses": {"PJSIPShowEndpoints", "SIPpeers"}}, "pbx1 endpoints", "it may not list them"),
         ],
@@ -195,7 +196,8 @@ async def silent(*, endless: bool = False) -> AsyncIterator[tuple[str, int]]:
                 more = {
                     "Ping": f"Ping: Pong\r\nTimestamp: {datetime.now(UTC).timestamp():.6f}\r\n",
                     "ListCommands": "Filter: x (Priv: system,all)\r\nPJSIPShowEndpoints: x (Priv: system,all)\r\n"
-                    "Originate: x (Priv: originate,all)\r\n",
+                    "Originate: x (Priv: originate,all)\r\nAtxfer: x (Priv: call,all)\r\n"
+                    "BlindTransfer: x (Priv: call,all)\r\nCancelAtxfer: x (Priv: call,all)\r\n",
                 }
                 writer.write(
                     f"Response: Success\r\nActionID: {said['ActionID']}\r\n{more.get(said['Action'], '')}\r\n".encode()

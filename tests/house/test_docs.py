@@ -25,6 +25,8 @@ BUILT = {
         "api_request_refused",
         "call_request_refused",
         "call_request_suspicious",
+        "crm_callback_refused",
+        "legacy_module_asks",
         "responsible_refused",
         "webhook_refused",
     },

@@ -67,7 +67,7 @@ async def bridge(office: Office, pool: asyncpg.Pool) -> AsyncIterator[Bridge]:
             idle_services(pool), tenants=tenants, keep_status=desks.tell_status, responsible=desks.answer
         )
         web = Address(WebSettings(*where["BRIDGE"], "https://bridge.example"))
-        agi = AgiServer(AgiSettings(*where["BRIDGE_AGI"]), tenants.of_client_id, desks.answer)
+        agi = AgiServer(AgiSettings(*where["BRIDGE_AGI"]), tenants.of_client_id, desks.answer, services.trail)
         tasks = await stack.enter_async_context(asyncio.TaskGroup())
         stack.callback(stop.set)
         tasks.create_task(serve(make_app(services), web, stop, listening), name="web under test")

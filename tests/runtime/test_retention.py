@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from datetime import UTC, datetime, timedelta
 
 import asyncpg
@@ -14,9 +15,12 @@ from amibridge.enterprises import EnterpriseId
 from amibridge.runtime import retention as module
 from amibridge.runtime.retention import forget, forget_all
 from amibridge.store.audit import AuditRow, AuditTrail
+from amibridge.store.directory import Directory
 from amibridge.store.requests import CrmRequest, CrmRequests
 from amibridge.store.retention import Forgettable, Piece, Retention
 from tests.delivery.waiting import until
+from tests.store.enterprises import romashka
+from tests.web.serving import KEYRING
 
 KEEP = KeepSettings(requests=timedelta(days=30), deliveries=timedelta(days=90), audit=timedelta(days=40))
 NOW = datetime.now(UTC)
@@ -29,6 +33,13 @@ def _hurried(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(module, name, timedelta(milliseconds=1))
 
 
+@pytest.fixture(autouse=True)
+async def _served(pool: asyncpg.Pool) -> None:
+    """How operators stand is only known of enterprises that there are."""
+    for number in NUMBERS:
+        await Directory(pool, KEYRING).apply(romashka(number))
+
+
 async def kept(pool: asyncpg.Pool, ages: list[int]) -> None:
     for number in NUMBERS:
         made = [NOW - timedelta(days=age) for age in ages]
@@ -39,6 +50,18 @@ async def kept(pool: asyncpg.Pool, ages: list[int]) -> None:
             "INSERT INTO deliveries (enterprise_id, host, call_id, fact_key, kind, status, settled_at, created_at)"
             " VALUES ($1, 'pbx1', 'pbx1:1', $2, 'popup', 'sent', $3, $3)",
             [(number, str(at), at) for at in made],
+        )
+        await pool.executemany(
+            "INSERT INTO follow_ups (enterprise_id, call_id, phone, kind, account, mark, missed_at, closed_at, ending)"
+            " VALUES ($1, $2, $2, 'task', 'https://a', 'm', $3, $3, 'reached')",
+            [(number, str(at), at) for at in made],
+        )
+        await pool.executemany(
+            "INSERT INTO operator_statuses (enterprise_id, crm_user, status, told_at) VALUES ($1, $2, 'busy', $3)",
+            [
+                (number, user, at)
+                for user, at in enumerate(made, await pool.fetchval("SELECT count(*) FROM operator_statuses"))
+            ],
         )
         trail, stop = AuditTrail(pool), asyncio.Event()
         for at in made:
@@ -55,10 +78,20 @@ async def ages(pool: asyncpg.Pool, table: str, at: str) -> list[int]:
 async def test_each_has_its_own_time_and_goes_for_every_enterprise(pool: asyncpg.Pool) -> None:
     await kept(pool, [200, 91, 60, 31, 29, 1])
     gone = await forget_all(Retention(pool), KEEP, NOW, asyncio.Event())
-    assert gone == {Forgettable.REQUESTS: 8, Forgettable.DELIVERIES: 4, Forgettable.AUDIT: 6}
+    assert +gone == Counter(
+        {
+            Forgettable.REQUESTS: 8,
+            Forgettable.DELIVERIES: 4,
+            Forgettable.AUDIT: 6,
+            Forgettable.FOLLOW_UPS: 4,
+            Forgettable.OPERATOR_STATUSES: 4,
+        }
+    )
     assert await ages(pool, "crm_requests", "at") == [29, 29, 1, 1]
     assert await ages(pool, "deliveries", "settled_at") == [60, 60, 31, 31, 29, 29, 1, 1]
     assert await ages(pool, "audit", "at") == [31, 31, 29, 29, 1, 1]
+    for table, at in (("follow_ups", "closed_at"), ("operator_statuses", "told_at")):
+        assert await ages(pool, table, at) == [60, 60, 31, 31, 29, 29, 1, 1]
 
 
 async def test_it_goes_on_by_itself_and_ends_at_the_stop(pool: asyncpg.Pool) -> None:

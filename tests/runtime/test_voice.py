@@ -20,9 +20,19 @@ from amibridge.ami.events import AmiEvent
 from amibridge.ami.session import Reply, Session
 from amibridge.ami.wire import Framer
 from amibridge.calls.board import Board, replay
-from amibridge.calls.facts import AnyFact, CallEnded, CallMerged, CallStarted, FactKey, RecordingStarted
-from amibridge.calls.record import CallId, Direction
+from amibridge.calls.facts import (
+    AnyFact,
+    CallAnswered,
+    CallEnded,
+    CallMerged,
+    CallStarted,
+    FactKey,
+    OperatorRang,
+    RecordingStarted,
+)
+from amibridge.calls.record import CallId, Direction, Extension
 from amibridge.calls.telling import Anomaly, AnomalyKind
+from amibridge.retailcrm.masking import masked_number
 from amibridge.runtime.voice import LONGEST_TRACE, MOST_ANOMALIES, SPELL, Voice
 from amibridge.store.recorder import FactQueue, QueueFull
 from tests.calls.truth import events_of, read_bytes, truths
@@ -83,14 +93,41 @@ class TestLines:
         [told] = truths(trace("a").truth)
         assert (started["event"], started["number"], started["line"]) == (
             "call_incoming",
-            told["external_number"],
+            masked_number(told["external_number"]),
             told["did"],
         )
+        assert "•••••" in started["number"]
         assert "operator" not in started
         assert (answered["event"], answered["operator"]) == ("call_answered", told["answered_by"])
         assert (ended["event"], ended["outcome"], ended["operator"]) == ("call_ended", "answered", told["answered_by"])
         assert ended["talked"] == pytest.approx(told["talk_s"], abs=0.3)
         assert not {"reason", "complete"} & ended.keys()
+
+    @pytest.mark.parametrize(
+        ("said", "shown"),
+        [
+            ("+375291231234", "+375•••••1234"), ("8 (916) 123-45-67", "89•••••4567"), ("anonymous", "anonymous"),
+            ("112", "112"), ("123456", "•••••56"), ("ivan.petrov@sip.example", "i•••@•••"), ("", ""),
+        ],
+    )  # fmt: skip
+    def test_nobody_outside_is_named_by_his_whole_number(self, said: str, shown: str) -> None:
+        [start, *_] = facts_of("a")
+        assert isinstance(start, CallStarted)
+        [line] = lines_of([replace(start, brief=replace(start.brief, external_number=said))])
+        assert line["number"] == shown
+
+    def test_neither_is_a_mobile_to_which_calls_are_forwarded(self) -> None:
+        for fact in facts_of("a"):
+            match fact:
+                case CallAnswered() | OperatorRang():
+                    [line] = lines_of([replace(fact, extension=Extension("79161234567"))])
+                    assert line["operator"] == "79•••••4567"
+                    [line] = lines_of([replace(fact, extension=Extension("10123"))])
+                    assert line["operator"] == "10123"
+                case CallEnded():
+                    operators = (Extension("101"), Extension("79161234567"))
+                    [line] = lines_of([replace(fact, record=replace(fact.record, operators=operators))])
+                    assert line["operator"] == "101,79•••••4567"
 
     def test_an_account_of_a_call_that_is_not_whole_says_so(self) -> None:
         facts = facts_of("a")

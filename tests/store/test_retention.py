@@ -179,3 +179,28 @@ class TestRequests:
         await heard(pool, rang("pbx1:1.1", "101"), number=EnterpriseId("c"))
         assert sorted(await retention.enterprises(Forgettable.REQUESTS)) == ["a", "b", "ж"]
         assert await retention.enterprises(Forgettable.DELIVERIES) == ["c"]
+
+
+class TestFollowUps:
+    async def put(self, pool: asyncpg.Pool, call: str, closed: datetime | None, number: EnterpriseId = ONE) -> None:
+        await pool.execute(
+            "INSERT INTO follow_ups (enterprise_id, call_id, phone, kind, account, mark, missed_at, closed_at, ending)"
+            " VALUES ($1, $2, $2, 'task', 'https://a', 'm', $3, $4, $5)",
+            number,
+            call,
+            LONG_AGO,
+            closed,
+            None if closed is None else "reached",
+        )
+
+    @pytest.mark.parametrize("limit", [1, 2, 3, 1000])
+    async def test_what_is_over_for_long_goes_and_what_is_open_never(self, pool: asyncpg.Pool, limit: int) -> None:
+        for number in range(3):
+            await self.put(pool, f"over {number}", LONG_AGO)
+        await self.put(pool, "late", LATELY)
+        await self.put(pool, "open", None)
+        await self.put(pool, "theirs", LONG_AGO, OTHER)
+        assert sorted(await Retention(pool).enterprises(Forgettable.FOLLOW_UPS)) == [ONE, OTHER]
+        assert await forgotten(pool, Forgettable.FOLLOW_UPS, limit=limit) == 3
+        rows = await pool.fetch("SELECT call_id FROM follow_ups ORDER BY call_id")
+        assert [row["call_id"] for row in rows] == ["late", "open", "theirs"]

@@ -10,6 +10,7 @@ from datetime import timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import aiohttp
 import asyncpg
@@ -111,6 +112,7 @@ class Site:
     monitor: Monitor = no_monitoring
     asked: list[tuple[EnterpriseId, str, str | None]] = field(default_factory=list)
     responsible: Told | Exception = NOBODY
+    zones: dict[EnterpriseId, ZoneInfo | None] = field(default_factory=dict)
 
     async def who(self, enterprise: EnterpriseId, phone: str, line: str | None) -> Told:
         self.asked.append((enterprise, phone, line))
@@ -216,6 +218,7 @@ async def serving(
             metrics_token=None if metrics_token is None else Secret(metrics_token),
             trusted_proxies=trusted_proxies,
             fetched=site.fetches.append,
+            zone_of=lambda enterprise: site.zones.get(enterprise.id, enterprise.time_zone),
         )
         settings = WebSettings("127.0.0.1", 0, PUBLIC_URL)
         with capture_logs() as lines:

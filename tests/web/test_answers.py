@@ -82,7 +82,7 @@ def broken(monkeypatch: pytest.MonkeyPatch) -> None:
 
 class TestErrors:
     async def test_what_is_not_there(self, site: Site) -> None:
-        for path in ("/", "/nothing", "/health", "/health/live/", "/recordings/", "/recordings/a/b", "/%00", "/?q=1"):
+        for path in ("/", "/nothing", "/healthy", "/health/live/", "/recordings/", "/recordings/a/b", "/%00", "/?q=1"):
             assert is_error(await site.ask(path), 404, "not_found"), path
 
     @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE"])

@@ -154,7 +154,10 @@ class TestMakeCallExternal:
         assert len(caller.asked) == 1
         answer = await external(site, asked(clientId="hush-read"))
         assert answer.status == 403
-        assert answer.json == {"detail": "This needs a token with the scope call.", "error": "wrong_scope"}
+        assert answer.json == {
+            "detail": "This needs a token with the scope call, as amibridge token add 0123 --scope call makes one.",
+            "error": "wrong_scope",
+        }
         assert len(caller.asked) == 1
 
     async def test_every_call_and_every_refusal_is_in_the_audit(self, site: Site, caller: Caller) -> None:

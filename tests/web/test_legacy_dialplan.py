@@ -165,3 +165,23 @@ class TestWrong:
         await asked(site, QUESTION | {"Phone": 79161234567})
         await asked(site, QUESTION | {"Phone": " 79161234567"})
         assert [phone for _, phone, _ in site.asked] == ["79161234567", "+79161234567"]
+
+
+async def test_whom_a_dialplan_was_told_of_is_written_down(site: Site) -> None:
+    site.responsible = ANNA
+    serves(site, OFF)
+    await asked(site)
+    assert len(site.trail) == 0
+    serves(site, NAME)
+    await asked(site)
+    await asked(site, b"nonsense")
+    await asked(site, token="hush")
+    [row] = site.trail._rows
+    assert (row.enterprise, row.who, row.address, row.action) == ("0123", "dialplan", "127.0.0.1", "responsible")
+    assert (row.target, row.outcome) == ("79161234567 to 101", "responsible")
+
+
+async def test_what_cannot_be_written_down_is_not_told(site: Site) -> None:
+    site.responsible, site.trail._room = ANNA, 0
+    serves(site, ROUTE)
+    assert await asked(site) == (200, NO_ANSWER)

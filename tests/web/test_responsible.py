@@ -123,3 +123,29 @@ async def test_odd_phones_are_passed_on_as_they_are_and_answered(site: Site, pho
 async def test_it_is_asked_by_get(site: Site, method: str) -> None:
     answer = await site.ask(f"{PATH}?phone=1", method)
     assert (answer.status, answer.headers["Allow"]) == (405, "GET")
+
+
+async def test_whom_a_dialplan_was_told_of_is_written_down(site: Site) -> None:
+    for answer, reason, whom in ((ANNA, "responsible", "79161234567 to 101"), (AT_DINNER, "dinner", "79161234567")):
+        site.responsible = answer
+        told = await site.ask(f"{PATH}?phone=79161234567&format=text")
+        row = site.trail._rows.pop()
+        assert (row.enterprise, row.who, row.address, row.action) == ("0123", "dialplan", "127.0.0.1", "responsible")
+        assert (row.target, row.outcome, row.request) == (whom, reason, told.headers["X-Request-ID"])
+
+
+async def test_what_names_nobody_is_no_row_and_neither_is_a_refusal(site: Site) -> None:
+    site.responsible = Answer(Nobody(Why.UNKNOWN_CUSTOMER))
+    for query in ("phone=79161234567", "phone=79161234567&format=xml", ""):
+        await site.ask(f"{PATH}?{query}")
+    await site.ask("/retailcrm/hush-nobody/responsible?phone=79161234567")
+    assert len(site.trail) == 0
+
+
+async def test_what_cannot_be_written_down_is_not_told(site: Site) -> None:
+    site.responsible, site.trail._room = ANNA, 1
+    assert (await site.ask(f"{PATH}?phone=1&format=text")).body == b"101"
+    assert (await site.ask(f"{PATH}?phone=1&format=text")).body == b""
+    told = (await site.ask(f"{PATH}?phone=1")).json
+    assert (told["extension"], told["name"], told["customer"], told["reason"]) == (None, None, None, "not_told")
+    assert len(site.trail) == 1

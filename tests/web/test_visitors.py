@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from multidict import CIMultiDict
 
-from amibridge.web.visitors import address_of, neighbourhood
+from amibridge.neighbours import neighbourhood
+from amibridge.web.visitors import address_of
 
 PROXIES = ("127.0.0.1", "10.0.0.0/8", "fd00::/8")
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime, timedelta
 from typing import Any, TypeAlias
 
 from amibridge.calls.parties import Party
@@ -16,20 +15,34 @@ from amibridge.calls.phones import to_e164
 from amibridge.calls.record import Attempt, CallId, CallRecord
 from amibridge.enterprises import Enterprise, EnterpriseId, Scope
 from amibridge.store.call_records import CallRecords, Position, Wanted
-from amibridge.store.outbox import DeliveryRow
 from amibridge.web.access import Caller
 from amibridge.web.answers import Refused
 from amibridge.web.api.endpoint import Endpoint, endpoint
+from amibridge.web.api.ledger import Find, delivery_told, iso
 from amibridge.web.api.shapes import CallAnswer, CallAsk, CallsAnswer, CallsAsk, DeliveriesAnswer
+from amibridge.web.api.texts import microseconds, moment_of
 
 LiveCalls: TypeAlias = Callable[[EnterpriseId], Sequence[CallRecord]]
 Parties: TypeAlias = Callable[[EnterpriseId, CallId], Sequence[Party]]
 
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-MICROSECOND = timedelta(microseconds=1)
+
+def finding(records: CallRecords, live_calls: LiveCalls) -> Find:
+    """One call, whether it goes on or is over."""
+
+    async def find(caller: Caller, id: str) -> CallRecord:
+        call = CallId(id)
+        found = await records.find(caller.enterprise.id, call)
+        found = found or next((one for one in live_calls(caller.enterprise.id) if one.call_id == call), None)
+        if found is None:
+            raise Refused(404, "unknown_call", "There is no such call.")
+        return found
+
+    return find
 
 
-def call_endpoints(records: CallRecords, live_calls: LiveCalls, parties: Parties) -> Sequence[Endpoint[Any]]:
+def call_endpoints(
+    records: CallRecords, live_calls: LiveCalls, parties: Parties, find: Find
+) -> Sequence[Endpoint[Any]]:
     @endpoint("/api/v1/calls", Scope.READ, "calls.list", CallsAsk, CallsAnswer)
     async def calls(caller: Caller, ask: CallsAsk) -> dict[str, Any]:
         """Call records, the newest first.
@@ -52,20 +65,13 @@ def call_endpoints(records: CallRecords, live_calls: LiveCalls, parties: Parties
         more = len(ordered) > ask.limit
         return {"calls": [one.as_json() for one in page], "next": _cursor(page[-1]) if more else None}
 
-    async def one(caller: Caller, call: CallId) -> CallRecord:
-        found = await records.find(caller.enterprise.id, call)
-        found = found or next((one for one in live_calls(caller.enterprise.id) if one.call_id == call), None)
-        if found is None:
-            raise Refused(404, "unknown_call", "There is no such call.")
-        return found
-
     @endpoint("/api/v1/calls/{id}", Scope.READ, "calls.show", CallAsk, CallAnswer)
     async def call(caller: Caller, ask: CallAsk) -> dict[str, Any]:
         """One call with its attempts, and what the CRM was told of it.
 
         Also while it goes on; then `parties` says who is on it, and where each of them is.
         """
-        found = await one(caller, CallId(ask.id))
+        found = await find(caller, ask.id)
         deliveries = await records.deliveries(caller.enterprise.id, found.call_id)
         attempts = [_attempt(attempt) for attempt in found.attempts]
         going_on = parties(caller.enterprise.id, found.call_id) if found.ended_at is None else ()
@@ -73,15 +79,15 @@ def call_endpoints(records: CallRecords, live_calls: LiveCalls, parties: Parties
             **found.as_json(),
             "attempts": attempts,
             "parties": [{"side": one.side, "extension": one.extension, "presence": one.presence} for one in going_on],
-            "deliveries": [_delivery(row) for row in deliveries],
+            "deliveries": [delivery_told(row) for row in deliveries],
         }
 
     @endpoint("/api/v1/calls/{id}/deliveries", Scope.READ, "calls.deliveries", CallAsk, DeliveriesAnswer)
     async def deliveries(caller: Caller, ask: CallAsk) -> dict[str, Any]:
         """What the CRM was told of one call, or is still to be told, and what it answered."""
-        found = await one(caller, CallId(ask.id))
+        found = await find(caller, ask.id)
         rows = await records.deliveries(caller.enterprise.id, found.call_id)
-        return {"deliveries": [_delivery(row) for row in rows]}
+        return {"deliveries": [delivery_told(row) for row in rows]}
 
     return calls, call, deliveries
 
@@ -94,38 +100,19 @@ def _e164(text: str, enterprise: Enterprise) -> str:
 
 
 def _cursor(last: CallRecord) -> str:
-    return f"{(last.started_at - EPOCH) // MICROSECOND}~{last.call_id}"
+    return f"{microseconds(last.started_at)}~{last.call_id}"
 
 
 def _position(cursor: str) -> Position:
     since_epoch, _, call = cursor.partition("~")
-    return Position(EPOCH + int(since_epoch) * MICROSECOND, call)
+    return Position(moment_of(int(since_epoch)), call)
 
 
 def _attempt(attempt: Attempt) -> dict[str, Any]:
     return {
         "extension": attempt.extension,
-        "rang_at": _iso(attempt.rang_at),
-        "joined_at": _iso(attempt.joined_at),
-        "left_at": _iso(attempt.left_at),
+        "rang_at": iso(attempt.rang_at),
+        "joined_at": iso(attempt.joined_at),
+        "left_at": iso(attempt.left_at),
         "outcome": attempt.outcome,
     }
-
-
-def _delivery(row: DeliveryRow) -> dict[str, Any]:
-    return {
-        "id": row.id,
-        "kind": row.kind,
-        "fact": row.fact,
-        "status": row.status,
-        "attempts": row.attempts,
-        "due_at": _iso(row.due_at),
-        "fresh_until": _iso(row.fresh_until),
-        "answer": row.answer,
-        "created_at": _iso(row.created_at),
-        "settled_at": _iso(row.settled_at),
-    }
-
-
-def _iso(at: datetime | None) -> str | None:
-    return None if at is None else at.isoformat(timespec="microseconds")

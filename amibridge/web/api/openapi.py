@@ -33,8 +33,11 @@ PAGE_HEADERS = {
     "X-Content-Type-Options": "nosniff",
 }
 
-LINKS = {"calls.list": {"call": {"operationId": "calls_show", "parameters": {"id": "$response.body#/calls/0/call_id"}}}}
-"""From a list to one of it, by the action of the list."""
+LINKS = {
+    action: {"call": {"operationId": "calls_show", "parameters": {"id": f"$response.body#/{first}/call_id"}}}
+    for action, first in {"calls.list": "calls/0", "deliveries.list": "deliveries/0"}.items()
+}
+"""From a list to the first call of it."""
 
 REQUEST_ID = {"X-Request-ID": {"description": "The id of this request in our log.", "schema": {"type": "string"}}}
 

@@ -51,6 +51,25 @@ class EventsAsk(Ask):
     )
 
 
+class CallRequestsAsk(CallAsk):
+    cursor: Annotated[str | None, Field(pattern=r"^[0-9]{1,18}$")] = Field(
+        None, description="The `next` of the page before."
+    )
+    limit: Limit = 50
+
+
+class DeliveriesAsk(Ask):
+    status: DeliveryStatus | None = Field(None, description="What became of them.")
+    kind: NoticeKind | None = None
+    call: Name | None = Field(None, description="The `call_id` of a record.")
+    since: Moment | None = Field(None, description="Deliveries that were made then or later.")
+    until: Moment | None = Field(None, description="Deliveries that were made before.")
+    cursor: Annotated[str | None, Field(pattern=r"^[0-9]{1,16}~[0-9]{1,18}$")] = Field(
+        None, description="The `next` of the page before."
+    )
+    limit: Limit = 50
+
+
 class Answer(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
@@ -114,6 +133,7 @@ class DeliveryShape(Answer):
     """What the CRM was told of the call, or is still to be told, and what it answered last."""
 
     id: int
+    call_id: str
     kind: NoticeKind
     fact: str
     status: DeliveryStatus
@@ -123,6 +143,29 @@ class DeliveryShape(Answer):
     answer: str | None
     created_at: datetime
     settled_at: datetime | None
+
+
+class RequestShape(Answer):
+    """One request to the CRM, masked: the *attempt*-th of these *deliveries*.
+
+    *http_status*: null where no answer came. *failure*: why it was no success. *verdict*: what became of these
+    deliveries; *next_attempt_at*: when those are tried again that are still due.
+    """
+
+    id: int
+    at: datetime
+    verb: str
+    address: str
+    calls: list[str]
+    deliveries: list[int]
+    attempt: int
+    http_status: int | None
+    took_seconds: float
+    failure: str | None
+    verdict: str | None
+    next_attempt_at: datetime | None
+    request: str
+    answer: str
 
 
 class CallsAnswer(Answer):
@@ -186,6 +229,20 @@ class EventShape(Answer):
     transfer: ToldTransferShape | None
     into: str | None
     call: CallShape | None
+
+
+class DeliveryPageAnswer(Answer):
+    """*next*: the cursor of what is older, null if there is nothing."""
+
+    deliveries: list[DeliveryShape]
+    next: str | None
+
+
+class RequestsAnswer(Answer):
+    """*next*: the cursor of what came later, null if there is nothing."""
+
+    requests: list[RequestShape]
+    next: str | None
 
 
 class Error(Answer):

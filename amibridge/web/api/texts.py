@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Annotated, TypeAlias
 
 from pydantic import BeforeValidator, Field, WithJsonSchema
@@ -13,9 +13,22 @@ from amibridge.store.codec import FACT_TYPES
 MOST = 200
 """Of anything on one page."""
 
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+MICROSECOND = timedelta(microseconds=1)
+
 _MOMENT = re.compile(
     r"([0-9]{4}-[0-9]{2}-[0-9]{2})T([0-9]{2}:[0-9]{2}:[0-9]{2})(\.[0-9]+)?(Z|[+-][0-9]{2}:[0-9]{2})", re.IGNORECASE
 )
+
+
+def microseconds(at: datetime) -> int:
+    """Since 1970: a time as a cursor has it."""
+    return (at - EPOCH) // MICROSECOND
+
+
+def moment_of(since_epoch: int) -> datetime:
+    """The other way round."""
+    return EPOCH + since_epoch * MICROSECOND
 
 
 def _moment(text: object) -> datetime:
