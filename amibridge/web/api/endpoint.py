@@ -6,6 +6,7 @@ and its value never repeated; every answer leaves a row in the audit.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, Generic, TypeAlias, TypeVar
@@ -23,7 +24,8 @@ log = structlog.get_logger()
 
 AskOf = TypeVar("AskOf", bound="Ask")
 
-Respond: TypeAlias = Callable[[Caller, AskOf], Awaitable[dict[str, Any]]]
+Respond: TypeAlias = Callable[[Caller, AskOf], Awaitable[dict[str, Any] | str]]
+"""What is answered: as an object, or as its JSON already."""
 
 UNCACHED = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
 
@@ -75,7 +77,8 @@ class Endpoint(Generic[AskOf]):
                 raise Refused(503, outcome, "This cannot be looked up now.", {"Retry-After": "5"}) from error
             finally:
                 caller.did(self.action, target, outcome)
-            return web.json_response(body, headers=UNCACHED)
+            text = body if isinstance(body, str) else json.dumps(body)
+            return web.json_response(text=text, headers=UNCACHED)
 
         return respond
 
