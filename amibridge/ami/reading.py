@@ -244,7 +244,15 @@ def _pickup(h: Headers, at: datetime) -> AmiEvent:
 
 
 def _parked_call(h: Headers, at: datetime) -> AmiEvent:
-    return ParkedCall(at, Uniqueid(h["ParkeeUniqueid"]), h.get("ParkerDialString") or "", h.get("ParkingSpace") or "")
+    """Of a list, too, which tells how long he has been there, and how long he has left."""
+    since, left = (timedelta(seconds=int(h.get(key) or 0)) for key in ("ParkingDuration", "ParkingTimeout"))
+    if not timedelta(0) <= since <= LONGEST_CALL or left > LONGEST_CALL:
+        raise ValueError("nobody waits so long")
+    patience = since + left if left > timedelta(0) else timedelta(0)
+    return ParkedCall(
+        at - since, Uniqueid(h["ParkeeUniqueid"]), h.get("ParkerDialString") or "", h.get("ParkingSpace") or "",
+        h.get("Parkinglot") or "", patience,
+    )  # fmt: skip
 
 
 def _fully_booted(h: Headers, at: datetime) -> AmiEvent:

@@ -38,8 +38,10 @@ from amibridge.ami.events import (
     QueueCallerLeave,
     Shutdown,
     Tick,
+    Uniqueid,
     VarSet,
-    click_of,
+    is_asked_for,
+    is_fetch,
 )
 from amibridge.calls.conversations import Conversation, conversations_of
 from amibridge.calls.directing import direct, note_dialled, note_originated, rejoin, undecided
@@ -55,11 +57,13 @@ from amibridge.calls.handovers import (
 from amibridge.calls.leaving import note_hangup_request, note_leaver
 from amibridge.calls.model import MOST_OF_A_KIND, SILENT_BRIDGES, Call, Leg, advance
 from amibridge.calls.numbering import Numbering, Role, endpoint_of
-from amibridge.calls.record import CallRecord, Extension
+from amibridge.calls.parties import Party, parties_of
+from amibridge.calls.record import CallId, CallRecord, Extension
 from amibridge.calls.register import Register
 from amibridge.calls.resync import observe_birth, observe_snapshot, recall
 from amibridge.calls.summary import record_of
 from amibridge.calls.telling import Anomaly, AnomalyKind, tell_changes, tell_recording, tell_started
+from amibridge.calls.waiting import Fate, Parked, Ringing, fate_of, parked_in, ringing_at
 
 UNREACHED = {3: "NOANSWER", 5: "BUSY", 8: "CONGESTION"}
 """The DialStatus for why an `Originate` failed; any other reason is that there is no channel to that phone."""
@@ -103,9 +107,27 @@ class Board:
         """Records so far of the calls that are not over, oldest first."""
         return [record_of(call) for call in self._register.live() if call.direction is not None]
 
+    def parties(self, id: CallId) -> list[Party]:
+        """Who is on the call *id* now; nobody, if it does not go on."""
+        call = next((call for call in self._register.live() if call.id == id and call.direction is not None), None)
+        return [] if call is None else parties_of(call)
+
     def conversations(self, extension: Extension) -> list[Conversation]:
         """What the phones of *extension* talk in now."""
         return [one for call in self._register.live() for one in conversations_of(call, extension)]
+
+    def ringing(self, extension: Extension) -> list[Ringing]:
+        """The calls for which a phone of *extension* rings now."""
+        return [one for call in self._register.live() for one in ringing_at(call, extension)]
+
+    def parked(self) -> list[Parked]:
+        """Who is parked now."""
+        return [one for call in self._register.live() for one in parked_in(call)]
+
+    def fate(self, channel: Uniqueid) -> Fate:
+        """How far a channel that we asked for has come."""
+        call = self._register.find(channel)
+        return Fate.UNSEEN if call is None else fate_of(call.legs[channel])
 
     def remembered(self) -> int:
         """How many channels are known, live and lately ended: what the board weighs."""
@@ -133,6 +155,7 @@ class Board:
             case BridgeEnter():
                 call, leg = register.seat_in_bridge(event, facts)
                 leg.silent = event.bridge_type in SILENT_BRIDGES
+                leg.parked = leg.parked if leg.silent else None
                 call.met = call.met or (call.direction is None and call.has_met())
             case BridgeLeave():
                 call, leg = register.seat(event, facts)
@@ -218,7 +241,8 @@ class Board:
     def _observe_dial_begin(self, call: Call, leg: Leg, event: DialBegin) -> None:
         if event.uniqueid is None:
             leg.originated = True
-            note_originated(call, event, self._numbering)
+            if not leg.fetches:
+                note_originated(call, event, self._numbering)
         else:
             leg.dialled_by, leg.dialled_at = event.uniqueid, event.at
         if call.answered_at is not None:
@@ -232,11 +256,13 @@ class Board:
     def _observe_bridge_leave(self, call: Call, leg: Leg, event: BridgeLeave) -> None:
         if leg.bridge == event.bridge:
             self._register.move(leg, None)
+            if leg.silent:
+                leg.parked = None
         note_leaver(call, leg)
 
     def _observe_originate_response(self, event: OriginateResponse, facts: list[AnyFact]) -> Call | None:
         call = self._register.find_originated(event) or self._seat_unreached(event, facts)
-        if call is not None:
+        if call is not None and not is_fetch(event.action_id):  # after a pickup it may name another channel
             call.click_to_call = call.click_to_call or event.action_id or None
             call.originate_exten = event.exten or None
         return call
@@ -244,7 +270,7 @@ class Board:
     def _seat_unreached(self, event: OriginateResponse, facts: list[AnyFact]) -> Call | None:
         """A call of ours for which no channel could be made, so that this is all that is heard of it."""
         uniqueid = event.uniqueid
-        if event.success or uniqueid is None or event.action_id != click_of(uniqueid):
+        if event.success or uniqueid is None or not is_asked_for(event):
             return None
         seated = ChannelEvent(event.at, f"{event.channel}-00000000", uniqueid, Linkedid(uniqueid))
         call, leg = self._register.seat(seated, facts)

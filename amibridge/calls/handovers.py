@@ -41,9 +41,16 @@ def note_attended(call: Call, event: AttendedTransfer) -> None:
 
 
 def note_parked(call: Call, event: ParkedCall) -> None:
-    """A blind transfer to the parking lot is how phones park; of its two events either comes first."""
+    """A blind transfer to the parking lot is how phones park; of its two events either comes first. After a silence a
+    list tells again who is parked."""
+    parkee = call.legs[event.parkee]
+    again = parkee.parked is not None and (parkee.parked.lot, parkee.parked.space) == (event.lot, event.space)
+    parkee.parked, parkee.silent = event, parkee.silent or parkee.from_snapshot
+    if again:
+        return
     last = call.handovers[-1] if call.handovers else None
-    from_ = Extension(endpoint_of(event.parker).partition("/")[2])
+    legs = [leg for leg in call.operator_legs() if endpoint_of(leg.channel) == event.parker]
+    from_ = call.extension_of(legs[-1]) if legs else _named(event.parker)
     if last is not None and last.kind is TransferKind.BLIND and event.at - last.at < AT_ONCE:
         call.handovers.pop()
         from_ = last.from_
@@ -101,6 +108,11 @@ def note_joined(call: Call, who: Extension, at: datetime) -> None:
 
 def transfers_of(call: Call) -> tuple[Transfer, ...]:
     return tuple(Transfer(one.kind, one.from_, one.to, one.at, one.answered) for one in call.handovers)
+
+
+def _named(dial_string: str) -> Extension:
+    """The extension in ``PJSIP/101`` and ``Local/101@from-internal/n``."""
+    return Extension(endpoint_of(dial_string).partition("/")[2].partition("@")[0])
 
 
 def _note(call: Call, handover: Handover) -> None:

@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import NewType
 
-from amibridge.ami.events import BridgeUniqueid, ChannelState, Linkedid, Uniqueid
+from amibridge.ami.events import BridgeUniqueid, ChannelState, Linkedid, ParkedCall, Uniqueid
 from amibridge.calls.numbering import Part, Role
 from amibridge.calls.record import CallId, Direction, Extension, TransferKind
 
@@ -57,8 +57,8 @@ _STATE_RING, _STATE_RINGING, _STATE_UP = ChannelState.RING, ChannelState.RINGING
 @dataclass(slots=True, eq=False)
 class Leg:
     """One channel. *said* is the presence we last spoke of; *part* what we make of its name, whose *role* and
-    *extension* are at hand because every event asks for them; *guest*: see `guests.py`; all else is what Asterisk
-    said."""
+    *extension* are at hand because every event asks for them; *guest*: see `guests.py`; *fetches*: rung by us so that
+    its owner may have a call that is there; all else is what Asterisk said."""
 
     uniqueid: Uniqueid
     channel: str
@@ -90,6 +90,8 @@ class Leg:
     cause: int | None = None
     from_snapshot: bool = False
     guest: bool = False
+    fetches: bool = False
+    parked: ParkedCall | None = None
     said: Presence = Presence.NEW
 
     @property
@@ -342,7 +344,7 @@ def advance(leg: Leg, state: ChannelState, at: datetime) -> None:
     """Move a channel's state forward, never back: events of one instant come in any order."""
     if state is _STATE_RING:
         leg.placed = True
-    if state is _STATE_RINGING and leg.rang_at is None and leg.up_at is None:
+    if state is _STATE_RINGING and leg.rang_at is None and leg.up_at is None and not leg.fetches:
         leg.rang_at = at
     if state is _STATE_UP and leg.up_at is None:
         leg.up_at = at

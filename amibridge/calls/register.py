@@ -22,6 +22,7 @@ from amibridge.ami.events import (
     OriginateResponse,
     Uniqueid,
     click_of,
+    is_fetch,
 )
 from amibridge.calls.facts import AnyFact, CallMerged, FactKey
 from amibridge.calls.guests import Guests
@@ -196,7 +197,10 @@ class Register:
             call = Call(CallId(f"{self._host}:{event.linkedid}"), event.at, click_to_call=click_of(event.linkedid))
             self._carry(call, event.linkedid)
         part = self._numbering.part_of(event.channel, None)
-        leg = Leg(event.uniqueid, event.channel, event.linkedid, part, part.role, part.extension, began_at=event.at)
+        leg = Leg(
+            event.uniqueid, event.channel, event.linkedid, part, part.role, part.extension, event.at,
+            fetches=is_fetch(event.linkedid),
+        )  # fmt: skip
         call.legs[event.uniqueid] = leg
         self._by_leg[event.uniqueid] = call
         return call, leg

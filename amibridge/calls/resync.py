@@ -80,6 +80,8 @@ def _observe_shown(
         if not call.resumed:
             call.note(UNDER_WAY)
     advance(leg, channel.state, at)
+    if leg.bridge != channel.bridge:
+        leg.silent, leg.parked = False, None
     register.move(leg, channel.bridge)
 
 

@@ -21,9 +21,9 @@ from amibridge.ami.events import AmiEvent, Connected, OriginateResponse, Tick
 from amibridge.ami.link import AmiAddress, Link, LinkSettings
 from amibridge.ami.session import Reply
 from amibridge.calls.board import Board
-from amibridge.calls.conversations import Conversation
 from amibridge.calls.facts import AnyFact
-from amibridge.calls.record import CallRecord, Extension
+from amibridge.calls.parties import Party
+from amibridge.calls.record import CallId, CallRecord
 from amibridge.enterprises import AmiHost, HostStanding, LinkState
 from amibridge.runtime.lag import Lag
 from amibridge.runtime.ring import Ring
@@ -107,14 +107,17 @@ class Follower:
             raise HostUnreachable(self._reason or "it is not connected yet")
         return await self._link.send(action)
 
-    def conversations(self, extension: Extension) -> list[Conversation]:
-        """What *extension* talks in there now. Raises HostUnreachable: nobody knows."""
+    def board(self) -> Board:
+        """To look at. Raises HostUnreachable: nobody knows what goes on there now."""
         if self._state is not LinkState.UP:
             raise HostUnreachable(self._reason or "it is not connected yet")
-        return self._board.conversations(extension)
+        return self._board
 
     def live_calls(self) -> list[CallRecord]:
         return self._board.live_calls()
+
+    def parties(self, call: CallId) -> list[Party]:
+        return self._board.parties(call)
 
     async def follow(self) -> None:
         """Connect, listen, come back; for ever."""

@@ -21,8 +21,8 @@ from amibridge.ami.errors import HostUnreachable
 from amibridge.ami.link import LinkSettings
 from amibridge.ami.session import Reply
 from amibridge.calls.board import Board
-from amibridge.calls.conversations import Conversation
-from amibridge.calls.record import CallRecord, Extension
+from amibridge.calls.parties import Party
+from amibridge.calls.record import CallId, CallRecord
 from amibridge.enterprises import AmiHost, Enterprise, EnterpriseId, HostStanding
 from amibridge.runtime.follower import ROOM_AGAIN, Follower
 from amibridge.runtime.ring import HostKey, Traces
@@ -73,9 +73,9 @@ class Keeper:
         """As `Follower.send`. Raises HostUnreachable also when *host* is not followed."""
         return await self._follower_of(host).send(action)
 
-    def conversations(self, host: AmiHost, extension: Extension) -> list[Conversation]:
-        """As `Follower.conversations`. Raises HostUnreachable also when *host* is not followed."""
-        return self._follower_of(host).conversations(extension)
+    def board(self, host: AmiHost) -> Board:
+        """As `Follower.board`. Raises HostUnreachable also when *host* is not followed."""
+        return self._follower_of(host).board()
 
     def _follower_of(self, host: AmiHost) -> Follower:
         running = self._running.get(HostKey(host.enterprise, host.name))
@@ -87,6 +87,11 @@ class Keeper:
         """Records so far of the calls of *enterprise* that go on."""
         of_it = (running for running in self._running.values() if running.host.enterprise == enterprise)
         return [record for running in of_it for record in running.follower.live_calls()]
+
+    def parties(self, enterprise: EnterpriseId, call: CallId) -> list[Party]:
+        """Who is on a *call* of *enterprise* now; nobody, if it does not go on."""
+        of_it = (running for running in self._running.values() if running.host.enterprise == enterprise)
+        return [party for running in of_it for party in running.follower.parties(call)]
 
     async def keep(self, stop: asyncio.Event) -> None:
         """Until *stop*; then every follower has said goodbye to its host."""

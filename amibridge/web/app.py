@@ -27,13 +27,15 @@ from amibridge.store.outbox import Outbox
 from amibridge.store.recorder import FactQueue
 from amibridge.web.access import Gate
 from amibridge.web.answers import identified
-from amibridge.web.api.calls import LiveCalls, call_endpoints
+from amibridge.web.api.calls import LiveCalls, Parties, call_endpoints
 from amibridge.web.api.openapi import serve_document, serve_page
+from amibridge.web.api.recordings import recordings_endpoint
 from amibridge.web.clicks import Call, ClickRoutes
 from amibridge.web.connection import Connection
 from amibridge.web.health import Sources, live, readiness
 from amibridge.web.legacy_dialplan import LEGACY_PATH, answer_legacy_dialplan
 from amibridge.web.module import KeepStatus, ModuleRoutes
+from amibridge.web.parking import Fetch, Park, ParkingRoutes
 from amibridge.web.recordings import Tell, audited, log_fetch, serve_recordings
 from amibridge.web.responsible import PATH as RESPONSIBLE_PATH
 from amibridge.web.responsible import Ask, tell_responsible
@@ -72,11 +74,15 @@ class WebServices:
     hint: Callable[[EnterpriseId, Hint], None]
     call: Call
     transfer: Transfer
+    park: Park
+    fetch: Fetch
     keep_status: KeepStatus
     responsible: Ask
     library: Library
     trail: AuditTrail
     live_calls: LiveCalls
+    parties: Parties
+    public_url: str
     histories: Callable[[], Sequence[HistoryStanding]] = tuple
     metrics_token: Secret | None = None
     trusted_proxies: Sequence[str] = ()
@@ -98,9 +104,13 @@ def make_app(services: WebServices) -> web.Application:
     ModuleRoutes(services.pool, gate, services.tenants, services.zone_changed, services.keep_status).add_to(app.router)
     ClickRoutes(gate, services.tenants, services.call).add_to(app.router)
     TransferRoutes(gate, services.transfer).add_to(app.router)
+    ParkingRoutes(gate, services.park, services.fetch).add_to(app.router)
     app.router.add_get(RESPONSIBLE_PATH, tell_responsible(services.tenants, services.responsible), allow_head=False)
     app.router.add_post(LEGACY_PATH, answer_legacy_dialplan(services.tenants, services.responsible))
-    endpoints = call_endpoints(CallRecords(services.pool), services.live_calls)
+    endpoints = [
+        *call_endpoints(CallRecords(services.pool), services.live_calls, services.parties),
+        recordings_endpoint(services.pool, services.keyring, services.public_url),
+    ]
     for endpoint in endpoints:
         app.router.add_get(endpoint.path, endpoint.handler(gate), allow_head=False)
     app.router.add_get("/openapi.json", serve_document(endpoints))

@@ -156,8 +156,20 @@ READ: list[tuple[str, dict[str, str], Parsed]] = [
     ("Pickup", CHANNEL | {"TargetUniqueid": TO[1]}, Pickup(AT, *SELF, TO[1])),
     (
         "ParkedCall",
-        {"ParkeeUniqueid": SELF[1], "ParkerDialString": "PJSIP/101", "ParkingSpace": "701"},
-        ParkedCall(AT, SELF[1], "PJSIP/101", "701"),
+        {"ParkeeUniqueid": SELF[1], "ParkerDialString": "PJSIP/101", "ParkingSpace": "701"}
+        | {"Parkinglot": "default", "ParkingTimeout": "45"},
+        ParkedCall(AT, SELF[1], "PJSIP/101", "701", "default", timedelta(seconds=45)),
+    ),
+    (
+        "ParkedCall",
+        {"ParkeeUniqueid": SELF[1], "ParkerDialString": "PJSIP/101", "ParkingSpace": "701", "Parkinglot": "default"}
+        | {"ParkingTimeout": "40", "ParkingDuration": "5", "ActionID": "7"},
+        ParkedCall(AT - timedelta(seconds=5), SELF[1], "PJSIP/101", "701", "default", timedelta(seconds=45)),
+    ),
+    (
+        "ParkedCall",
+        {"ParkeeUniqueid": SELF[1], "ParkingSpace": "701", "ParkingTimeout": "-5", "ParkingDuration": "5"},
+        ParkedCall(AT - timedelta(seconds=5), SELF[1], "", "701"),
     ),
     ("FullyBooted", {"Status": "Fully Booted"}, FullyBooted(AT)),
     ("Shutdown", {"Shutdown": "Uncleanly", "Restart": "False"}, Shutdown(AT)),

@@ -18,7 +18,9 @@ from structlog.testing import capture_logs
 from yarl import URL
 
 from amibridge.calls.clicks import Click, Placed
-from amibridge.calls.record import CallRecord
+from amibridge.calls.parking import AskedToFetch, AskedToPark, Fetched, ParkedThere
+from amibridge.calls.parties import Party
+from amibridge.calls.record import CallId, CallRecord
 from amibridge.calls.transfers import Asked, Done
 from amibridge.config import RecordingSettings, WebSettings
 from amibridge.enterprises import CrmStanding, Enterprise, EnterpriseId, HistoryStanding, HostStanding
@@ -34,12 +36,15 @@ from amibridge.store.outbox import Outbox
 from amibridge.store.recorder import FactQueue
 from amibridge.web.app import Address, WebServices, make_app, serve
 from amibridge.web.clicks import Call
+from amibridge.web.parking import Fetch as Pickup
+from amibridge.web.parking import Park
 from amibridge.web.recordings import Fetch
 from amibridge.web.tenants import Tenants
 from amibridge.web.transfers import Transfer
 from tests.delivery.waiting import until
 
 NOBODY = Told(Nobody(Why.NOT_TOLD))
+PUBLIC_URL = "https://bridge.example"
 KEYRING = Keyring([Key("web", bytes(range(32)))])
 
 
@@ -59,6 +64,14 @@ async def no_transfer(enterprise: Enterprise, asked: Asked) -> Done:
     raise AssertionError(f"nobody was to be handed on: {asked}")
 
 
+async def no_parking(enterprise: Enterprise, asked: AskedToPark) -> ParkedThere:
+    raise AssertionError(f"nobody was to be parked: {asked}")
+
+
+async def no_fetching(enterprise: Enterprise, asked: AskedToFetch) -> Fetched:
+    raise AssertionError(f"nobody was to be fetched: {asked}")
+
+
 @dataclass
 class Site:
     """*standings*, *crms*, *histories*, *queue*, *stall*: what health and metrics tell. *zones_changed*: whose was said
@@ -72,6 +85,7 @@ class Site:
     cache: Path
     trail: AuditTrail
     live_calls: dict[EnterpriseId, list[CallRecord]] = field(default_factory=dict)
+    parties: dict[tuple[EnterpriseId, CallId], list[Party]] = field(default_factory=dict)
     tenants: Tenants = field(default_factory=Tenants)
     standings: list[HostStanding] = field(default_factory=list)
     crms: list[CrmStanding] = field(default_factory=list)
@@ -82,6 +96,8 @@ class Site:
     fetches: list[Fetch] = field(default_factory=list)
     call: Call = no_call
     transfer: Transfer = no_transfer
+    park: Park = no_parking
+    fetch: Pickup = no_fetching
     asked: list[tuple[EnterpriseId, str, str | None]] = field(default_factory=list)
     responsible: Told | Exception = NOBODY
 
@@ -116,7 +132,8 @@ def idle_services(pool: asyncpg.Pool) -> WebServices:
         raise AssertionError("nobody asks")
 
     library = Library(library_settings(Path("/nowhere"), RecordingSettings()))
-    asked = (nobody, nobody, nobody, nobody, library, AuditTrail(pool), lambda enterprise: ())
+    nothing = (lambda *_: (), lambda *_: ())
+    asked = (nobody, nobody, nobody, nobody, nobody, nobody, library, AuditTrail(pool), *nothing, PUBLIC_URL)
     return WebServices(pool, Outbox(pool), list, list, FactQueue(), timedelta, KEYRING, Tenants(), print, print, *asked)
 
 
@@ -149,17 +166,21 @@ async def serving(
             lambda enterprise, hint: site.hints.append((enterprise, hint)),
             lambda enterprise, click: site.call(enterprise, click),
             lambda enterprise, asked: site.transfer(enterprise, asked),
+            lambda enterprise, asked: site.park(enterprise, asked),
+            lambda enterprise, asked: site.fetch(enterprise, asked),
             lambda told, within: keep_status(pool, told, within=within),
             site.who,
             library,
             site.trail,
             lambda enterprise: site.live_calls.get(enterprise, ()),
+            lambda enterprise, call: site.parties.get((enterprise, call), ()),
+            PUBLIC_URL,
             lambda: site.histories,
             None if metrics_token is None else Secret(metrics_token),
             trusted_proxies,
             site.fetches.append,
         )
-        settings = WebSettings("127.0.0.1", 0, "https://bridge.example")
+        settings = WebSettings("127.0.0.1", 0, PUBLIC_URL)
         with capture_logs() as lines:
             serving = serve(app or make_app(services), Address(settings), stop, listening)
             work = tasks.create_task(serving, name="site under test")
