@@ -83,7 +83,7 @@ format: dev ## put every file into form
 types: dev ## mypy, strict
 	$(BIN)/mypy
 
-bench: install ## speed beside stock panoramisk; BENCH_ARGS="parse --json", BENCH_ARGS=--help for more
+bench: install ## speed beside stock panoramisk; BENCH_ARGS="parse --json", BENCH_ARGS=web, BENCH_ARGS=--help for more
 	$(BIN)/python -m bench $(BENCH_ARGS)
 
 # Pins that are there stay; LOCK_ARGS=--upgrade takes the newest.

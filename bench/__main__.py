@@ -8,9 +8,9 @@ import sys
 from collections.abc import Sequence
 
 from amibridge import log
-from bench import click, drain, fuzz, parse, popup, report, responsible, soak
+from bench import click, drain, fuzz, hour, parse, popup, report, responsible, soak, web
 
-BENCHES = ("parse", "popup", "click", "drain", "responsible", "soak", "fuzz")
+BENCHES = ("parse", "popup", "click", "drain", "responsible", "web", "soak", "fuzz")
 BY_DEFAULT = ("parse", "popup")
 
 
@@ -36,6 +36,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     if "responsible" in benches:
         rows["responsible"] = answered = asyncio.run(responsible.measure(args.questions, dsn=args.dsn))
         _say(args, report.responsible_lines(answered))
+    if "web" in benches:
+        rows["web"] = visited = asyncio.run(_visited(args))
+        _say(args, report.web_lines(visited))
     if "soak" in benches:
         rows["soak"] = soaked = list(soak.measure(args.events))
         _say(args, report.soak_lines(soaked))
@@ -48,7 +51,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 async def _popups(args: argparse.Namespace) -> list[popup.PopupRow]:
-    return [row async for row in popup.measure(args.rates, seconds=args.seconds, dsn=args.dsn)]
+    return [row async for row in popup.measure(args.rates, seconds=args.seconds or popup.SECONDS, dsn=args.dsn)]
 
 
 async def _clicks(args: argparse.Namespace) -> list[click.ClickRow]:
@@ -56,7 +59,16 @@ async def _clicks(args: argparse.Namespace) -> list[click.ClickRow]:
 
 
 async def _drained(args: argparse.Namespace) -> list[drain.DrainRow | drain.BesideRow]:
-    return [row async for row in drain.measure(seconds=args.seconds, dsn=args.dsn)]
+    return [row async for row in drain.measure(seconds=args.seconds or popup.SECONDS, dsn=args.dsn)]
+
+
+async def _visited(args: argparse.Namespace) -> list[web.AnswersRow | web.TownRow | hour.HourRow]:
+    told: list[web.AnswersRow | web.TownRow | hour.HourRow] = []
+    if args.rate > 0:
+        told += await web.measure(args.rate, args.seconds or web.SECONDS, dsn=args.dsn)
+    if args.minutes > 0:
+        told.append(await hour.measure(args.minutes, dsn=args.dsn))
+    return told
 
 
 def _say(args: argparse.Namespace, lines: Sequence[str]) -> None:
@@ -82,14 +94,27 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--seconds",
         type=float,
-        default=popup.SECONDS,
         metavar="X",
-        help="of popup at each rate, and of drain (default: %(default)g)",
+        help=f"of popup at each rate, of drain, and of web (default: {popup.SECONDS:g}, of web {web.SECONDS:g})",
+    )
+    parser.add_argument(
+        "--rate",
+        type=float,
+        default=web.RATE,
+        metavar="X",
+        help="questions a second of web, 0 for none (default: %(default)g)",
+    )
+    parser.add_argument(
+        "--minutes",
+        type=float,
+        default=hour.MINUTES,
+        metavar="X",
+        help="of the recording that web makes mp3 of, 0 for none (default: %(default)g)",
     )
     parser.add_argument("--clicks", type=int, default=click.CLICKS, metavar="N", help="of click (default: %(default)s)")
     parser.add_argument(
         "--dsn",
-        help="PostgreSQL on which popup, click, drain and responsible may make a database (default: one of their own)",
+        help="PostgreSQL on which all but parse, soak and fuzz may make a database (default: one of their own)",
     )
     parser.add_argument(
         "--questions",

@@ -8,7 +8,7 @@ import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -36,7 +36,7 @@ class Bridge:
         self._process: asyncio.subprocess.Process | None = None
         database = "" if dsn is None else f'[database]\ndsn = "{dsn}"\n'
         self._config.write_text(
-            f'data_dir = "{folder / "state"}"\n{database}[web]\nlisten = "{self._web}"\n'
+            f'data_dir = "{self.data_dir}"\n{database}[web]\nlisten = "{self._web}"\n'
             f'[agi]\nlisten = "{self.agi}"\n[log]\nformat = "json"\n'
         )
 
@@ -53,6 +53,10 @@ class Bridge:
         )
 
     @property
+    def data_dir(self) -> Path:
+        return self._folder / "state"
+
+    @property
     def url(self) -> str:
         return f"http://{self._web}"
 
@@ -61,6 +65,12 @@ class Bridge:
         async with self._session.get(f"{self.url}/health/ready") as response:
             told: dict[str, Any] = await response.json()
             return told
+
+    async def fetch(self, path: str, headers: Mapping[str, str] | None = None) -> int:
+        """The status of the answer, which is read to its end."""
+        async with self._session.get(f"{self.url}{path}", headers=headers) as response:
+            await response.read()
+            return response.status
 
     async def click(self, client_id: str, extension: str, phone: str) -> str | None:
         """The id of the call that was placed; None if none was."""

@@ -22,6 +22,7 @@ from amibridge.ami.wire import Framer, read_message
 from amibridge.sandbox.library import TRACES
 from amibridge.sandbox.pbx_score import EPOCH_NUMBER, UUID, Play, Score, read_score
 from bench.crm import Ring
+from bench.lateness import stamped
 
 USERNAME, SECRET = "amibridge", "bench"
 
@@ -59,13 +60,14 @@ class Pbxs:
     """*names*: one PBX each. *repertoire*: recordings of Asterisk 22, played in turn.
 
     *sent*: monotonic seconds at which each phone began to ring; *originated*: at which each call that we were asked for
-    was.
+    was. *stamped*: no event has Asterisk's time, each the one at which it was written (`bench.lateness`).
     """
 
-    def __init__(self, names: Sequence[str], repertoire: Sequence[str] = CALLS) -> None:
+    def __init__(self, names: Sequence[str], repertoire: Sequence[str] = CALLS, *, stamped: bool = False) -> None:
         self.sent: defaultdict[Ring, list[float]] = defaultdict(list)
         self.events = 0
         self.originated: dict[str, float] = {}
+        self._stamped = stamped
         self._lines: dict[str, list[asyncio.Transport]] = {name: [] for name in names}
         self._recordings = [list(_variants(read_score(TRACES / "asterisk22" / f"{name}.ami"))) for name in repertoire]
 
@@ -105,6 +107,7 @@ class Pbxs:
                 raw = raw.replace(bridge, b"%08x" % ((int(bridge, 16) + take) % 2**32))
             if note.rings:
                 self.sent[_ring(pbx, raw)].append(time.monotonic())
+            raw = stamped(raw) if self._stamped else raw
             for line in self._lines[pbx]:
                 line.write(raw)
             self.events += 1

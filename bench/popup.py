@@ -10,15 +10,18 @@ import asyncio
 import gc
 import math
 import secrets
+import tempfile
 import time
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from itertools import zip_longest
+from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
 import asyncpg
 
+from amibridge.store.embedded import open_embedded
 from bench.bridge import LOOK_EVERY, Bridge, open_bridge
 from bench.crm import Crm, Ring, Told, open_crm
 from bench.pbx import CALLS, SECRET, USERNAME, Pbxs
@@ -92,7 +95,7 @@ async def _measure(bridge: Bridge, rate: float, seconds: float, warm_up: float, 
         told = await all_told(pbxs, crm, calls)
         stall, memory = (await bridge.standing())["longest_stall_ms"], bridge.cost()
     taken, lost = latencies(pbxs.sent, told.opened, begun + warm_up)
-    cpu = _cpu(*costs)
+    cpu = cpu_between(*costs)
     return PopupRow(
         rate=rate,
         enterprises=enterprises,
@@ -110,7 +113,7 @@ async def _measure(bridge: Bridge, rate: float, seconds: float, warm_up: float, 
         peak=None if memory is None else memory.peak,
         cpu=None if cpu is None else cpu / lasted,
         cpu_us_per_event=None if cpu is None else cpu / pbxs.events * 1e6,
-        machine=_busy(*machine),
+        machine=busy(*machine),
     )
 
 
@@ -125,11 +128,11 @@ def undisturbed() -> Iterator[None]:
         gc.unfreeze()
 
 
-def _cpu(before: Cost | None, after: Cost | None) -> float | None:
+def cpu_between(before: Cost | None, after: Cost | None) -> float | None:
     return None if before is None or after is None else after.cpu - before.cpu
 
 
-def _busy(before: tuple[float, float] | None, after: tuple[float, float] | None) -> float | None:
+def busy(before: tuple[float, float] | None, after: tuple[float, float] | None) -> float | None:
     return None if before is None or after is None else (after[0] - before[0]) / (after[1] - before[1])
 
 
@@ -189,6 +192,18 @@ async def database(server: str | None) -> AsyncIterator[str | None]:
         yield urlunsplit(urlsplit(server)._replace(path=f"/{name}"))
     finally:
         await _command(server, f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@asynccontextmanager
+async def own_database(server: str | None) -> AsyncIterator[str]:
+    """On *server*, or on one of its own that writes to the disk what it says it has written."""
+    async with AsyncExitStack() as stack:
+        if server is None:
+            folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="amibridge-bench-"))
+            server = (await stack.enter_async_context(open_embedded(Path(folder)))).dsn
+        dsn = await stack.enter_async_context(database(server))
+        assert dsn is not None
+        yield dsn
 
 
 async def _command(dsn: str, sql: str) -> None:

@@ -11,21 +11,27 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from typing import assert_never
 
 from bench.click import ClickRow
 from bench.drain import BesideRow, DrainRow
 from bench.fuzz import FuzzRow
+from bench.hour import HourRow
 from bench.parse import SUBSCRIPTIONS, ParseRow
 from bench.popup import PopupRow
 from bench.responsible import ResponsibleRow
 from bench.soak import SoakRow
+from bench.web import ANSWER_AIM, LATE_AIM, AnswersRow, TownRow
 
 FOLD_AIM = 8
 FOLD_RATE_AIM = 100_000
 
 SYNCS = 200
 
-Row = ParseRow | PopupRow | ClickRow | DrainRow | BesideRow | ResponsibleRow | SoakRow | FuzzRow
+Row = (
+    ParseRow | PopupRow | ClickRow | DrainRow | BesideRow | ResponsibleRow | AnswersRow | TownRow | HourRow | SoakRow
+    | FuzzRow
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +147,58 @@ def responsible_lines(rows: Sequence[ResponsibleRow]) -> list[str]:
         counts = (f"{row.answers}", f"{row.wrong}")
         table.append((row.whose, row.way, *counts, p50, p90, p99, longest, f"{row.aim:g}"))
     return ["RESPONSIBLE  from connecting to the answer, while the CRM does not answer", *_aligned(table, left=2)]
+
+
+def web_lines(rows: Sequence[AnswersRow | TownRow | HourRow]) -> list[str]:
+    table: list[Sequence[str]] = [("asked for", "right answers", "p50, ms", "p90", "p99", "max")]
+    lines: list[str] = []
+    for row in rows:
+        match row:
+            case AnswersRow():
+                times = (_number(each, 2) for each in (row.p50, row.p90, row.p99, row.longest))
+                table.append((row.kind, f"{row.answers:,}", *times))
+            case TownRow():
+                lines += ["", *_town_lines(row)]
+            case HourRow():
+                lines += ["", *_hour_lines(row)]
+            case _ as never:
+                assert_never(never)
+    title = "WEB  from the moment somebody meant to ask to the last byte, while phones ring"
+    return [title, *_aligned(table, left=1), f"aim: p99 of all {ANSWER_AIM:g} ms", *lines]
+
+
+def _town_lines(row: TownRow) -> list[str]:
+    table = [
+        ("questions a second, seconds", f"{row.rate:g}, {row.seconds:g}", ""),
+        ("enterprises, a host each", f"{row.enterprises}", ""),
+        ("questions, wrong answers", f"{row.asked:,}, {row.wrong:,}", "wrong 0"),
+        ("clicks meant, calls placed", f"{row.clicks}, {row.placed}", "the same"),
+        ("events written, heard", f"{row.events:,}, {row.heard:,}", "the same"),
+        ("an event is heard after p50, ms", _number(row.late_p50, 2), ""),
+        ("an event is heard after p99, ms", _number(row.late_p99, 2), ""),
+        ("an event is heard after max, ms", _number(row.latest, 2), f"{LATE_AIM:g}"),
+        ("popups measured, lost", f"{row.popups}, {row.lost}", "lost 0"),
+        ("popup p50, ms", _number(row.popup_p50, 2), ""),
+        ("popup p99, ms", _number(row.popup_p99, 2), ""),
+        ("longest stall of the loop, its start included, ms", f"{row.stall:.1f}", ""),
+        ("whoever asked was late himself p99, ms", _number(row.asked_late, 2), ""),
+        ("connections", f"{row.connections:,}", ""),
+        ("memory, MB", _number(row.rss, 1), ""),
+        ("daemon's CPU, % of a core", _number(row.cpu, 1, 100), ""),
+        ("whole machine busy, %", _number(row.machine, 0, 100), ""),
+    ]
+    return [*_aligned([("", "", "aim"), *table], left=1), *(f"wrong: {what}" for what in row.kinds_of_wrong)]
+
+
+def _hour_lines(row: HourRow) -> list[str]:
+    table = [
+        ("minutes of WAV, seconds until they are mp3", f"{row.minutes:g}, {row.seconds:.1f}", ""),
+        ("looks whether the loop turns", f"{row.looks:,}", ""),
+        ("a look p99, ms", _number(row.look_p99, 2), ""),
+        ("a look max, ms", _number(row.look_longest, 2), f"{LATE_AIM:g}"),
+        (f"the latest of {row.events:,} events, ms", _number(row.latest, 2), f"{LATE_AIM:g}"),
+    ]
+    return _aligned([("", "", "aim"), *table], left=1)
 
 
 def soak_lines(rows: Sequence[SoakRow]) -> list[str]:

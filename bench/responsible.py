@@ -7,20 +7,17 @@ earlier ones are answered or not; an answer that is not the right one is counted
 from __future__ import annotations
 
 import asyncio
-import tempfile
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import Awaitable, Callable, Iterable
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
-from pathlib import Path
 
 import asyncpg
 
-from amibridge.store.embedded import open_embedded
 from bench.bridge import Bridge, open_bridge
 from bench.crm import open_crm
 from bench.pbx import CALLS, SECRET, USERNAME, Pbxs
-from bench.popup import database, percentile
+from bench.popup import own_database, percentile
 
 QUESTIONS = 2000
 RATE = 100
@@ -61,7 +58,7 @@ async def measure(questions: int = QUESTIONS, *, dsn: str | None = None, rate: f
     strangers = [_Question(number % ENTERPRISES, f"+7926{number:07}") for number in range(STRANGERS)]
     pbxs = Pbxs([f"pbx{number}" for number in range(ENTERPRISES)], CALLS)
     async with AsyncExitStack() as stack:
-        own = await stack.enter_async_context(_database(dsn))
+        own = await stack.enter_async_context(own_database(dsn))
         bridge = await stack.enter_async_context(open_bridge(own))
         crm = await stack.enter_async_context(open_crm(None))
         ports = await stack.enter_async_context(pbxs.serve())
@@ -170,16 +167,3 @@ async def _mirror(dsn: str, known: Iterable[_Question]) -> None:
         )
     finally:
         await connection.close()
-
-
-@asynccontextmanager
-async def _database(server: str | None) -> AsyncIterator[str]:
-    if server is not None:
-        async with database(server) as dsn:
-            assert dsn is not None
-            yield dsn
-        return
-    with tempfile.TemporaryDirectory(prefix="amibridge-bench-") as folder:
-        async with open_embedded(Path(folder)) as own, database(own.dsn) as dsn:
-            assert dsn is not None
-            yield dsn

@@ -1,7 +1,7 @@
 """Questions to folders that may never answer: a mount whose server is gone blocks whoever touches it, for ever.
 
-Laws: each question has a thread of its own which nobody waits for, not even at the stop; a folder that does not
-answer keeps a few threads and no other folder waiting.
+Laws: each question has a thread to itself which nobody waits for, not even at the stop; a folder that does not answer
+keeps a few threads and no other folder waiting.
 """
 
 from __future__ import annotations
@@ -10,12 +10,16 @@ import asyncio
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import timedelta
-from threading import Thread
+from queue import Empty, SimpleQueue
+from threading import Semaphore, Thread
 from typing import TypeVar
 
 Answer = TypeVar("Answer")
 
 AT_ONCE = 8
+
+IDLE = timedelta(seconds=30)
+"""That a thread waits for another question."""
 
 
 class DiskBusy(Exception):
@@ -50,7 +54,7 @@ class Disk:
                     places.release()
                     if answer.done():
                         if error is None:
-                            _begin(folder, lambda: unwanted(result))  # type: ignore[arg-type]
+                            _THREADS.begin(lambda: unwanted(result))  # type: ignore[arg-type]
                         return
                     if error is None:
                         answer.set_result(result)  # type: ignore[arg-type]
@@ -66,15 +70,40 @@ class Disk:
                     with suppress(RuntimeError):  # the loop is closed: we have stopped meanwhile
                         loop.call_soon_threadsafe(settle, result, error)
 
-                _begin(folder, work)
+                _THREADS.begin(work)
                 return await answer
         except TimeoutError as error:
             raise DiskBusy(f"{folder} does not answer") from error
 
-    def leave(self, folder: str, close: Callable[[], None]) -> None:
-        """Close what is open there, whenever it answers."""
-        _begin(folder, close)
+    def leave(self, close: Callable[[], None]) -> None:
+        """Close what is open in a folder, whenever it answers."""
+        _THREADS.begin(close)
 
 
-def _begin(folder: str, work: Callable[[], None]) -> None:
-    Thread(target=work, name=f"disk {folder}", daemon=True).start()
+class _Threads:
+    """A thread whose question is answered waits for the next one: to start another, the loop would have to stand still
+    until it runs, which takes milliseconds where all processors are busy."""
+
+    def __init__(self) -> None:
+        self._free = Semaphore(0)
+        self._works: SimpleQueue[Callable[[], None]] = SimpleQueue()
+
+    def begin(self, work: Callable[[], None]) -> None:
+        if self._free.acquire(blocking=False):
+            self._works.put(work)
+        else:
+            Thread(target=self._run, args=(work,), name="disk", daemon=True).start()
+
+    def _run(self, work: Callable[[], None]) -> None:
+        while True:
+            work()
+            self._free.release()
+            try:
+                work = self._works.get(timeout=IDLE.total_seconds())
+            except Empty:
+                if self._free.acquire(blocking=False):
+                    return
+                work = self._works.get()  # whoever has taken our place is about to put it
+
+
+_THREADS = _Threads()

@@ -1,55 +1,35 @@
 """PCM into mp3, piece by piece, so that an hour of talk costs no memory. Blocks; to be called in a thread.
 
-Law: one piece is encoded at a time in the whole process, whoever waits for how many files: the other cores are the
-loop's. A thread that waits for a far disk holds nobody up.
+Law: LAME works in a process of its own. There it takes no processor that the loop wants, the loop never waits for a
+thread of ours to be given one, and whatever somebody's file does to LAME happens to it alone. docs/adr/0037.
 """
 
 from __future__ import annotations
 
-from threading import Lock
+import os
+import subprocess
+import sys
 from typing import BinaryIO
 
-import lameenc
-
+from amibridge.recordings import lame
+from amibridge.recordings.lame import KILOBITS
 from amibridge.recordings.wav import Wav
 
-PIECE = 64 * 1024
-"""Bytes of PCM: four seconds of a telephone's sound, which LAME encodes in some milliseconds."""
-
-KILOBITS = 32
-"""A second and channel: speech at 16 kHz loses nothing that a telephone had."""
-
-LOWEST_RATE = 16_000
-"""Samples a second: below lies MPEG 2.5, which not every player knows."""
-
-QUICK = 7
-"""LAME's quality from 2 (best) to 7 (quickest); nobody hears the difference on a telephone call."""
-
-_ENCODING = Lock()
+COMMAND = (sys.executable, "-E", "-s", "-P", lame.__file__)
+"""Nothing of the environment, nothing beside the file: only what is installed."""
 
 
 def encode(wav: Wav, source: BinaryIO, target: BinaryIO) -> None:
-    """Write the sound of *source*, which is a plain WAV, to *target*. Raises OSError."""
-    encoder = lameenc.Encoder()
-    encoder.silence()
-    encoder.set_in_sample_rate(wav.rate)
-    encoder.set_out_sample_rate(max(wav.rate, LOWEST_RATE))
-    encoder.set_channels(wav.channels)
-    encoder.set_bit_rate(KILOBITS * wav.channels)
-    encoder.set_quality(QUICK)
-    source.seek(wav.start)
+    """Write the sound of *source*, a file that is a plain WAV, to the file *target*. Raises OSError."""
     frame = 2 * wav.channels
-    left = wav.length - wav.length % frame
-    while left > 0:
-        piece = source.read(min(PIECE, left))
-        piece = piece[: len(piece) - len(piece) % frame]
-        if not piece:
-            break
-        left -= len(piece)
-        with _ENCODING:
-            encoded = encoder.encode(piece)
-        target.write(encoded)
-    target.write(encoder.flush())
+    os.lseek(source.fileno(), wav.start, os.SEEK_SET)
+    sound = (wav.rate, wav.channels, wav.length - wav.length % frame)
+    made = subprocess.run(
+        [*COMMAND, *map(str, sound)], stdin=source, stdout=target, stderr=subprocess.PIPE, check=False
+    )
+    if made.returncode != 0:
+        said = made.stderr.decode("utf-8", "replace").strip().rpartition("\n")[2]
+        raise OSError(f"LAME ended with exit code {made.returncode}: {said}")
 
 
 def size_of(wav: Wav) -> int:

@@ -50,7 +50,7 @@ async def fetch(remote: Remote, cache: Cache, enterprise: EnterpriseId, disk: Di
     try:
         await _fill(draft, remote, cache, disk)
     except BaseException:
-        disk.leave(str(cache), draft.close)
+        disk.leave(draft.close)
         raise
     return draft
 

@@ -28,6 +28,8 @@ ROOM = 10_000
 """Rows that may wait while the database is away: some megabytes."""
 
 BATCH = 500
+GATHER = timedelta(milliseconds=100)
+"""That a row waits for others: at hundreds of questions a second, each would otherwise have a commit of its own."""
 AGAIN = timedelta(seconds=1)
 
 LONGEST = 500
@@ -74,12 +76,13 @@ class AuditTrail:
         """Write what is noted, until *stop* is set and all is written; whoever cancels it loses the rest."""
         try:
             async with asyncio.TaskGroup() as tasks:
-                tasks.create_task(self._stir_at(stop), name="audit stop")
+                stopping = tasks.create_task(self._stir_at(stop), name="audit stop")
                 written = True
                 while self._rows or not stop.is_set():
                     if not self._rows:
                         self._stirred.clear()
                         await self._stirred.wait()
+                        await asyncio.wait({stopping}, timeout=GATHER.total_seconds())
                         continue
                     try:
                         count = await self._write_some()

@@ -10,7 +10,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 import asyncpg
 
@@ -31,6 +31,7 @@ from amibridge.store.db import fetch_within, load_queries
 from amibridge.store.outbox import DeliveryRow, delivery_row
 
 SQL = load_queries(__file__)
+PAGES = {name: f"WITH calls AS ({sql}) {SQL['told']}" for name, sql in SQL.items() if name.startswith("calls_of_")}
 
 WITHIN = timedelta(seconds=8)
 
@@ -49,6 +50,14 @@ class Position:
 
     def is_before(self, record: CallRecord) -> bool:
         return (record.started_at, record.call_id) < (self.started_at, self.call)
+
+
+class Told(NamedTuple):
+    """A call as the JSON that is published of it, and its place in the order of pages."""
+
+    started_at: datetime
+    call: CallId
+    record: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,39 +88,44 @@ class CallRecords:
     def __init__(self, pool: asyncpg.Pool) -> None:
         self._pool = pool
 
-    async def page(
-        self, enterprise: EnterpriseId, wanted: Wanted, *, behind: Position, limit: int
-    ) -> Sequence[CallRecord]:
-        """At most *limit* that lie *behind* a place; their attempts are not looked up."""
+    async def page(self, enterprise: EnterpriseId, wanted: Wanted, *, behind: Position, limit: int) -> Sequence[Told]:
+        """At most *limit* that lie *behind* a place."""
         behind = min(behind, Position(wanted.until or END), key=lambda place: (place.started_at, place.call))
         directions = [*Direction] if wanted.direction is None else [wanted.direction]
         outcomes = [*Outcome] if wanted.outcome is None else [wanted.outcome]
         span = (enterprise, wanted.since or BEGINNING, behind.started_at, behind.call, limit)
         if wanted.phone is not None:
             operator = None if wanted.operator is None else storable(wanted.operator)
-            rows = await self._ask("calls_of_phone", *span, directions, outcomes, wanted.phone, operator)
+            rows = await self._ask(PAGES["calls_of_phone"], *span, directions, outcomes, wanted.phone, operator)
         elif wanted.operator is not None:
-            rows = await self._ask("calls_of_extension", *span, directions, outcomes, storable(wanted.operator))
+            rows = await self._ask(PAGES["calls_of_extension"], *span, directions, outcomes, storable(wanted.operator))
         elif wanted.direction is not None or wanted.outcome is not None:
-            rows = await self._ask("calls_of_verdict", *span, directions, outcomes)
+            rows = await self._ask(PAGES["calls_of_verdict"], *span, directions, outcomes)
         else:
-            rows = await self._ask("calls_of_time", *span)
+            rows = await self._ask(PAGES["calls_of_time"], *span)
+        return [Told(*row) for row in rows]
+
+    async def of_span(
+        self, enterprise: EnterpriseId, since: datetime, *, behind: Position, limit: int
+    ) -> Sequence[CallRecord]:
+        """Those that began *since* then, as `page` has them, without their attempts."""
+        rows = await self._ask(SQL["calls_of_time"], enterprise, since, behind.started_at, behind.call, limit)
         return [_record(row) for row in rows]
 
     async def find(self, enterprise: EnterpriseId, call: CallId) -> CallRecord | None:
         """With its attempts; None if there is none that is over."""
-        rows = await self._ask("call_record", enterprise, storable(call))
+        rows = await self._ask(SQL["call_record"], enterprise, storable(call))
         if not rows:
             return None
-        attempts = await self._ask("attempts_of_call", enterprise, storable(call))
+        attempts = await self._ask(SQL["attempts_of_call"], enterprise, storable(call))
         return replace(_record(rows[0]), attempts=tuple(Attempt(**dict(row)) for row in attempts))
 
     async def deliveries(self, enterprise: EnterpriseId, call: CallId) -> Sequence[DeliveryRow]:
-        rows = await self._ask("deliveries_of_call", enterprise, storable(call), MOST_DELIVERIES)
+        rows = await self._ask(SQL["deliveries_of_call"], enterprise, storable(call), MOST_DELIVERIES)
         return [delivery_row(row) for row in rows]
 
-    async def _ask(self, query: str, *args: Any) -> list[asyncpg.Record]:
-        return await fetch_within(self._pool, WITHIN, SQL[query], *args)
+    async def _ask(self, sql: str, *args: Any) -> list[asyncpg.Record]:
+        return await fetch_within(self._pool, WITHIN, sql, *args)
 
 
 def _record(row: asyncpg.Record) -> CallRecord:

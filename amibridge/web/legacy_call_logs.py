@@ -20,7 +20,7 @@ from aiohttp.abc import AbstractStreamWriter
 
 from amibridge.calls.record import CallRecord, Direction, Outcome
 from amibridge.enterprises import Enterprise, EnterpriseId, Scope
-from amibridge.store.call_records import CallRecords, Position, Wanted
+from amibridge.store.call_records import CallRecords, Position
 from amibridge.store.db import DATABASE_FAILURES
 from amibridge.web.access import Caller, Gate
 from amibridge.web.legacy_questions import UNCACHED, TurnedAway, admitted, given, legacy_refusal
@@ -28,6 +28,8 @@ from amibridge.web.legacy_questions import UNCACHED, TurnedAway, admitted, given
 log = structlog.get_logger()
 
 ZoneOf: TypeAlias = Callable[[Enterprise], ZoneInfo | None]
+Span: TypeAlias = tuple[datetime, datetime]
+"""From one moment until before another."""
 
 MOST_DAYS = 31
 """Of one question: a month."""
@@ -98,18 +100,18 @@ class CallLogRoutes:
 class CallLogs(web.StreamResponse):
     """A JSON array, the newest call first; to be begun before it is returned."""
 
-    def __init__(self, records: CallRecords, enterprise: EnterpriseId, wanted: Wanted, zone: ZoneInfo) -> None:
+    def __init__(self, records: CallRecords, enterprise: EnterpriseId, span: Span, zone: ZoneInfo) -> None:
         super().__init__(headers=UNCACHED)
         self.content_type, self.charset = "application/json", "utf-8"
         self._records = records
         self._enterprise = enterprise
-        self._wanted = wanted
+        self._since, self._until = span
         self._zone = zone
         self._piece: Sequence[CallRecord] = ()
 
     async def begin(self) -> None:
         """Raises what a database raises."""
-        self._piece = await self._read(Position())
+        self._piece = await self._read(Position(self._until))
 
     async def prepare(self, request: web.BaseRequest) -> AbstractStreamWriter | None:
         """Raises ConnectionError when the rest cannot be read: an array that is cut off is no array."""
@@ -129,7 +131,7 @@ class CallLogs(web.StreamResponse):
         return writer
 
     async def _read(self, behind: Position) -> Sequence[CallRecord]:
-        return await self._records.page(self._enterprise, self._wanted, behind=behind, limit=PIECE)
+        return await self._records.of_span(self._enterprise, self._since, behind=behind, limit=PIECE)
 
 
 def row_of(record: CallRecord, zone: ZoneInfo) -> dict[str, Any]:
@@ -171,11 +173,11 @@ def _day(text: str) -> date:
     raise _Unanswered(400, "bad_date", "start and end must be dates as 2026-11-25")
 
 
-def _span(first: date, last: date, zone: ZoneInfo) -> Wanted:
+def _span(first: date, last: date, zone: ZoneInfo) -> Span:
     """From midnight to midnight there. Raises _Unanswered."""
     try:
         since = datetime.combine(first, time(), zone).astimezone(UTC)
-        return Wanted(since=since, until=datetime.combine(last + timedelta(days=1), time(), zone).astimezone(UTC))
+        return since, datetime.combine(last + timedelta(days=1), time(), zone).astimezone(UTC)
     except OverflowError:
         raise _Unanswered(400, "bad_date", "start and end must be dates that anybody calls on") from None
 

@@ -70,7 +70,7 @@ class Playback(web.StreamResponse):
                 await self._send()
             return writer
         finally:
-            self._disk.leave(self._sound.folder, self._file.close)
+            self._disk.leave(self._file.close)
 
     async def _send(self) -> None:
         at = self._part.start

@@ -17,7 +17,7 @@ from amibridge.calls.board import Board
 from amibridge.calls.facts import AnyFact
 from amibridge.sandbox.library import TRACES
 from amibridge.sandbox.pbx_score import read_score
-from bench import click, drain, fuzz, parse, popup, report, responsible, soak
+from bench import click, drain, fuzz, hour, lateness, mix, parse, popup, report, responsible, soak, web
 from bench.__main__ import main
 from bench.crm import Ring
 
@@ -101,6 +101,41 @@ async def test_responsible_asks_each_question_and_knows_a_right_answer(server: s
     assert len(json.loads(report.as_json(report.this_machine(), {"responsible": rows}))["responsible"]) == 4
 
 
+@pytest.mark.system
+@pytest.mark.slow
+async def test_web_asks_all_there_is_to_ask_and_hears_of_every_event(server: str) -> None:
+    rows = await web.measure(25, 8, enterprises=3, calls=600, call_rate=1, warm_up=0, dsn=server)
+    everything, *kinds, town = rows
+    assert isinstance(town, web.TownRow)
+    assert (town.wrong, town.kinds_of_wrong) == (0, [])
+    answers = {row.kind: row.answers for row in (everything, *kinds) if isinstance(row, web.AnswersRow)}
+    assert answers.pop(web.ALL) == sum(answers.values()) == town.asked >= 200
+    assert {"calls, newest", "calls, filtered", "one call", "responsible", "refused", mix.METRICS} <= answers.keys()
+    assert town.placed == town.clicks
+    assert town.heard == town.events > 100
+    assert (town.popups > 0, town.lost) == (True, 0)
+    assert 0 < (town.late_p50 or 0) <= (town.late_p99 or 0) <= (town.latest or 0)
+    told = report.web_lines(rows)
+    assert any(re.fullmatch(r"questions, wrong answers +\d+, 0 +wrong 0", line) for line in told)
+
+
+@pytest.mark.system
+@pytest.mark.slow
+async def test_an_hour_becomes_mp3_while_the_loop_is_looked_at(server: str) -> None:
+    row = await hour.measure(2, looked_for=6, dsn=server)
+    assert (row.minutes, row.seconds > 0, row.looks > 0) == (2, True, True)
+    assert 0 < (row.look_p99 or 0) <= (row.look_longest or 0)
+    assert len(report.web_lines([row])) == 10
+
+
+def test_an_event_says_when_it_was_written_and_no_more_what_asterisk_said() -> None:
+    event = b"Event: Hangup\r\nPrivilege: call,all\r\nTimestamp: 1795491091.070572\r\nCause: 16\r\n\r\n"
+    said = lateness.stamped(event)
+    assert re.sub(rb"\d{10}\.\d{6}", b"", said) == (
+        b"Event: Hangup\r\nWritten: \r\nPrivilege: call,all\r\nCause: 16\r\n\r\n"
+    )
+
+
 def test_a_popup_that_never_came_is_lost_and_one_of_the_warm_up_is_not_counted() -> None:
     twice, never = Ring("pbx0:1.1", "101"), Ring("pbx0:1.2", "102")
     sent = {twice: [9.0, 11.0, 12.0], never: [13.0]}
@@ -172,7 +207,7 @@ def replay_of(trace: Path) -> list[AnyFact]:
 
 @pytest.mark.parametrize(
     ("word", "said"),
-    [("pars", "there are parse, popup, click, drain, responsible, soak, fuzz"), ("--round", "--round")],
+    [("pars", "there are parse, popup, click, drain, responsible, web, soak, fuzz"), ("--round", "--round")],
 )
 def test_an_unknown_word_is_refused(word: str, said: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as stop:

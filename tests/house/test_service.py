@@ -67,7 +67,7 @@ def directives() -> dict[str, list[str]]:
         ("Service.ProtectSystem", ["strict"]),
         ("Service.ProtectHome", ["yes"]),
         ("Service.RestrictAddressFamilies", ["AF_INET AF_INET6 AF_UNIX"]),
-        ("Service.SystemCallFilter", ["@system-service", "~@privileged @resources"]),
+        ("Service.SystemCallFilter", ["@system-service", "~@privileged @resources", "setpriority"]),
         ("Service.MemoryMax", ["512M"]),
         ("Install.WantedBy", ["multi-user.target"]),
     ],

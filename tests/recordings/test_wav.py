@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from io import BytesIO
+from pathlib import Path
+from tempfile import TemporaryFile
 
 import pytest
 from hypothesis import given
@@ -20,11 +22,16 @@ def read(content: bytes) -> Wav | None:
     return read_wav(BytesIO(content), len(content))
 
 
-def mp3(content: bytes) -> bytes:
-    found, target = read(content), BytesIO()
+def mp3(content: bytes, said: bytes | None = None) -> bytes:
+    """Of a file with this *content*; its head was read of what it *said* to be before."""
+    found = read(said or content)
     assert found is not None
-    encode(found, BytesIO(content), target)
-    return target.getvalue()
+    with TemporaryFile() as source, TemporaryFile() as target:
+        source.write(content)
+        source.flush()
+        encode(found, source, target)
+        target.seek(0)
+        return target.read()
 
 
 class TestReading:
@@ -121,8 +128,15 @@ class TestMp3:
         assert len(set(mp3(spoken(2.0))[500:4000])) > 2 * len(set(mp3(silent)[500:4000]))
 
     def test_a_file_that_became_shorter_since_ends_there(self) -> None:
-        content, target = spoken(2.0), BytesIO()
-        found = read(content)
-        assert found is not None
-        encode(found, BytesIO(content[: len(content) // 2 + 1]), target)
-        assert seconds_of(target.getvalue()) == pytest.approx(1.0, abs=0.2)
+        content = spoken(2.0)
+        assert seconds_of(mp3(content[: len(content) // 2 + 1], said=content)) == pytest.approx(1.0, abs=0.2)
+
+    def test_what_lame_cannot_do_is_said_in_its_words(self, tmp_path: Path) -> None:
+        (tmp_path / "call.wav").write_bytes(spoken(0.1))
+        impossible = Wav(44, 1600, 8000, 77, whole=True, plain=True)
+        with (
+            (tmp_path / "call.wav").open("rb") as source,
+            (tmp_path / "call.mp3").open("wb") as target,
+            pytest.raises(OSError, match=r"LAME ended with exit code 1: \w+Error: "),
+        ):
+            encode(impossible, source, target)

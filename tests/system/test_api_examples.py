@@ -10,6 +10,7 @@ import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from datetime import date, timedelta
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,7 @@ PAGE = (ROOT / "docs" / "api.md").read_text("utf-8")
 BLOCKS = re.findall(r"^```(\w*)\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
 BRIDGE, CLIENT, CALL = "https://bridge.example.com", "d0c5-0123", "pbx1:1795491044.6"
 EVENT = "48212"
+DAYS: Mapping[str, int] = {"=2026-11-01'": -1, "=2026-11-30'": 1}
 
 TALKS_WITH_NOBODY = {
     "/api/transfer": ("no_call",),
@@ -138,14 +140,15 @@ async def test_each_route_has_an_example_and_each_example_is_answered(bridge: Br
         await bridge.start()
         text = enterprise_file(
             "0123", crm_url=url, api_key=KEY, hosts={"pbx1": host}, operators={"101": 27, "102": 31},
-            recordings=str(monitor), more=[f'client_id = "{CLIENT}"'],
+            time_zone="Europe/Minsk", recordings=str(monitor), more=[f'client_id = "{CLIENT}"'],
         ).replace("[retailcrm]\n", '[retailcrm]\nwebhook_secret = "a-secret-of-the-crm"\n')  # fmt: skip
         (bridge.folder / "enterprises" / "0123.toml").write_text(text, "utf-8")
         await bridge.apply(text)
         await until(lambda: theirs.calls)
         [call] = theirs.calls
         assert call.record_url is not None
-        own |= {CALL: call.external_id, EVENT: "1"}
+        own |= {CALL: call.external_id, EVENT: "1", "status=parked": "status=sent"}
+        own |= {said: f"={date.today() + timedelta(days=away)}'" for said, away in DAYS.items()}
         scopes = [word for scope in ("read", "recordings", "supervise") for word in ("--scope", scope)]
         code, out, err = await bridge.command("token", "add", "--config", str(bridge.config), "0123", *scopes)
         assert code == 0, err
@@ -155,7 +158,8 @@ async def test_each_route_has_an_example_and_each_example_is_answered(bridge: Br
         await reader.copies(f'until {ask}"; do :; done\n')
         over = f"""until {ask}?live=true" | grep '"calls": \\[\\]'; do sleep 0.1; done\n"""
 
-        known, seen = routes(make_app(idle_services(pool))), set()
+        known = {route for route in routes(make_app(idle_services(pool))) if route[0] != "*"}  # those are shut
+        seen = set()
         for block, shown in examples():
             if any(path in block for path in TALKS_WITH_NOBODY):
                 await reader.copies(over)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import json
-from collections.abc import Iterator, Mapping
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 from urllib.parse import quote
 
@@ -21,7 +22,7 @@ from tests.system.test_api_examples import routes
 from tests.system.test_straight_line import KEY, account, pbx_of
 from tests.web.serving import idle_services
 
-CLIENT, SECRET = "client-of-0123", "a-secret-of-the-crm"
+CLIENT, SECRET, TOKEN = "client-of-0123", "a-secret-of-the-crm", "{token}"
 
 HOSTILE = (
     "",
@@ -44,6 +45,9 @@ ROUTES: Mapping[tuple[str, str], Mapping[str, str]] = {
     ("GET", "/api/park"): {"from_ext": "101", "timeout": "45", "call": "pbx1:1.1", "clientId": CLIENT},
     ("GET", "/api/pickup"): {"from_ext": "101", "target": "102", "space": "", "call": "", "clientId": CLIENT},
     ("GET", "/api/monitor"): {"action": "09", "target": "101", "monitor_from": "102", "clientId": CLIENT, "call": "1"},
+    ("GET", "/api/calllogs"): {"start": "2026-11-01", "end": "2026-11-30", "clientId": TOKEN},
+    ("*", "/retailcrm/make-call"): {"clientId": "0123", "phone": "+375291234567", "userId": "27"},
+    ("*", "/retailcrm/status"): {"clientId": "0123", "userId": "27", "status": "free"},
     ("GET", "/retailcrm/{secret}/call"): {
         "secret": SECRET,
         "clientId": CLIENT,
@@ -71,8 +75,8 @@ ROUTES: Mapping[tuple[str, str], Mapping[str, str]] = {
 """How each is asked well, but for those of the document. Of the rest nothing is asked in parameters."""
 
 WITHOUT_PARAMETERS = {
-    *(("GET", path) for path in ("/health/live", "/health/ready", "/metrics", "/openapi.json", "/docs")),
-    *(("GET", path) for path in ("/retailcrm/logo.svg", "/retailcrm")),
+    *(("GET", path) for path in ("/health", "/health/live", "/health/ready", "/metrics", "/openapi.json", "/docs")),
+    *(("GET", path) for path in ("/api/status", "/retailcrm/logo.svg", "/retailcrm")),
     ("POST", "/retailcrm"),
 }
 
@@ -93,6 +97,19 @@ def questions(ways: Mapping[tuple[str, str], Mapping[str, str]]) -> Iterator[tup
             yield method, asked, given
 
 
+@asynccontextmanager
+async def in_time(
+    session: aiohttp.ClientSession, method: str, address: URL, **more: Any
+) -> AsyncIterator[aiohttp.ClientResponse]:
+    """Asked again when we were too hasty: no credential has more than 50 questions a second."""
+    while True:
+        async with session.request(method, address, **more) as response:
+            if response.status != 429:
+                yield response
+                return
+        await asyncio.sleep(int(response.headers["Retry-After"]))
+
+
 def encoded(text: str) -> str:
     return quote(text.encode("utf-8", "surrogateescape"), safe="")
 
@@ -109,7 +126,7 @@ async def test_nothing_hostile_is_obeyed_or_breaks_anything(bridge: Bridge, pool
         await bridge.start()
         text = enterprise_file(
             "0123", crm_url=url, api_key=KEY, hosts={"pbx1": host}, operators={"101": 27, "102": 31},
-            more=[f'client_id = "{CLIENT}"'],
+            time_zone="Europe/Minsk", more=[f'client_id = "{CLIENT}"'],
         )  # fmt: skip
         text += '\n[supervision]\nextensions = ["102"]\n'
         await bridge.apply(text.replace("[retailcrm]\n", f'[retailcrm]\nwebhook_secret = "{SECRET}"\n'))
@@ -127,6 +144,7 @@ async def test_nothing_hostile_is_obeyed_or_breaks_anything(bridge: Bridge, pool
             headers = {"X-Forwarded-For": visitor, "Token": CLIENT, "X-Webhook-Secret": SECRET}
             if path.startswith("/api/v1/"):
                 headers["Authorization"] = f"Bearer {tokens[number % 2]}"
+            given = {key: tokens[number % 2] if value == TOKEN else value for key, value in given.items()}
             query = "&".join(f"{encoded(key)}={encoded(value)}" for key, value in given.items())
             form = query if method == "POST" else None
             if path == "/api/callevent/getcustomerdata":
@@ -134,11 +152,10 @@ async def test_nothing_hostile_is_obeyed_or_breaks_anything(bridge: Bridge, pool
             elif form is not None:
                 headers["Content-Type"] = "application/x-www-form-urlencoded"
             address = URL(f"{bridge.url}{path}" + (f"?{query}" if query and form is None else ""), encoded=True)
-            async with session.request(method, address, data=form, headers=headers) as response:
-                body = await response.read()
+            async with in_time(session, method.replace("*", "GET"), address, data=form, headers=headers) as response:
+                body = b"" if response.content_type == "text/event-stream" else await response.read()
                 said = f"{method} {path} {given!r}: {response.status} {body[:300]!r}"
                 assert response.status < 500, said
-                assert response.status != 429, said
                 assert response.headers["X-Request-ID"], said
                 if response.status >= 400:
                     assert response.content_type in ("application/json", "text/plain"), said

@@ -6,6 +6,7 @@ place in it when they end.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
@@ -14,7 +15,7 @@ from amibridge.calls.parties import Party
 from amibridge.calls.phones import to_e164
 from amibridge.calls.record import Attempt, CallId, CallRecord
 from amibridge.enterprises import Enterprise, EnterpriseId, Scope
-from amibridge.store.call_records import CallRecords, Position, Wanted
+from amibridge.store.call_records import CallRecords, Position, Told, Wanted
 from amibridge.web.access import Caller
 from amibridge.web.answers import Refused
 from amibridge.web.api.endpoint import Endpoint, endpoint
@@ -44,7 +45,7 @@ def call_endpoints(
     records: CallRecords, live_calls: LiveCalls, parties: Parties, find: Find
 ) -> Sequence[Endpoint[Any]]:
     @endpoint("/api/v1/calls", Scope.READ, "calls.list", CallsAsk, CallsAnswer)
-    async def calls(caller: Caller, ask: CallsAsk) -> dict[str, Any]:
+    async def calls(caller: Caller, ask: CallsAsk) -> str:
         """Call records, the newest first.
 
         Calls that go on are among them, with `outcome` and `ended_at` null. The next page is asked for with `cursor`;
@@ -53,17 +54,17 @@ def call_endpoints(
         phone = None if ask.phone is None else _e164(ask.phone, caller.enterprise)
         wanted = Wanted(phone, ask.operator, ask.direction, ask.outcome, ask.since, ask.until)
         behind = Position() if ask.cursor is None else _position(ask.cursor)
-        found: dict[CallId, CallRecord] = {}
+        found: dict[CallId, Told] = {}
         if ask.live is not False:
             going_on = live_calls(caller.enterprise.id)
-            found = {one.call_id: one for one in going_on if wanted.fits(one) and behind.is_before(one)}
+            found = {one.call_id: _told(one) for one in going_on if wanted.fits(one) and behind.is_before(one)}
         if ask.live is not True:
             over = await records.page(caller.enterprise.id, wanted, behind=behind, limit=ask.limit + 1)
-            found |= {one.call_id: one for one in over}
-        ordered = sorted(found.values(), key=lambda one: (one.started_at, one.call_id), reverse=True)
+            found |= {one.call: one for one in over}
+        ordered = sorted(found.values(), reverse=True)
         page = ordered[: ask.limit]
-        more = len(ordered) > ask.limit
-        return {"calls": [one.as_json() for one in page], "next": _cursor(page[-1]) if more else None}
+        following = _cursor(page[-1]) if len(ordered) > ask.limit else None
+        return f'{{"calls": [{", ".join(one.record for one in page)}], "next": {json.dumps(following)}}}'
 
     @endpoint("/api/v1/calls/{id}", Scope.READ, "calls.show", CallAsk, CallAnswer)
     async def call(caller: Caller, ask: CallAsk) -> dict[str, Any]:
@@ -99,8 +100,12 @@ def _e164(text: str, enterprise: Enterprise) -> str:
     return to_e164(digits, enterprise.region) or f"+{digits}"
 
 
-def _cursor(last: CallRecord) -> str:
-    return f"{microseconds(last.started_at)}~{last.call_id}"
+def _told(going_on: CallRecord) -> Told:
+    return Told(going_on.started_at, going_on.call_id, json.dumps(going_on.as_json(), ensure_ascii=False))
+
+
+def _cursor(last: Told) -> str:
+    return f"{microseconds(last.started_at)}~{last.call}"
 
 
 def _position(cursor: str) -> Position:

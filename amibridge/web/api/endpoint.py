@@ -8,6 +8,7 @@ and its value never repeated; every answer leaves a row in the audit.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, ClassVar, Generic, TypeAlias, TypeVar
@@ -25,7 +26,8 @@ log = structlog.get_logger()
 
 AskOf = TypeVar("AskOf", bound="Ask")
 
-Respond: TypeAlias = Callable[[Caller, AskOf], Awaitable[dict[str, Any] | web.StreamResponse]]
+Respond: TypeAlias = Callable[[Caller, AskOf], Awaitable[dict[str, Any] | str | web.StreamResponse]]
+"""What is answered: as an object, as its JSON already, or in a way of its own."""
 
 JSON, EVENTS = "application/json", "text/event-stream"
 
@@ -82,7 +84,10 @@ class Endpoint(Generic[AskOf]):
                 raise Refused(503, outcome, "This cannot be looked up now.", {"Retry-After": "5"}) from error
             finally:
                 caller.did(self.action, target, outcome)
-            return answer if isinstance(answer, web.StreamResponse) else web.json_response(answer, headers=UNCACHED)
+            if isinstance(answer, web.StreamResponse):
+                return answer
+            text = answer if isinstance(answer, str) else json.dumps(answer)
+            return web.json_response(text=text, headers=UNCACHED)
 
         return respond
 
