@@ -60,6 +60,7 @@ class Ledger:
             json.dumps(list(_verdicts(heard))),
             json.dumps(list(_attempts(heard))),
             *_delivery_columns(heard),
+            max((one.heard_at for one in heard), default=None),
         )
         return _deliveries(rows, heard)
 
@@ -106,6 +107,8 @@ def _deliveries(rows: Iterable[asyncpg.Record], heard: Iterable[HeardFact]) -> l
             due_at=row["due_at"],
             fresh_until=row["fresh_until"],
             created_at=row["created_at"],
+            webhook=row["webhook"],
+            seq=row["seq"],
         )
         for row in rows
     ]

@@ -16,7 +16,7 @@ import structlog
 from aiohttp import web
 
 from amibridge.config import WebSettings
-from amibridge.enterprises import CrmStanding, EnterpriseId, HistoryStanding, HostStanding
+from amibridge.enterprises import CrmStanding, EnterpriseId, HistoryStanding, HostStanding, WebhookStanding
 from amibridge.recordings.library import Library
 from amibridge.redact import Secret
 from amibridge.retailcrm.triggers import Hint
@@ -81,13 +81,21 @@ class WebServices:
     metrics_token: Secret | None = None
     trusted_proxies: Sequence[str] = ()
     fetched: Tell = log_fetch
+    webhooks: Callable[[], Sequence[WebhookStanding]] = tuple
 
 
 def make_app(services: WebServices) -> web.Application:
     app = web.Application(middlewares=[identified], client_max_size=LARGEST_BODY)
     app[ADDRESS_OF] = address_of(services.trusted_proxies)
     app.router.add_get("/health/live", live)
-    sources = Sources(services.hosts, services.crms, services.histories, services.queue, services.longest_stall)
+    sources = Sources(
+        services.hosts,
+        services.crms,
+        services.histories,
+        services.queue,
+        services.longest_stall,
+        services.webhooks,
+    )
     app.router.add_get("/health/ready", readiness(services.outbox, sources))
     app.router.add_get("/metrics", expose(sources, services.outbox, services.metrics_token))
     fetched = audited(services.trail, services.fetched)

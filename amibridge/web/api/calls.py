@@ -1,4 +1,4 @@
-"""`/api/v1/calls`: call records, live ones and those that are over, and what the CRM was told of each.
+"""`/api/v1/calls`: call records, live ones and those that are over, and what the CRM and webhooks were told of each.
 
 Law: a call that goes on is told by memory, one that is over by the database; both stand in one order, and keep their
 place in it when they end.
@@ -59,7 +59,7 @@ def call_endpoints(records: CallRecords, live_calls: LiveCalls) -> Sequence[Endp
 
     @endpoint("/api/v1/calls/{id}", Scope.READ, "calls.show", CallAsk, CallAnswer)
     async def call(caller: Caller, ask: CallAsk) -> dict[str, Any]:
-        """One call with its attempts, and what the CRM was told of it.
+        """One call with its attempts, and what the CRM and webhooks were told of it.
 
         Also while it goes on.
         """
@@ -70,7 +70,7 @@ def call_endpoints(records: CallRecords, live_calls: LiveCalls) -> Sequence[Endp
 
     @endpoint("/api/v1/calls/{id}/deliveries", Scope.READ, "calls.deliveries", CallAsk, DeliveriesAnswer)
     async def deliveries(caller: Caller, ask: CallAsk) -> dict[str, Any]:
-        """What the CRM was told of one call, or is still to be told, and what it answered."""
+        """What the CRM and webhooks were told of one call, or are still to be told, and what they answered."""
         found = await one(caller, CallId(ask.id))
         rows = await records.deliveries(caller.enterprise.id, found.call_id)
         return {"deliveries": [_delivery(row) for row in rows]}
@@ -108,6 +108,7 @@ def _delivery(row: DeliveryRow) -> dict[str, Any]:
     return {
         "id": row.id,
         "kind": row.kind,
+        "webhook": row.webhook or None,
         "fact": row.fact,
         "status": row.status,
         "attempts": row.attempts,
