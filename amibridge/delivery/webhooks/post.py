@@ -7,6 +7,7 @@ of it is believed but its status; nothing is repeated here.
 from __future__ import annotations
 
 import asyncio
+import os
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
@@ -78,7 +79,8 @@ class Post:
         except aiohttp.ClientConnectorDNSError:
             return Heard(None, "its name has no address")
         except aiohttp.ClientConnectorError as error:
-            return Heard(None, f"no connection: {error.os_error.strerror or type(error.os_error).__name__}")
+            number = error.os_error.errno  # asyncio's own words name the address
+            return Heard(None, f"no connection: {os.strerror(number) if number else type(error.os_error).__name__}")
         except (aiohttp.ClientResponseError, aiohttp.InvalidURL, ValueError) as error:
             return Heard(None, f"it does not speak HTTP as it should: {type(error).__name__}")
         except (aiohttp.ClientError, OSError) as error:

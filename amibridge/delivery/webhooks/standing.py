@@ -51,8 +51,8 @@ class Standing:
         self.failing_since = min(self.failing_since or tried_since, tried_since)
         if self.wake_at(now) is None:  # those that were on their way together fail together: one failure
             self.failures += 1
-        if self.failures >= WORTH_SAYING:
-            self._be_silent(now + max(BACKOFF.wait(self.failures, jitter), SHORTEST))
+            if self.failures >= WORTH_SAYING:
+                self._be_silent(now + max(BACKOFF.wait(self.failures, jitter), SHORTEST))
         if retry_after is not None:
             self._be_silent(now + retry_after)
         worse = self.failures >= WORTH_SAYING and self.mood is Mood.WELL
