@@ -229,6 +229,7 @@ class TestReading:
                     "fallback": "last_call",
                     "name": ["line", "customer"],
                 },
+                "webhooks": [],
                 "operators": {"101": {"user": 27, "name": "Иван"}, "102": {"user": 31, "name": None}},
                 "lines": {"74951110001": {"site": "romashka", "name": "Москва"}},
             }
