@@ -179,6 +179,8 @@ async def serving(settings: Settings, stop: asyncio.Event) -> AsyncIterator[Runn
                 library,
                 trail,
                 keeper.live_calls,
+                keeper.parties,
+                settings.web.public_url,
                 watchers.standings,
                 settings.web.metrics_token,
                 settings.web.trusted_proxies,

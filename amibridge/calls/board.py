@@ -55,7 +55,8 @@ from amibridge.calls.handovers import (
 from amibridge.calls.leaving import note_hangup_request, note_leaver
 from amibridge.calls.model import MOST_OF_A_KIND, SILENT_BRIDGES, Call, Leg, advance
 from amibridge.calls.numbering import Numbering, Role, endpoint_of
-from amibridge.calls.record import CallRecord, Extension
+from amibridge.calls.parties import Party, parties_of
+from amibridge.calls.record import CallId, CallRecord, Extension
 from amibridge.calls.register import Register
 from amibridge.calls.resync import observe_birth, observe_snapshot, recall
 from amibridge.calls.summary import record_of
@@ -102,6 +103,11 @@ class Board:
     def live_calls(self) -> list[CallRecord]:
         """Records so far of the calls that are not over, oldest first."""
         return [record_of(call) for call in self._register.live() if call.direction is not None]
+
+    def parties(self, id: CallId) -> list[Party]:
+        """Who is on the call *id* now; nobody, if it does not go on."""
+        call = next((call for call in self._register.live() if call.id == id and call.direction is not None), None)
+        return [] if call is None else parties_of(call)
 
     def conversations(self, extension: Extension) -> list[Conversation]:
         """What the phones of *extension* talk in now."""

@@ -23,7 +23,8 @@ from amibridge.ami.session import Reply
 from amibridge.calls.board import Board
 from amibridge.calls.conversations import Conversation
 from amibridge.calls.facts import AnyFact
-from amibridge.calls.record import CallRecord, Extension
+from amibridge.calls.parties import Party
+from amibridge.calls.record import CallId, CallRecord, Extension
 from amibridge.enterprises import AmiHost, HostStanding, LinkState
 from amibridge.runtime.lag import Lag
 from amibridge.runtime.ring import Ring
@@ -115,6 +116,9 @@ class Follower:
 
     def live_calls(self) -> list[CallRecord]:
         return self._board.live_calls()
+
+    def parties(self, call: CallId) -> list[Party]:
+        return self._board.parties(call)
 
     async def follow(self) -> None:
         """Connect, listen, come back; for ever."""

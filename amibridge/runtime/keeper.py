@@ -22,7 +22,8 @@ from amibridge.ami.link import LinkSettings
 from amibridge.ami.session import Reply
 from amibridge.calls.board import Board
 from amibridge.calls.conversations import Conversation
-from amibridge.calls.record import CallRecord, Extension
+from amibridge.calls.parties import Party
+from amibridge.calls.record import CallId, CallRecord, Extension
 from amibridge.enterprises import AmiHost, Enterprise, EnterpriseId, HostStanding
 from amibridge.runtime.follower import ROOM_AGAIN, Follower
 from amibridge.runtime.ring import HostKey, Traces
@@ -87,6 +88,11 @@ class Keeper:
         """Records so far of the calls of *enterprise* that go on."""
         of_it = (running for running in self._running.values() if running.host.enterprise == enterprise)
         return [record for running in of_it for record in running.follower.live_calls()]
+
+    def parties(self, enterprise: EnterpriseId, call: CallId) -> list[Party]:
+        """Who is on a *call* of *enterprise* now; nobody, if it does not go on."""
+        of_it = (running for running in self._running.values() if running.host.enterprise == enterprise)
+        return [party for running in of_it for party in running.follower.parties(call)]
 
     async def keep(self, stop: asyncio.Event) -> None:
         """Until *stop*; then every follower has said goodbye to its host."""

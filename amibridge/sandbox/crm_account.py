@@ -17,7 +17,7 @@ from amibridge.sandbox.crm_customers import Customers, full_name
 from amibridge.sandbox.crm_forms import DATE_FORMAT, CallEvent, IntegrationModule, UploadedCall
 from amibridge.sandbox.crm_history import History
 from amibridge.sandbox.crm_orders import Orders
-from amibridge.sandbox.crm_otherwise import Otherwise
+from amibridge.sandbox.crm_ways import Otherwise
 
 REMEMBERED_POPUPS = 200
 """Closed popups kept for the page, which shows them for some seconds."""

@@ -11,6 +11,7 @@ from amibridge.calls.record import CallId
 from amibridge.enterprises import EnterpriseId
 from amibridge.redact import Secret
 from amibridge.secrets import Keyring
+from amibridge.store.codec import storable
 from amibridge.store.db import UNHURRIED, fetch_within, load_queries
 from amibridge.store.directory import recordings_password_of
 
@@ -36,7 +37,7 @@ async def recordings_of_call(
 ) -> CallRecordings | None:
     """None: the call is not known, or not over. Raises TimeoutError when that is not known *within* the time, and
     SealBroken."""
-    rows = await fetch_within(pool, within, SQL["recordings_of_call"], enterprise, call)
+    rows = await fetch_within(pool, within, SQL["recordings_of_call"], enterprise, storable(call))
     if not rows:
         return None
     [row] = rows

@@ -27,8 +27,9 @@ from amibridge.store.outbox import Outbox
 from amibridge.store.recorder import FactQueue
 from amibridge.web.access import Gate
 from amibridge.web.answers import identified
-from amibridge.web.api.calls import LiveCalls, call_endpoints
+from amibridge.web.api.calls import LiveCalls, Parties, call_endpoints
 from amibridge.web.api.openapi import serve_document, serve_page
+from amibridge.web.api.recordings import recordings_endpoint
 from amibridge.web.clicks import Call, ClickRoutes
 from amibridge.web.connection import Connection
 from amibridge.web.health import Sources, live, readiness
@@ -77,6 +78,8 @@ class WebServices:
     library: Library
     trail: AuditTrail
     live_calls: LiveCalls
+    parties: Parties
+    public_url: str
     histories: Callable[[], Sequence[HistoryStanding]] = tuple
     metrics_token: Secret | None = None
     trusted_proxies: Sequence[str] = ()
@@ -108,7 +111,10 @@ def make_app(services: WebServices) -> web.Application:
     TransferRoutes(gate, services.transfer).add_to(app.router)
     app.router.add_get(RESPONSIBLE_PATH, tell_responsible(services.tenants, services.responsible), allow_head=False)
     app.router.add_post(LEGACY_PATH, answer_legacy_dialplan(services.tenants, services.responsible))
-    endpoints = call_endpoints(CallRecords(services.pool), services.live_calls)
+    endpoints = [
+        *call_endpoints(CallRecords(services.pool), services.live_calls, services.parties),
+        recordings_endpoint(services.pool, services.keyring, services.public_url),
+    ]
     for endpoint in endpoints:
         app.router.add_get(endpoint.path, endpoint.handler(gate), allow_head=False)
     app.router.add_get("/openapi.json", serve_document(endpoints))

@@ -11,7 +11,7 @@ import pytest
 
 from amibridge.doctor.live.assumptions import ASSUMPTIONS
 from amibridge.doctor.live.examination import ask_live
-from amibridge.sandbox.crm_otherwise import Otherwise
+from amibridge.sandbox.crm_ways import Otherwise
 from amibridge.sandbox.retailcrm import SandboxCrm
 from tests.cli.commanding import Amibridge
 from tests.cli.enterprise_files import EXAMPLE, written

@@ -21,7 +21,7 @@ from amibridge.retailcrm.requests import LimitClass
 from amibridge.sandbox.crm_account import CrmAccount
 from amibridge.sandbox.crm_forms import IntegrationModule
 from amibridge.sandbox.crm_history import person
-from amibridge.sandbox.crm_otherwise import Otherwise
+from amibridge.sandbox.crm_ways import Otherwise
 from amibridge.sandbox.retailcrm import SandboxAccount, SandboxCrm
 from tests.sandbox.crm_asker import KEY, romashka
 from tests.store.enterprises import romashka as enterprise

@@ -11,7 +11,7 @@ from amibridge.doctor.findings import Finding, Level, Verdict
 from amibridge.doctor.live.asking import NOBODY
 from amibridge.doctor.live.assumptions import ASSUMPTIONS, WRITES
 from amibridge.sandbox.crm_faults import BadGateway, Busy, Cut, Nonsense, TelephonyOff, WrongKey
-from amibridge.sandbox.crm_otherwise import Otherwise
+from amibridge.sandbox.crm_ways import Otherwise
 from tests.doctor.looking import Told
 from tests.doctor.shop import UNLIMITED, asked, asking, serving
 from tests.sandbox.crm_asker import KEY

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import re
+import shutil
 import signal
 import sys
 from collections.abc import AsyncIterator
@@ -98,6 +99,7 @@ def newcomer(tmp_path: Path, dsn: str, unused_tcp_port: int) -> Newcomer:
     return Newcomer(tmp_path, environment, own | {"SECRET-OF-THE-AMI-ACCOUNT": "demo"})
 
 
+@pytest.mark.skipif(shutil.which("curl") is None, reason="there is no curl here, which one of the commands is")
 async def test_the_commands_of_the_walk_end_in_a_popup(newcomer: Newcomer) -> None:
     crm = SandboxCrm([replace(account(), needs_module=True)])
     theirs = crm.account(KEY)

@@ -29,9 +29,14 @@ def bearer(enterprise: EnterpriseId = HERE) -> dict[str, str]:
     return {"Authorization": f"Bearer {token_of(enterprise)}"}
 
 
+SCOPES = frozenset({Scope.READ, Scope.RECORDINGS})
+
+
 def introduce(site: Site) -> None:
     site.tenants.enterprises(
-        replace(romashka(one), tokens=(ApiToken(1, digest_of(token_of(one)), frozenset({Scope.READ})),))
+        replace(
+            romashka(one), tokens=(ApiToken(1, digest_of(token_of(one)), frozenset({Scope.READ, Scope.RECORDINGS})),)
+        )
         for one in (HERE, THERE)
     )
 

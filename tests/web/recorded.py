@@ -20,12 +20,11 @@ from amibridge.store.ledger import HeardFact, Ledger
 from amibridge.web.recordings import record_url
 from tests.delivery.rows import ended, record
 from tests.store.enterprises import host, romashka
-from tests.web.serving import KEYRING, Answer
+from tests.web.serving import KEYRING, PUBLIC_URL, Answer
 
 NUMBER = EnterpriseId("0123")
 CALL = CallId("pbx1:1795491044.6")
 ON_THE_PBX = "/var/spool/asterisk/monitor/2026/11/24/call.wav"
-PUBLIC = "https://bridge.example"
 
 Known: TypeAlias = Callable[..., Awaitable[None]]
 
@@ -60,7 +59,7 @@ def link(
     keyring: Keyring = KEYRING,
     good_for: timedelta = timedelta(hours=1),
 ) -> str:
-    return record_url(PUBLIC, keyring, number, call, datetime.now(UTC) + good_for).removeprefix(PUBLIC)
+    return record_url(PUBLIC_URL, keyring, number, call, datetime.now(UTC) + good_for).removeprefix(PUBLIC_URL)
 
 
 def as_it_is(call: CallId = CALL, number: EnterpriseId = NUMBER) -> str:

@@ -18,10 +18,11 @@ from structlog.testing import capture_logs
 from yarl import URL
 
 from amibridge.calls.clicks import Click, Placed
-from amibridge.calls.record import CallRecord
+from amibridge.calls.parties import Party
+from amibridge.calls.record import CallId, CallRecord
 from amibridge.calls.transfers import Asked, Done
 from amibridge.config import RecordingSettings, WebSettings
-from amibridge.enterprises import CrmStanding, Enterprise, EnterpriseId, HistoryStanding, HostStanding
+from amibridge.enterprises import CrmStanding, Enterprise, EnterpriseId, HistoryStanding, HostStanding, WebhookStanding
 from amibridge.recordings.library import Library, library_settings
 from amibridge.redact import Secret
 from amibridge.responsible.answer import Answer as Told
@@ -40,6 +41,7 @@ from amibridge.web.transfers import Transfer
 from tests.delivery.waiting import until
 
 NOBODY = Told(Nobody(Why.NOT_TOLD))
+PUBLIC_URL = "https://bridge.example"
 KEYRING = Keyring([Key("web", bytes(range(32)))])
 
 
@@ -61,9 +63,10 @@ async def no_transfer(enterprise: Enterprise, asked: Asked) -> Done:
 
 @dataclass
 class Site:
-    """*standings*, *crms*, *histories*, *queue*, *stall*: what health and metrics tell. *zones_changed*: whose was said
-    to be; *hints*: what came by webhook; *call*, *transfer*: who places calls and hands on. *asked*: who should take a
-    call, which *responsible* answers. *fetches*: who was given which recording. *cache*: of recordings."""
+    """*standings*, *crms*, *histories*, *webhooks*, *queue*, *stall*: what health and metrics tell. *zones_changed*:
+    whose was said to be; *hints*: what came by webhook; *call*, *transfer*: who places calls and hands on. *asked*: who
+    should take a call, which *responsible* answers. *fetches*: who was given which recording. *cache*: of recordings.
+    """
 
     host: str
     port: int
@@ -72,10 +75,12 @@ class Site:
     cache: Path
     trail: AuditTrail
     live_calls: dict[EnterpriseId, list[CallRecord]] = field(default_factory=dict)
+    parties: dict[tuple[EnterpriseId, CallId], list[Party]] = field(default_factory=dict)
     tenants: Tenants = field(default_factory=Tenants)
     standings: list[HostStanding] = field(default_factory=list)
     crms: list[CrmStanding] = field(default_factory=list)
     histories: list[HistoryStanding] = field(default_factory=list)
+    webhooks: list[WebhookStanding] = field(default_factory=list)
     stall: timedelta = timedelta(0)
     zones_changed: list[EnterpriseId] = field(default_factory=list)
     hints: list[tuple[EnterpriseId, Hint]] = field(default_factory=list)
@@ -116,7 +121,8 @@ def idle_services(pool: asyncpg.Pool) -> WebServices:
         raise AssertionError("nobody asks")
 
     library = Library(library_settings(Path("/nowhere"), RecordingSettings()))
-    asked = (nobody, nobody, nobody, nobody, library, AuditTrail(pool), lambda enterprise: ())
+    nothing = (lambda *_: (), lambda *_: ())
+    asked = (nobody, nobody, nobody, nobody, library, AuditTrail(pool), *nothing, PUBLIC_URL)
     return WebServices(pool, Outbox(pool), list, list, FactQueue(), timedelta, KEYRING, Tenants(), print, print, *asked)
 
 
@@ -154,12 +160,15 @@ async def serving(
             library,
             site.trail,
             lambda enterprise: site.live_calls.get(enterprise, ()),
+            lambda enterprise, call: site.parties.get((enterprise, call), ()),
+            PUBLIC_URL,
             lambda: site.histories,
             None if metrics_token is None else Secret(metrics_token),
             trusted_proxies,
             site.fetches.append,
+            lambda: site.webhooks,
         )
-        settings = WebSettings("127.0.0.1", 0, "https://bridge.example")
+        settings = WebSettings("127.0.0.1", 0, PUBLIC_URL)
         with capture_logs() as lines:
             serving = serve(app or make_app(services), Address(settings), stop, listening)
             work = tasks.create_task(serving, name="site under test")

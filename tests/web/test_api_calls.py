@@ -10,7 +10,9 @@ from datetime import timedelta
 import asyncpg
 import pytest
 
-from amibridge.calls.record import CallRecord, Outcome
+from amibridge.calls.model import Presence
+from amibridge.calls.parties import Party, Side
+from amibridge.calls.record import CallId, CallRecord, Extension, Outcome
 from amibridge.store.db import open_pool
 from amibridge.web import access
 from amibridge.web.api.shapes import AttemptShape, CallShape, DeliveryShape
@@ -64,7 +66,15 @@ class TestRecords:
 
     async def test_a_call_that_goes_on(self, door: Site) -> None:
         door.live_calls[HERE] = [live("pbx1:9.9", NOON, "101")]
+        door.parties[HERE, CallId("pbx1:9.9")] = [
+            Party(Side.OPERATOR, Extension("101"), Presence.UP),
+            Party(Side.CUSTOMER, None, Presence.RINGING),
+        ]
         answer = await door.ask("/api/v1/calls/pbx1:9.9", headers=bearer())
+        assert answer.json["parties"] == [
+            {"side": "operator", "extension": "101", "presence": "up"},
+            {"side": "customer", "extension": None, "presence": "ringing"},
+        ]
         assert (answer.json["outcome"], answer.json["ended_at"], answer.json["rang"]) == (None, None, ["101"])
         assert is_error(await door.ask("/api/v1/calls/pbx1:9.9", headers=bearer(THERE)), 404, "unknown_call")
 

@@ -18,14 +18,14 @@ from amibridge.secrets import Key, Keyring, LinkExpired
 from amibridge.web.recordings import record_url
 from tests.delivery.rows import record
 from tests.store.enterprises import host, romashka
-from tests.web.recorded import CALL, NUMBER, ON_THE_PBX, PUBLIC, Known, as_it_is, link, refused, sound
-from tests.web.serving import KEYRING, Site
+from tests.web.recorded import CALL, NUMBER, ON_THE_PBX, Known, as_it_is, link, refused, sound
+from tests.web.serving import KEYRING, PUBLIC_URL, Site
 
 
 class TestLinks:
     def test_the_address_needs_no_quoting_and_is_where_people_were_told(self) -> None:
-        address = record_url(PUBLIC, KEYRING, NUMBER, CallId("pbx1:1/../?#%"), datetime.now(UTC))
-        rest = address.removeprefix(f"{PUBLIC}/recordings/")
+        address = record_url(PUBLIC_URL, KEYRING, NUMBER, CallId("pbx1:1/../?#%"), datetime.now(UTC))
+        rest = address.removeprefix(f"{PUBLIC_URL}/recordings/")
         assert rest != address
         assert all(character.isascii() and (character.isalnum() or character in "-_.") for character in rest)
 
@@ -136,7 +136,7 @@ class TestKeeping:
         )
         address = url_of(enterprise)
         assert address is not None
-        token, now = address.removeprefix(f"{PUBLIC}/recordings/"), datetime.now(UTC)
+        token, now = address.removeprefix(f"{PUBLIC_URL}/recordings/"), datetime.now(UTC)
         assert KEYRING.read_link(token, now + timedelta(days=days) - timedelta(minutes=1)) == f"{NUMBER}/pbx1:1.1"
         with pytest.raises(LinkExpired):
             KEYRING.read_link(token, now + timedelta(days=days))
@@ -163,4 +163,4 @@ class TestKeeping:
 
 def url_of(enterprise: Enterprise) -> str | None:
     told = replace(record("pbx1:1.1"), recordings=(ON_THE_PBX,))
-    return record_urls(WebSettings("127.0.0.1", 0, PUBLIC), KEYRING)(enterprise, told)
+    return record_urls(WebSettings("127.0.0.1", 0, PUBLIC_URL), KEYRING)(enterprise, told)

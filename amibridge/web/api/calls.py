@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeAlias
 
+from amibridge.calls.parties import Party
 from amibridge.calls.phones import to_e164
 from amibridge.calls.record import Attempt, CallId, CallRecord
 from amibridge.enterprises import Enterprise, EnterpriseId, Scope
@@ -22,12 +23,13 @@ from amibridge.web.api.endpoint import Endpoint, endpoint
 from amibridge.web.api.shapes import CallAnswer, CallAsk, CallsAnswer, CallsAsk, DeliveriesAnswer
 
 LiveCalls: TypeAlias = Callable[[EnterpriseId], Sequence[CallRecord]]
+Parties: TypeAlias = Callable[[EnterpriseId, CallId], Sequence[Party]]
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MICROSECOND = timedelta(microseconds=1)
 
 
-def call_endpoints(records: CallRecords, live_calls: LiveCalls) -> Sequence[Endpoint[Any]]:
+def call_endpoints(records: CallRecords, live_calls: LiveCalls, parties: Parties) -> Sequence[Endpoint[Any]]:
     @endpoint("/api/v1/calls", Scope.READ, "calls.list", CallsAsk, CallsAnswer)
     async def calls(caller: Caller, ask: CallsAsk) -> dict[str, Any]:
         """Call records, the newest first.
@@ -61,12 +63,18 @@ def call_endpoints(records: CallRecords, live_calls: LiveCalls) -> Sequence[Endp
     async def call(caller: Caller, ask: CallAsk) -> dict[str, Any]:
         """One call with its attempts, and what the CRM and webhooks were told of it.
 
-        Also while it goes on.
+        Also while it goes on; then `parties` says who is on it, and where each of them is.
         """
         found = await one(caller, CallId(ask.id))
         deliveries = await records.deliveries(caller.enterprise.id, found.call_id)
         attempts = [_attempt(attempt) for attempt in found.attempts]
-        return {**found.as_json(), "attempts": attempts, "deliveries": [_delivery(row) for row in deliveries]}
+        going_on = parties(caller.enterprise.id, found.call_id) if found.ended_at is None else ()
+        return {
+            **found.as_json(),
+            "attempts": attempts,
+            "parties": [{"side": one.side, "extension": one.extension, "presence": one.presence} for one in going_on],
+            "deliveries": [_delivery(row) for row in deliveries],
+        }
 
     @endpoint("/api/v1/calls/{id}/deliveries", Scope.READ, "calls.deliveries", CallAsk, DeliveriesAnswer)
     async def deliveries(caller: Caller, ask: CallAsk) -> dict[str, Any]:

@@ -7,7 +7,9 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from amibridge.calls.model import Presence
 from amibridge.calls.notices import NoticeKind
+from amibridge.calls.parties import Side
 from amibridge.calls.record import Direction, HangupBy, Outcome, TransferKind
 from amibridge.store.outbox import DeliveryStatus
 from amibridge.web.api.endpoint import Ask
@@ -85,6 +87,14 @@ class AttemptShape(Answer):
     outcome: str
 
 
+class PartyShape(Answer):
+    """Somebody on a call that goes on. *extension*: null for the customer."""
+
+    side: Side
+    extension: str | None
+    presence: Presence
+
+
 class DeliveryShape(Answer):
     """What the CRM, or the webhook of that name, was told of the call or is still to be told; what it answered last."""
 
@@ -112,11 +122,25 @@ class CallAnswer(CallShape):
     """A call record with its attempts and deliveries."""
 
     attempts: list[AttemptShape]
+    parties: list[PartyShape]
     deliveries: list[DeliveryShape]
 
 
 class DeliveriesAnswer(Answer):
     deliveries: list[DeliveryShape]
+
+
+class RecordingShape(Answer):
+    """*number*: from one, in the order of the record's `recordings`. *path*: as the PBX wrote it."""
+
+    number: int
+    path: str
+    url: str | None
+    expires_at: datetime | None
+
+
+class RecordingsAnswer(Answer):
+    recordings: list[RecordingShape]
 
 
 class Error(Answer):

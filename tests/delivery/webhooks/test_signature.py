@@ -41,7 +41,7 @@ async def test_the_manuals_shell_makes_the_same_signature(tmp_path: Path) -> Non
     process = await asyncio.create_subprocess_exec(
         "sh",
         "-c",
-        manual("sh"),
+        manual("bash"),
         stdout=asyncio.subprocess.PIPE,
         env={
             "PATH": "/usr/bin:/bin",
