@@ -161,12 +161,12 @@ class Lane:
         """*standing*: as it was when this was begun; of a newer one the answer says nothing."""
         try:
             body = body_of(row, self._enterprise, self._record_url)
-            heard = await self._post.send(self._webhook, str(row.seq), body)
         except Exception as error:
             self._log.error("webhook_event_not_expressible", call=row.call, fact=row.fact.kind, exc_info=error)
             self._park(row, f"{UNSPEAKABLE}{error}")
             self._stock.shelf.done(row)
             return
+        heard = await self._asked(str(row.seq), body)
         now = self._now()
         since = row.first_tried_at or now
         if standing.failing_since is not None and meaning(heard) is not Meaning.REFUSED:
@@ -187,6 +187,16 @@ class Lane:
                 self._write(back, DeliveryStatus.DUE, heard.said)
             case _ as never:
                 assert_never(never)
+
+    async def _asked(self, id: str, body: bytes) -> Heard:
+        try:
+            return await self._post.send(self._webhook, id, body)
+        except asyncio.CancelledError as error:
+            task = asyncio.current_task()
+            if task is not None and task.cancelling():
+                raise
+            # A future deep in a library was cancelled. To the group that would be an orderly end, with a row astray.
+            raise RuntimeError("a request was cancelled by nobody in charge") from error
 
     def _judge(self, heard: Heard, standing: Standing, row: Delivery, now: datetime) -> None:
         tried_since, reason = row.first_tried_at or now, heard.said

@@ -12,7 +12,12 @@ from aiohttp import web
 from structlog.testing import capture_logs
 
 from amibridge.calls.facts import AnyFact
+from amibridge.calls.record import CallRecord
 from amibridge.delivery.standing import Mood
+from amibridge.delivery.webhooks.lane import Lane
+from amibridge.delivery.webhooks.post import Heard
+from amibridge.delivery.webhooks.worker import Webhooks
+from amibridge.enterprises import Enterprise, Webhook
 from amibridge.store.outbox import DeliveryStatus
 from tests.delivery.rows import ended, rang, record, stopped
 from tests.delivery.waiting import until
@@ -258,3 +263,44 @@ async def test_a_receiver_that_hangs_holds_up_no_stop_and_nothing_is_lost(desk: 
         async with desk.running():
             await desk.all_are(ONE, DeliveryStatus.SENT)
         assert receiver.words("pbx:2") == list(dict.fromkeys(WORDS))
+
+
+async def test_what_cannot_be_told_is_parked_and_a_lane_that_fails_begins_anew(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broken = True
+
+    def url_of(one: Enterprise, of: CallRecord) -> str | None:
+        raise ValueError("nobody can say that")
+
+    async with Receiver().serve() as receiver:
+        desk.record_url = url_of
+        await desk.apply({ONE: (webhook("erp", receiver.url),)})
+        with capture_logs() as logs:
+            async with desk.running() as webhooks:
+                [lane] = await _lanes(webhooks)
+                send = lane._post.send
+
+                async def fail_once(told: Webhook, id: str, body: bytes) -> Heard:
+                    nonlocal broken
+                    if broken:
+                        broken = False
+                        raise asyncio.CancelledError
+                    return await send(told, id, body)
+
+                monkeypatch.setattr(lane._post, "send", fail_once)
+                await desk.record(ONE, *call_of("pbx:1"))
+                await until(lambda: len(receiver.taken) == 4)
+                async with asyncio.timeout(20):
+                    while {row.status for row in await desk.rows(ONE)} != {"sent", "parked"}:
+                        await asyncio.sleep(0.02)
+        assert [one.event["event"] for one in receiver.taken] == WORDS[:4]
+    [parked] = await desk.rows(ONE, DeliveryStatus.PARKED)
+    assert parked.answer == "cannot be told: nobody can say that"
+    said = [line["event"] for line in logs if line["log_level"] in ("warning", "error")]
+    assert said == ["webhook_lane_failed", "webhook_event_not_expressible", "webhook_event_parked"]
+
+
+async def _lanes(webhooks: Webhooks) -> list[Lane]:
+    await until(lambda: webhooks._lanes)
+    return list(webhooks._lanes.values())
