@@ -30,8 +30,11 @@ from amibridge.recordings.library import Library, library_settings
 from amibridge.recordings.places import is_within_reach
 from amibridge.responsible.desks import Desks
 from amibridge.retailcrm.client import CrmSettings, open_crm
+from amibridge.runtime.fetching import Fetcher
 from amibridge.runtime.keeper import Keeper
+from amibridge.runtime.one_at_a_time import OneAtATime
 from amibridge.runtime.originate import Originator
+from amibridge.runtime.parking import Parker
 from amibridge.runtime.pulse import Pulse
 from amibridge.runtime.request_log import RequestLog
 from amibridge.runtime.retention import forget
@@ -160,7 +163,7 @@ async def serving(settings: Settings, stop: asyncio.Event) -> AsyncIterator[Runn
                 deliveries.forget_zone(enterprise)
                 watchers.forget_zone(enterprise)
 
-            keeper = Keeper(directory, ledger, queue, traces, know, LinkSettings())
+            keeper, turns = Keeper(directory, ledger, queue, traces, know, LinkSettings()), OneAtATime()
             services = WebServices(
                 pool,
                 outbox,
@@ -173,7 +176,9 @@ async def serving(settings: Settings, stop: asyncio.Event) -> AsyncIterator[Runn
                 forget_zone,
                 watchers.hint,
                 Originator(pool, keeper.send, keeper.standings).call,
-                Transferor(keeper.send, keeper.conversations).transfer,
+                Transferor(keeper.send, keeper.board, turns).transfer,
+                Parker(keeper.send, keeper.board, turns).park,
+                Fetcher(keeper.send, keeper.board, turns).fetch,
                 desks.tell_status,
                 desks.answer,
                 library,

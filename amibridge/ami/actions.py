@@ -21,6 +21,9 @@ UNSAFE_IN_VARIABLE = UNSAFE | frozenset(',"\\()[]')
 RINGS_FOR = timedelta(seconds=30)
 """How long an operator's phone rings for a call that was asked for."""
 
+FETCHER_RINGS_FOR = timedelta(seconds=20)
+"""The same for one that is there: less than whoever asks over HTTP waits for an answer."""
+
 
 @dataclass(frozen=True, slots=True)
 class Action:
@@ -49,6 +52,11 @@ def ping() -> Action:
 
 def core_show_channels() -> Action:
     return Action("CoreShowChannels")
+
+
+def parked_calls() -> Action:
+    """A list of `ParkedCall` events; anybody may ask. Refused where res_parking is not loaded."""
+    return Action("ParkedCalls")
 
 
 def list_commands() -> Action:
@@ -93,28 +101,58 @@ def originate(
     as `CLICK_VARIABLE`. The phone shows *exten* and, if it is given, the name *shown*. The call goes out as one that
     *caller* dialled: the header CallerID would make it one of whom the phone shows. Needs write=originate.
     """
-    click = f"{CLICK}{uniqueid}"
-    named = () if shown is None else (("CONNECTEDLINE(name,i)", shown),)
-    every = (
-        (f"__{CLICK_VARIABLE}", click),
-        ("CALLERID(num)", caller),
-        ("CONNECTEDLINE(num,i)", exten),
-        *named,
-        *variables,
-    )
+    then = (("Context", context), ("Exten", exten), ("Priority", "1"))
+    click = (f"__{CLICK_VARIABLE}", f"{CLICK}{uniqueid}")
+    return _originate(channel, then, caller, exten, shown, uniqueid, rings_for, (click,), variables)
+
+
+def pick_up(
+    channel: str, ringing: str, *, caller: str, number: str | None, shown: str | None, uniqueid: Uniqueid
+) -> Action:
+    """Ring *channel*, and give it the call for which the channel named *ringing* rings. Like `originate`."""
+    return _fetch(channel, "PickupChan", ringing, caller, number, shown, uniqueid)
+
+
+def fetch_parked(
+    channel: str, lot: str, space: str, *, caller: str, number: str | None, shown: str | None, uniqueid: Uniqueid
+) -> Action:
+    """Ring *channel*, and give it whoever is parked there."""
+    return _fetch(channel, "ParkedCall", f"{_argument(lot)},{_argument(space)}", caller, number, shown, uniqueid)
+
+
+def _fetch(
+    channel: str, application: str, argument: str, caller: str, number: str | None, shown: str | None, own: Uniqueid
+) -> Action:
+    then = (("Application", application), ("Data", argument))
+    return _originate(channel, then, caller, number, shown, own, FETCHER_RINGS_FOR)
+
+
+def _originate(
+    channel: str,
+    then: tuple[tuple[str, str], ...],
+    caller: str,
+    number: str | None,
+    name: str | None,
+    uniqueid: Uniqueid,
+    rings_for: timedelta,
+    first: Iterable[tuple[str, str]] = (),
+    last: Iterable[tuple[str, str]] = (),
+) -> Action:
+    """*first* and *last*: further variables, in the order in which they are set."""
+    named = (("CONNECTEDLINE(num,i)", number), ("CONNECTEDLINE(name,i)", name))
+    shown = ((what, value) for what, value in named if value is not None)
+    every = (*first, ("CALLERID(num)", caller), *shown, *last)
     return Action(
         "Originate",
         (
-            ("ActionID", click),
+            ("ActionID", f"{CLICK}{uniqueid}"),
             ("Channel", channel),
             ("ChannelId", uniqueid),
             ("OtherChannelId", f"{uniqueid}2"),  # of the second half, where it is a Local channel
-            ("Context", context),
-            ("Exten", exten),
-            ("Priority", "1"),
+            *then,
             ("Timeout", str(round(rings_for.total_seconds() * 1000))),
             ("Async", "true"),
-            *(("Variable", _assigned(name, value)) for name, value in every),
+            *(("Variable", _assigned(what, value)) for what, value in every),
         ),
     )
 
@@ -141,6 +179,30 @@ def cancel_attended_transfer(channel: Uniqueid) -> Action:
 
 def hang_up(channel: Uniqueid) -> Action:
     return Action("Hangup", (("Channel", channel),))
+
+
+def name_of_channel(channel: Uniqueid) -> Action:
+    """Answered with ``Value``. Needs write=call or reporting."""
+    return Action("Getvar", (("Channel", channel), ("Variable", "CHANNEL(name)")))
+
+
+def park(channel: Uniqueid, *, parker: str, patience: timedelta | None) -> Action:
+    """*channel* waits in the parking lot of who parks, the channel named *parker*, whose phone is called back after
+    *patience*, or when the lot says.
+
+    Alone in one bridge with it, *parker* hears the space and is hung up: that is answered before it is done, and a lot
+    that is full is told to nobody but him. Elsewhere he is left alone. Known by its name alone: a Uniqueid there would
+    call nobody back.
+    """
+    limit = () if patience is None else (("Timeout", str(round(patience.total_seconds() * 1000))),)
+    return Action("Park", (("Channel", channel), ("TimeoutChannel", parker), *limit))
+
+
+def _argument(value: str) -> str:
+    """One argument of an application."""
+    if "," in value:
+        raise UnsafeValue("a comma would begin another argument")
+    return value
 
 
 def _assigned(name: str, value: str) -> str:

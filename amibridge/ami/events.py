@@ -100,6 +100,17 @@ class BridgeLeave(ChannelEvent):
 
 
 @dataclass(frozen=True, slots=True)
+class Hold(ChannelEvent):
+    """The channel's party makes the other one wait: by a key of its phone, or by the code of a transfer, which Asterisk
+    listens for while the other one hears music. May be said again meanwhile."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unhold(ChannelEvent):
+    """Also comes with a transfer, whether there was a Hold or not, and not with every end of one."""
+
+
+@dataclass(frozen=True, slots=True)
 class HangupRequest(ChannelEvent):
     """Somebody wants this channel gone: the one who hung up, when it is the first of its kind in a conversation."""
 
@@ -231,11 +242,14 @@ class Pickup(ChannelEvent):
 
 @dataclass(frozen=True, slots=True)
 class ParkedCall(Event):
-    """*parker*: ``Technology/endpoint`` of who parked, where the parking lot would call back; may be empty."""
+    """*parker*: ``Technology/endpoint`` of who parked, where the parking lot would call back; may be empty. *patience*:
+    after how long it does; zero for never."""
 
     parkee: Uniqueid
     parker: str
     space: str
+    lot: str = ""
+    patience: timedelta = timedelta(0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -251,6 +265,8 @@ AmiEvent: TypeAlias = (
     | DialEnd
     | BridgeEnter
     | BridgeLeave
+    | Hold
+    | Unhold
     | HangupRequest
     | Hangup
     | VarSet
@@ -283,8 +299,27 @@ CLICK_COUNTERS = range(10**11, 10**12)
 """Of the Uniqueids that we choose: Asterisk's own counters have ten digits at most, so the two never meet."""
 
 
+FETCH_COUNTERS = range(10**10, 10**11)
+"""The same for the phone of somebody who fetches a call that is there: his channel begins no call of its own."""
+
+
 def click_of(uniqueid: str) -> str | None:
     """The ActionID of the call whose first channel has that Uniqueid, if we chose it."""
+    return f"{CLICK}{uniqueid}" if _counter_of(uniqueid) in CLICK_COUNTERS else None
+
+
+def is_fetch(uniqueid: str) -> bool:
+    return _counter_of(uniqueid) in FETCH_COUNTERS
+
+
+def is_asked_for(event: OriginateResponse) -> bool:
+    """Whether it tells of an `Originate` of ours."""
+    uniqueid = event.uniqueid
+    return uniqueid is not None and event.action_id == f"{CLICK}{uniqueid}" and _counter_of(uniqueid) > 0
+
+
+def _counter_of(uniqueid: str) -> int:
+    """Of a Uniqueid that we chose; 0 of any other."""
     _, _, counter = uniqueid.rpartition(".")
-    ours = len(counter) == 12 and counter.isascii() and counter.isdecimal() and int(counter) in CLICK_COUNTERS
-    return f"{CLICK}{uniqueid}" if ours else None
+    ours = len(counter) in (11, 12) and counter.isascii() and counter.isdecimal() and counter[0] != "0"
+    return int(counter) if ours else 0

@@ -27,7 +27,7 @@ from amibridge.ami.errors import (
     LinkLost,
     LoginRefused,
 )
-from amibridge.ami.events import AmiEvent, Connected, Disconnected, FullyBooted, OriginateResponse, click_of
+from amibridge.ami.events import AmiEvent, Connected, Disconnected, FullyBooted, OriginateResponse, is_asked_for
 from amibridge.ami.session import BANNER, Reply, Session
 from amibridge.redact import Secret
 
@@ -131,7 +131,7 @@ class Link:
         return self._session.garbled + self._session.oversized
 
     async def open(self) -> None:
-        """Connect, log in, set the filter, ask for a snapshot.
+        """Connect, log in, set the filter, ask for a snapshot and for who is parked.
 
         Raises HostUnreachable, LoginRefused, LinkLost.
         """
@@ -295,6 +295,8 @@ class Link:
             self.lists_channels = False
         except ActionUnanswered as error:
             raise LinkLost(str(error)) from error
+        with suppress(LinkLost):  # which is noticed anyway
+            self._start(actions.parked_calls())
 
     def _start(self, action: Action) -> tuple[asyncio.Future[Any], Callable[[], None]]:
         """Write *action*; its future, and how to forget that it was asked."""
@@ -325,6 +327,4 @@ class Link:
 
 def _may_be_early(event: AmiEvent) -> bool:
     """Whether it says of an `Originate` of ours that it failed."""
-    if not isinstance(event, OriginateResponse) or event.success or event.uniqueid is None:
-        return False
-    return event.action_id == click_of(event.uniqueid)
+    return isinstance(event, OriginateResponse) and not event.success and is_asked_for(event)

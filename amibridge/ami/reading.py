@@ -28,6 +28,7 @@ from amibridge.ami.events import (
     FullyBooted,
     Hangup,
     HangupRequest,
+    Hold,
     Linkedid,
     NewCallerid,
     Newchannel,
@@ -39,6 +40,7 @@ from amibridge.ami.events import (
     QueueCallerJoin,
     QueueCallerLeave,
     Shutdown,
+    Unhold,
     Uniqueid,
     VarSet,
 )
@@ -185,6 +187,14 @@ def _bridge_leave(h: Headers, at: datetime) -> AmiEvent:
     )
 
 
+def _hold(h: Headers, at: datetime) -> AmiEvent:
+    return Hold(at, h["Channel"], Uniqueid(h["Uniqueid"]), Linkedid(h["Linkedid"]))
+
+
+def _unhold(h: Headers, at: datetime) -> AmiEvent:
+    return Unhold(at, h["Channel"], Uniqueid(h["Uniqueid"]), Linkedid(h["Linkedid"]))
+
+
 def _hangup_request(h: Headers, at: datetime) -> AmiEvent:
     cause = h.get("Cause")
     return HangupRequest(
@@ -244,7 +254,15 @@ def _pickup(h: Headers, at: datetime) -> AmiEvent:
 
 
 def _parked_call(h: Headers, at: datetime) -> AmiEvent:
-    return ParkedCall(at, Uniqueid(h["ParkeeUniqueid"]), h.get("ParkerDialString") or "", h.get("ParkingSpace") or "")
+    """Of a list, too, which tells how long he has been there, and how long he has left."""
+    since, left = (timedelta(seconds=int(h.get(key) or 0)) for key in ("ParkingDuration", "ParkingTimeout"))
+    if not timedelta(0) <= since <= LONGEST_CALL or left > LONGEST_CALL:
+        raise ValueError("nobody waits so long")
+    patience = since + left if left > timedelta(0) else timedelta(0)
+    return ParkedCall(
+        at - since, Uniqueid(h["ParkeeUniqueid"]), h.get("ParkerDialString") or "", h.get("ParkingSpace") or "",
+        h.get("Parkinglot") or "", patience,
+    )  # fmt: skip
 
 
 def _fully_booted(h: Headers, at: datetime) -> AmiEvent:
@@ -279,6 +297,8 @@ READERS: Mapping[bytes, Reader] = {
     b"DialEnd": _dial_end,
     b"BridgeEnter": _bridge_enter,
     b"BridgeLeave": _bridge_leave,
+    b"Hold": _hold,
+    b"Unhold": _unhold,
     b"HangupRequest": _hangup_request,
     b"Hangup": _hangup,
     b"VarSet": _var_set,

@@ -11,8 +11,12 @@ from amibridge.calls.facts import (
     AnyFact,
     CallAnswered,
     CallEnded,
+    CallHeld,
     CallMerged,
+    CallResumed,
     CallStarted,
+    CallTransferred,
+    CustomerRang,
     OperatorJoined,
     OperatorLeft,
     OperatorRang,
@@ -20,7 +24,7 @@ from amibridge.calls.facts import (
     RecordingStarted,
 )
 
-ABSENT: dict[str, Any] = {"extension": None, "cause": None, "into": None, "call": None}
+ABSENT: dict[str, Any] = {"extension": None, "cause": None, "transfer": None, "into": None, "call": None}
 
 
 def announced(seq: int, fact: AnyFact) -> dict[str, Any]:
@@ -46,13 +50,17 @@ def _its_own(fact: AnyFact) -> dict[str, Any]:
     match fact:
         case OperatorStopped():
             return {"extension": fact.extension, "cause": fact.cause}
-        case OperatorRang() | OperatorJoined() | OperatorLeft() | CallAnswered():
+        case OperatorRang() | OperatorJoined() | OperatorLeft() | CallAnswered() | CallHeld() | CallResumed():
             return {"extension": fact.extension}
+        case CallTransferred():
+            return {
+                "transfer": {"kind": fact.way, "from": fact.from_, "to": fact.to, "answered": fact.answered},
+            }
         case CallMerged():
             return {"into": fact.into}
         case CallEnded():
             return {"call": fact.record.as_json()}
-        case CallStarted() | RecordingStarted():
+        case CallStarted() | CustomerRang() | RecordingStarted():
             return {}
         case _ as never:
             assert_never(never)

@@ -26,6 +26,7 @@ from amibridge.ami.events import (
     FullyBooted,
     Hangup,
     HangupRequest,
+    Hold,
     Linkedid,
     NewCallerid,
     Newchannel,
@@ -38,8 +39,11 @@ from amibridge.ami.events import (
     QueueCallerLeave,
     Shutdown,
     Tick,
+    Unhold,
+    Uniqueid,
     VarSet,
-    click_of,
+    is_asked_for,
+    is_fetch,
 )
 from amibridge.calls.conversations import Conversation, conversations_of
 from amibridge.calls.directing import direct, note_dialled, note_originated, rejoin, undecided
@@ -52,6 +56,7 @@ from amibridge.calls.handovers import (
     note_parked,
     note_picked_up,
 )
+from amibridge.calls.holds import note_hold, note_unhold, release, tell_resumed
 from amibridge.calls.leaving import note_hangup_request, note_leaver
 from amibridge.calls.model import MOST_OF_A_KIND, SILENT_BRIDGES, Call, Leg, advance
 from amibridge.calls.numbering import Numbering, Role, endpoint_of
@@ -61,9 +66,14 @@ from amibridge.calls.register import Register
 from amibridge.calls.resync import observe_birth, observe_snapshot, recall
 from amibridge.calls.summary import record_of
 from amibridge.calls.telling import Anomaly, AnomalyKind, tell_changes, tell_recording, tell_started
+from amibridge.calls.waiting import Fate, Parked, Ringing, fate_of, parked_in, ringing_at
 
 UNREACHED = {3: "NOANSWER", 5: "BUSY", 8: "CONGESTION"}
 """The DialStatus for why an `Originate` failed; any other reason is that there is no channel to that phone."""
+
+
+BORN_AGAIN = "has the Uniqueid of a channel that is gone: its call is not told"
+"""Its clock was set back, or it was started twice within a second."""
 
 
 class Board:
@@ -104,6 +114,11 @@ class Board:
         """Records so far of the calls that are not over, oldest first."""
         return [record_of(call) for call in self._register.live() if call.direction is not None]
 
+    @property
+    def is_waiting(self) -> bool:
+        """Whether it keeps something back until another event has had an instant to come: a `Tick` will do."""
+        return bool(self._register.owing)
+
     def parties(self, id: CallId) -> list[Party]:
         """Who is on the call *id* now; nobody, if it does not go on."""
         call = next((call for call in self._register.live() if call.id == id and call.direction is not None), None)
@@ -112,6 +127,19 @@ class Board:
     def conversations(self, extension: Extension) -> list[Conversation]:
         """What the phones of *extension* talk in now."""
         return [one for call in self._register.live() for one in conversations_of(call, extension)]
+
+    def ringing(self, extension: Extension) -> list[Ringing]:
+        """The calls for which a phone of *extension* rings now."""
+        return [one for call in self._register.live() for one in ringing_at(call, extension)]
+
+    def parked(self) -> list[Parked]:
+        """Who is parked now."""
+        return [one for call in self._register.live() for one in parked_in(call)]
+
+    def fate(self, channel: Uniqueid) -> Fate:
+        """How far a channel that we asked for has come."""
+        call = self._register.find(channel)
+        return Fate.UNSEEN if call is None else fate_of(call.legs[channel])
 
     def remembered(self) -> int:
         """How many channels are known, live and lately ended: what the board weighs."""
@@ -129,6 +157,8 @@ class Board:
         match event:
             case Newchannel():
                 call, leg = register.seat(event, facts)
+                if leg.gone_at is not None and leg.began_at != event.at and not leg.from_snapshot:
+                    self._anomalies.append(Anomaly(event.at, call.id, f"{event.channel} {BORN_AGAIN}"))
                 self._observe_newchannel(call, leg, event)
             case Newstate():
                 call, leg = register.seat(event, facts)
@@ -139,10 +169,20 @@ class Board:
             case BridgeEnter():
                 call, leg = register.seat_in_bridge(event, facts)
                 leg.silent = event.bridge_type in SILENT_BRIDGES
+                leg.parked = leg.parked if leg.silent else None
+                leg.in_conference = event.bridge_type != "basic"
+                if leg.holds_in == event.bridge:
+                    leg.holds_in = None  # back from asking a colleague
                 call.met = call.met or (call.direction is None and call.has_met())
             case BridgeLeave():
                 call, leg = register.seat(event, facts)
                 self._observe_bridge_leave(call, leg, event)
+            case Hold():
+                call, leg = register.seat(event, facts)
+                note_hold(call, leg)
+            case Unhold():
+                call, leg = register.seat(event, facts)
+                note_unhold(leg)
             case HangupRequest():
                 call, leg = register.seat(event, facts)
                 call.knows_who_hung_up = True
@@ -224,7 +264,8 @@ class Board:
     def _observe_dial_begin(self, call: Call, leg: Leg, event: DialBegin) -> None:
         if event.uniqueid is None:
             leg.originated = True
-            note_originated(call, event, self._numbering)
+            if not leg.fetches:
+                note_originated(call, event, self._numbering)
         else:
             leg.dialled_by, leg.dialled_at = event.uniqueid, event.at
         if call.answered_at is not None:
@@ -238,11 +279,13 @@ class Board:
     def _observe_bridge_leave(self, call: Call, leg: Leg, event: BridgeLeave) -> None:
         if leg.bridge == event.bridge:
             self._register.move(leg, None)
+            if leg.silent:
+                leg.parked = None
         note_leaver(call, leg)
 
     def _observe_originate_response(self, event: OriginateResponse, facts: list[AnyFact]) -> Call | None:
         call = self._register.find_originated(event) or self._seat_unreached(event, facts)
-        if call is not None:
+        if call is not None and not is_fetch(event.action_id):  # after a pickup it may name another channel
             call.click_to_call = call.click_to_call or event.action_id or None
             call.originate_exten = event.exten or None
         return call
@@ -250,7 +293,7 @@ class Board:
     def _seat_unreached(self, event: OriginateResponse, facts: list[AnyFact]) -> Call | None:
         """A call of ours for which no channel could be made, so that this is all that is heard of it."""
         uniqueid = event.uniqueid
-        if event.success or uniqueid is None or event.action_id != click_of(uniqueid):
+        if event.success or uniqueid is None or not is_asked_for(event):
             return None
         seated = ChannelEvent(event.at, f"{event.channel}-00000000", uniqueid, Linkedid(uniqueid))
         call, leg = self._register.seat(seated, facts)
@@ -273,9 +316,10 @@ class Board:
             call.ended_at = at
             if (doubt := undecided(call, self._numbering)) is not None:
                 self._anomalies.append(Anomaly(at, call.id, doubt, AnomalyKind.DIRECTION))
-        if call.ended_at is None and call.owes_a_cause:
-            self._register.wait_for(call)
-        if call.ended_at is not None:
+        if call.ended_at is None:
+            if call.owes_a_cause or (call.handovers and call.owes_since is not None):
+                self._register.wait_for(call)
+        else:
             self._register.bury(call)
             self._register.forget_before(at)
 
@@ -312,9 +356,13 @@ class Board:
     def _resync(self, snapshot: ChannelSnapshot, facts: list[AnyFact]) -> None:
         left_at = self._blind_since or snapshot.at
         observe_snapshot(self._register, self._numbering, snapshot, left_at, facts)
+        for call in self._register.live():
+            release(call)
         resumed, self._resumed, self._blind_since = self._resumed, [], None
         for call in resumed:
             rejoin(call)
+            if not call.is_deserted:
+                tell_resumed(call, call.past_held, snapshot.at, facts)
         for call in [*(call for call in resumed if not call.legs), *self._register.live()]:
             self._settle(call, left_at if call.is_deserted else snapshot.at, facts)
 

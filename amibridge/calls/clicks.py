@@ -140,6 +140,11 @@ def name_to_show(name: str) -> str | None:
     return plain[:LONGEST_NAME].rstrip() or None
 
 
+def number_to_show(number: str) -> str | None:
+    """The same of a number."""
+    return re.sub(r"[^0-9A-Za-z+*#]", "", number)[:LONGEST] or None
+
+
 _EXTENSION = re.compile(rf"[0-9A-Za-z_.*#+-]{{1,{LONGEST_EXTENSION}}}")
 _NUMBER = re.compile(r"\+?[0-9 ().-]+")
 _SMELL = re.compile(r"[^\w .*#+()-]")

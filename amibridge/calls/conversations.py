@@ -18,11 +18,17 @@ from amibridge.calls.record import CallId, Extension
 
 @dataclass(frozen=True, slots=True)
 class Conversation:
-    """One that an operator is in by the channel *phone*. *consulting*: somebody waits for him until he has asked."""
+    """One that an operator is in by the channel *phone*. *consulting*: somebody waits for him until he has asked.
+
+    *other*: the channel of the one he talks with; None where there are several, and where somebody waits for one of
+    the two. *beside*: whether both are in one bridge, with no Local channel between them.
+    """
 
     call: CallId
     phone: Uniqueid
     consulting: bool
+    other: Uniqueid | None = None
+    beside: bool = False
 
 
 def conversations_of(call: Call, extension: Extension) -> Iterator[Conversation]:
@@ -48,4 +54,8 @@ def conversations_of(call: Call, extension: Extension) -> Iterator[Conversation]
             may_ask = phone is eldest and phone is not asked and (len(members) > 1 or room in plumbed)
             consulting = waited_for and may_ask
             if phone in members and not phone.guest and (consulting or len(members) > 1):
-                yield Conversation(call.id, phone.uniqueid, consulting)
+                other = next((leg for leg in members if leg is not phone), None)
+                if waited_for or len(members) != 2 or other is None:
+                    yield Conversation(call.id, phone.uniqueid, consulting)
+                else:
+                    yield Conversation(call.id, phone.uniqueid, False, other.uniqueid, other.bridge == phone.bridge)

@@ -31,7 +31,7 @@ def direct(call: Call, numbering: Numbering) -> bool:
         _direct_from_trunk(call, parties[0], parties, over, numbering)
     elif parties[0].placed:
         _direct_from_operator(call, parties[0], parties[1:], over, numbering)
-    elif any(leg.originated for leg in call.legs.values()):
+    elif not parties[0].fetches and any(leg.originated for leg in call.legs.values()):
         _direct_click_to_call(call, parties[0], parties[1:], over, numbering)
     return call.direction is not None
 
@@ -42,6 +42,8 @@ def undecided(call: Call, numbering: Numbering) -> str | None:
     if not parties:
         return None
     first = parties[0]
+    if first.fetches:
+        return None
     if first.part.doubt is not None:
         return first.part.doubt
     if first.role is Role.OPERATOR and first.placed and _may_be_a_line(first, numbering):

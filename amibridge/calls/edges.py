@@ -46,11 +46,9 @@ CALLEE_EDGES: Mapping[tuple[Presence, Presence], Edge | None] = {
 
 CALLER_EDGES: Mapping[tuple[Presence, Presence], Edge | None] = {
     **CALLEE_EDGES,
-    (_NEW, _RINGING): None,  # his own phone, rung by click-to-call
-    (_RINGING, _GONE): None,
-    (_UP, _GONE): None,
+    (_UP, _GONE): None,  # he took it, and the customer did not
 }
-"""The operator who placed the call: nobody rings him, so nothing stops ringing."""
+"""The operator who placed the call; only a click rings his own phone."""
 
 CALL_EDGES: Mapping[tuple[Phase, Phase], Edge | None] = {
     (Phase.WAITING, Phase.RINGING): None,

@@ -12,7 +12,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import ClassVar, NewType, TypeAlias
 
-from amibridge.calls.record import CallId, CallRecord, Direction, Extension, Outcome
+from amibridge.calls.record import CallId, CallRecord, Direction, Extension, Outcome, TransferKind
 
 FactKey = NewType("FactKey", str)
 
@@ -70,9 +70,18 @@ class CallStarted(Fact):
 
 @dataclass(frozen=True, slots=True)
 class OperatorRang(Fact):
+    """A phone rings for the call; in an outgoing one his own, by a click."""
+
     kind: ClassVar[str] = "operator.rang"
 
     extension: Extension
+
+
+@dataclass(frozen=True, slots=True)
+class CustomerRang(Fact):
+    """The phone of whom an operator calls rings."""
+
+    kind: ClassVar[str] = "customer.rang"
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +116,40 @@ class CallAnswered(Fact):
 
 
 @dataclass(frozen=True, slots=True)
+class CallHeld(Fact):
+    """The other party waits, because *extension* put him on hold or asks a colleague first.
+
+    Ended by `CallResumed` of the same extension, or by the end of the call.
+    """
+
+    kind: ClassVar[str] = "call.held"
+
+    extension: Extension
+
+
+@dataclass(frozen=True, slots=True)
+class CallResumed(Fact):
+    """*extension* makes him wait no longer: took him back, handed him on, or left him."""
+
+    kind: ClassVar[str] = "call.resumed"
+
+    extension: Extension
+
+
+@dataclass(frozen=True, slots=True)
+class CallTransferred(Fact):
+    """One of the record's transfers, with the moment of it. *answered*: whether it led to somebody else; None while
+    that is open."""
+
+    kind: ClassVar[str] = "call.transferred"
+
+    way: TransferKind
+    from_: Extension
+    to: str
+    answered: bool | None
+
+
+@dataclass(frozen=True, slots=True)
 class RecordingStarted(Fact):
     kind: ClassVar[str] = "recording.started"
 
@@ -138,10 +181,14 @@ class CallEnded(Fact):
 AnyFact: TypeAlias = (
     CallStarted
     | OperatorRang
+    | CustomerRang
     | OperatorStopped
     | OperatorJoined
     | OperatorLeft
     | CallAnswered
+    | CallHeld
+    | CallResumed
+    | CallTransferred
     | RecordingStarted
     | CallMerged
     | CallEnded

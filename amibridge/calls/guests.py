@@ -21,7 +21,7 @@ class Guests:
         if leg.uniqueid not in call.legs:
             guest = replace(
                 leg, guest=True, placed=True, originated=False, dialled_by=None, dialled_at=None, dial_status=None,
-                rang_at=None, joined_at=None, left_at=None, said=Presence.NEW,
+                rang_at=None, joined_at=None, left_at=None, holds_in=None, held=None, said=Presence.NEW,
             )  # fmt: skip
             call.legs[leg.uniqueid] = guest
             self._seats.setdefault(leg.uniqueid, []).append((call, guest))

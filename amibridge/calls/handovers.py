@@ -1,11 +1,13 @@
 """How a call goes from hand to hand: transfers, forwards, pickups, parking.
 
 Laws: Asterisk's own word comes first; where it has none (AMI `Redirect`, a consultation that came to nothing, a
-filter that holds the event back), the dial that follows tells; a handover is answered by who talks next.
+filter that holds the event back), the dial that follows tells; a handover is answered by who talks next; what was
+spoken of stays as it is, and is spoken of in the order of the record.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import datetime, timedelta
 
 from amibridge.ami.events import (
@@ -28,7 +30,8 @@ def note_blind(call: Call, event: BlindTransfer) -> None:
     last = call.handovers[-1] if call.handovers else None
     if last is not None and last.kind is TransferKind.PARK and event.at - last.at < AT_ONCE:
         return
-    _note(call, Handover(TransferKind.BLIND, _who(call, event.transferer), event.exten, event.at))
+    from_ = _who(call, event.transferer)
+    _note(call, Handover(TransferKind.BLIND, from_, event.exten, event.at, settling_since=event.at))
 
 
 def note_attended(call: Call, event: AttendedTransfer) -> None:
@@ -41,9 +44,16 @@ def note_attended(call: Call, event: AttendedTransfer) -> None:
 
 
 def note_parked(call: Call, event: ParkedCall) -> None:
-    """A blind transfer to the parking lot is how phones park; of its two events either comes first."""
-    last = call.handovers[-1] if call.handovers else None
-    from_ = Extension(endpoint_of(event.parker).partition("/")[2])
+    """A blind transfer to the parking lot is how phones park; of its two events either comes first. After a silence a
+    list tells again who is parked."""
+    parkee = call.legs[event.parkee]
+    again = parkee.parked is not None and (parkee.parked.lot, parkee.parked.space) == (event.lot, event.space)
+    parkee.parked, parkee.silent = event, parkee.silent or parkee.from_snapshot
+    if again:
+        return
+    last = _unsettled(call, event.at)
+    legs = [leg for leg in call.operator_legs() if endpoint_of(leg.channel) == event.parker]
+    from_ = call.extension_of(legs[-1]) if legs else _named(event.parker)
     if last is not None and last.kind is TransferKind.BLIND and event.at - last.at < AT_ONCE:
         call.handovers.pop()
         from_ = last.from_
@@ -63,6 +73,10 @@ def note_forwarded(call: Call, leg: Leg, event: DialEnd) -> None:
 def note_dialled_on(call: Call, leg: Leg) -> None:
     """*leg* is dialled. If the conversation is over or on hold, and no event told of a handover, this is one."""
     since, at = call.talk_ended_at, leg.dialled_at
+    if call.handovers and at is not None:
+        sent = call.handovers[-1]
+        if sent.kind is TransferKind.BLIND and not sent.derived and at >= sent.at:
+            sent.settled = True  # whoever is parked dials nobody
     if since is None or at is None or leg.role is Role.PLUMBING or call.said is Phase.TALKING:
         return
     if call.handovers and call.handovers[-1].at > since - AT_ONCE:
@@ -89,23 +103,62 @@ def note_talk_ended(call: Call, at: datetime) -> None:
 def note_joined(call: Call, who: Extension, at: datetime) -> None:
     """*who* talks with the customer now: that ends every handover under way, as of a phone that forwards to another.
     Whoever hands him on may be seen with them for an instant."""
-    for one in call.handovers:
+    for n, one in enumerate(call.handovers):
         just_asked = one.kind is TransferKind.ATTENDED and at - one.at < AT_ONCE
         if one.over and not just_asked:
             continue
-        if one.derived and who != one.from_:
+        if one.derived and who != one.from_ and n >= call.handovers_told:
             one.to = who  # several were called at once, and nothing names them together
         one.over = True
+        one.settling_since = one.settling_since or at
         one.answered = one.answered or one.kind is TransferKind.PARK or one.from_ != who
+
+
+def settled_handovers(call: Call, at: datetime) -> Iterator[Handover]:
+    """Those that are to be spoken of by now and were not, in order. One that is followed by another is settled, and so
+    are all when the call is over."""
+    over = call.ended_at is not None
+    count = next((n for n in range(len(call.handovers), 0, -1) if over or _is_settled(call.handovers[n - 1])), 0)
+    for one in call.handovers[call.handovers_told : count]:
+        call.handovers_told += 1
+        yield one
+
+
+def outcome_of(call: Call, one: Handover, at: datetime) -> bool | None:
+    """Whether it led to somebody else; None while that is open."""
+    if one.answered or call.ended_at is not None:
+        return one.answered
+    return False if one.over and at - one.at >= AT_ONCE else None
+
+
+def settle_handovers(call: Call) -> None:
+    """Asterisk has had time to say more about the last one, and did not."""
+    if call.handovers and call.handovers[-1].settling_since is not None:
+        call.handovers[-1].settled = True
+
+
+def join_handovers(kept: Call, lost: Call) -> None:
+    """Both are one call now. What was spoken of stays before what was not."""
+    told = [*kept.handovers[: kept.handovers_told], *lost.handovers[: lost.handovers_told]]
+    untold = [*kept.handovers[kept.handovers_told :], *lost.handovers[lost.handovers_told :]]
+    kept.handovers = [*sorted(told, key=_moment), *sorted(untold, key=_moment)]
+    kept.handovers_told = len(told)
 
 
 def transfers_of(call: Call) -> tuple[Transfer, ...]:
     return tuple(Transfer(one.kind, one.from_, one.to, one.at, one.answered) for one in call.handovers)
 
 
+def _named(dial_string: str) -> Extension:
+    """The extension in ``PJSIP/101`` and ``Local/101@from-internal/n``."""
+    return Extension(endpoint_of(dial_string).partition("/")[2].partition("@")[0])
+
+
 def _note(call: Call, handover: Handover) -> None:
-    """In place of what was derived of the same act."""
-    last = call.handovers[-1] if call.handovers else None
+    """In place of what was derived of the same act. What is said twice is one act."""
+    if any(_is_the_same(one, handover) for one in call.handovers):
+        return
+    last = _unsettled(call, handover.at)
     if last is not None and last.derived and last.from_ == handover.from_:
         call.handovers.pop()
         handover.answered, handover.over = last.answered, last.over
@@ -113,6 +166,27 @@ def _note(call: Call, handover: Handover) -> None:
         call.handovers.append(handover)
     if call.is_handed_on:
         call.leaver = None
+
+
+def _unsettled(call: Call, at: datetime) -> Handover | None:
+    """The last handover, if what Asterisk says *at* that moment may be another word about the same act, which takes its
+    place. Whether a `Tick` has come since makes no difference."""
+    last = call.handovers[-1] if len(call.handovers) > call.handovers_told else None
+    if last is None or (last.settling_since is not None and at - last.settling_since > AT_ONCE):
+        return None
+    return last
+
+
+def _is_settled(one: Handover) -> bool:
+    return one.settled or (not one.derived and (one.over or one.kind is not TransferKind.BLIND))
+
+
+def _is_the_same(one: Handover, other: Handover) -> bool:
+    return (one.kind, one.from_, one.to, one.at) == (other.kind, other.from_, other.to, other.at)
+
+
+def _moment(one: Handover) -> datetime:
+    return one.at
 
 
 def _who(call: Call, uniqueid: Uniqueid) -> Extension:

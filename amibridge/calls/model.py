@@ -11,7 +11,8 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import NewType
 
-from amibridge.ami.events import BridgeUniqueid, ChannelState, Linkedid, Uniqueid
+from amibridge.ami.events import BridgeUniqueid, ChannelState, Linkedid, ParkedCall, Uniqueid
+from amibridge.calls.facts import CallHeld
 from amibridge.calls.numbering import Part, Role
 from amibridge.calls.record import CallId, Direction, Extension, TransferKind
 
@@ -57,8 +58,9 @@ _STATE_RING, _STATE_RINGING, _STATE_UP = ChannelState.RING, ChannelState.RINGING
 @dataclass(slots=True, eq=False)
 class Leg:
     """One channel. *said* is the presence we last spoke of; *part* what we make of its name, whose *role* and
-    *extension* are at hand because every event asks for them; *guest*: see `guests.py`; all else is what Asterisk
-    said."""
+    *extension* are at hand because every event asks for them; *guest*: see `guests.py`; *fetches*: rung by us so that
+    its owner may have a call that is there; *held*: the hold that we spoke of and that is not over; all else is what
+    Asterisk said."""
 
     uniqueid: Uniqueid
     channel: str
@@ -82,6 +84,9 @@ class Leg:
     up_at: datetime | None = None
     bridge: BridgeUniqueid | None = None
     silent: bool = False
+    in_conference: bool = False
+    holds_in: BridgeUniqueid | None = None
+    held: CallHeld | None = None
     rang_at: datetime | None = None
     joined_at: datetime | None = None
     left_at: datetime | None = None
@@ -90,6 +95,8 @@ class Leg:
     cause: int | None = None
     from_snapshot: bool = False
     guest: bool = False
+    fetches: bool = False
+    parked: ParkedCall | None = None
     said: Presence = Presence.NEW
 
     @property
@@ -106,7 +113,8 @@ class Leg:
 @dataclass(slots=True, eq=False)
 class Handover:
     """The call goes from *from_* to *to*. *derived*: no event said so, only what followed. *answered*: somebody else
-    talked with the customer afterwards. *over*: so did somebody, be it who wanted to hand him on."""
+    talked with the customer afterwards. *over*: so did somebody, be it who wanted to hand him on. *settled*: nothing
+    that Asterisk may still say of this act takes its place; *settling_since*: that is waited for."""
 
     kind: TransferKind
     from_: Extension
@@ -115,6 +123,8 @@ class Handover:
     derived: bool = False
     answered: bool = False
     over: bool = False
+    settled: bool = False
+    settling_since: datetime | None = None
 
 
 @dataclass(slots=True, eq=False)
@@ -124,8 +134,9 @@ class Call:
     *hurried*: what it owes has not come in time, and is waited for no longer. *consulted*: the lines to people outside
     whom an operator called to ask before he handed the customer on. *knows_who_hung_up*: whether HangupRequests are
     heard at all, which a filter may hold back. *met*: two parties talked before it had a direction. *torn*: a part of
-    it went unseen. A *resumed* call began before this run of us; what it had come to is in the *past* fields and in
-    `operators`.
+    it went unseen. *holders*: who put the other party on hold, see `holds.py`. *handovers_told*: how many of its
+    handovers, the first ones, have been spoken of. A *resumed* call began before this run of us; what it had come to is
+    in the *past* fields, in `operators` and in `handovers`.
     """
 
     id: CallId
@@ -147,6 +158,8 @@ class Call:
     recordings: list[str] = field(default_factory=list)
     operators: list[Extension] = field(default_factory=list)
     handovers: list[Handover] = field(default_factory=list)
+    handovers_told: int = 0
+    holders: tuple[Leg, ...] = ()
     consulted: set[Uniqueid] = field(default_factory=set)
     answered_at: datetime | None = None
     talk_ended_at: datetime | None = None
@@ -157,6 +170,7 @@ class Call:
     resumed: bool = False
     past_rang: list[Extension] = field(default_factory=list)
     past_rang_at: datetime | None = None
+    past_held: tuple[CallHeld, ...] = ()
     caller_name: str | None = None
     said: Phase = Phase.WAITING
     hurried: bool = False
@@ -317,6 +331,16 @@ class Call:
             return False
         return any(leg.dial_status == "NOANSWER" and leg.gone_at is None for leg in self.callees())
 
+    @property
+    def owes_since(self) -> datetime | None:
+        """Since when it owes a cause, or the last word about a handover; None if it owes nothing."""
+        if self.owes_a_cause and self.customer is not None:
+            return self.customer.gone_at
+        if len(self.handovers) == self.handovers_told:
+            return None
+        last = self.handovers[-1]
+        return None if last.settled else last.settling_since
+
     def _is_over(self) -> bool:
         """The outside party left for good. Before anybody talked, an outgoing call may yet try another line."""
         customer, direction = self.customer, self.direction
@@ -342,7 +366,7 @@ def advance(leg: Leg, state: ChannelState, at: datetime) -> None:
     """Move a channel's state forward, never back: events of one instant come in any order."""
     if state is _STATE_RING:
         leg.placed = True
-    if state is _STATE_RINGING and leg.rang_at is None and leg.up_at is None:
+    if state is _STATE_RINGING and leg.rang_at is None and leg.up_at is None and not leg.fetches:
         leg.rang_at = at
     if state is _STATE_UP and leg.up_at is None:
         leg.up_at = at

@@ -15,8 +15,12 @@ from amibridge.calls.facts import (
     AnyFact,
     CallAnswered,
     CallEnded,
+    CallHeld,
     CallMerged,
+    CallResumed,
     CallStarted,
+    CallTransferred,
+    CustomerRang,
     OperatorJoined,
     OperatorLeft,
     OperatorRang,
@@ -77,6 +81,8 @@ def notices_of(fact: AnyFact) -> tuple[Notice, ...]:
         case CallMerged():
             return () if incoming else (CLOSING,)
         case CallAnswered() | OperatorJoined() | OperatorLeft() | RecordingStarted():
+            return ()
+        case CustomerRang() | CallHeld() | CallResumed() | CallTransferred():
             return ()
         case _ as never:
             assert_never(never)

@@ -18,20 +18,33 @@ from amibridge.calls.facts import (
     AnyFact,
     CallAnswered,
     CallEnded,
+    CallHeld,
     CallMerged,
+    CallResumed,
     CallStarted,
+    CallTransferred,
+    CustomerRang,
     OperatorJoined,
     OperatorLeft,
     OperatorRang,
     OperatorStopped,
     RecordingStarted,
 )
-from amibridge.calls.record import CallRecord, Direction, Outcome
+from amibridge.calls.record import CallRecord, Direction, Outcome, TransferKind
 
 DIRECTIONS = {
     Direction.INCOMING: "a line of ours was called from outside",
     Direction.OUTGOING: "a line to the outside is dialled for one of ours",
     Direction.INTERNAL: "one of ours called another",
+}
+
+
+HANDOVERS = {
+    TransferKind.BLIND: "{} sends the call to {}",
+    TransferKind.ATTENDED: "{} asks {} and hands the call on",
+    TransferKind.FORWARD: "the phone of {} forwards the call to {}",
+    TransferKind.PICKUP: "the call that rings for {} is picked up by {}",
+    TransferKind.PARK: "{} parks the call in {}",
 }
 
 
@@ -70,6 +83,14 @@ def _rule(fact: AnyFact) -> str:
             return f"{fact.extension} and the other party no longer share a room"
         case CallAnswered():
             return f"for the first time two parties share a room, and {fact.extension} is one of them"
+        case CustomerRang():
+            return "the phone of the customer rings"
+        case CallHeld():
+            return f"{fact.extension} makes the other party wait"
+        case CallResumed():
+            return f"nobody waits for {fact.extension} any more"
+        case CallTransferred():
+            return _handover(fact)
         case RecordingStarted():
             return "Asterisk names the file it records to"
         case CallMerged():
@@ -78,6 +99,11 @@ def _rule(fact: AnyFact) -> str:
             return _verdict(fact.record)
         case _ as never:
             assert_never(never)
+
+
+def _handover(fact: CallTransferred) -> str:
+    what = HANDOVERS[fact.way].format(fact.from_ or "somebody", fact.to or "somebody")
+    return what if fact.answered is not False else f"{what}, and it came to nothing"
 
 
 def _verdict(record: CallRecord) -> str:

@@ -22,20 +22,23 @@ from amibridge.ami.events import (
     OriginateResponse,
     Uniqueid,
     click_of,
+    is_fetch,
 )
 from amibridge.calls.facts import AnyFact, CallMerged, FactKey
 from amibridge.calls.guests import Guests
+from amibridge.calls.handovers import join_handovers, settle_handovers
 from amibridge.calls.model import SILENT_BRIDGES, Call, Leg, Presence
 from amibridge.calls.numbering import Numbering, Role, endpoint_of
 from amibridge.calls.record import CallId
 from amibridge.calls.summary import brief_of
+from amibridge.calls.telling import tell_recording
 
 LATE = timedelta(seconds=10)
 """How long a call is remembered after its end, so that its late events find it. They are milliseconds late; what is
 remembered costs 4 kB a call."""
 
 OWED = timedelta(seconds=1)
-"""How long the Hangups of one instant are waited for; they are microseconds apart."""
+"""How long the Hangups of one instant are waited for, or another word about a handover; they are microseconds apart."""
 
 LINGERING = timedelta(minutes=15)
 """How long, if some of its channels have not hung up."""
@@ -148,7 +151,7 @@ class Register:
         self._carry(call, Linkedid(call.id.partition(":")[2]))
 
     def wait_for(self, call: Call) -> None:
-        """*call* is all but over: its last cause will come in an instant."""
+        """The last cause of *call*, or the last word about a handover, will come in an instant."""
         if call not in self.owing:
             self.owing.append(call)
 
@@ -157,7 +160,8 @@ class Register:
         while self.owing and (now is None or _has_waited(self.owing[0], now)):
             call = self.owing.popleft()
             if call.ended_at is None:
-                call.hurried = True
+                call.hurried = call.hurried or call.owes_a_cause
+                settle_handovers(call)
                 yield call
 
     def bury(self, call: Call) -> None:
@@ -196,7 +200,10 @@ class Register:
             call = Call(CallId(f"{self._host}:{event.linkedid}"), event.at, click_to_call=click_of(event.linkedid))
             self._carry(call, event.linkedid)
         part = self._numbering.part_of(event.channel, None)
-        leg = Leg(event.uniqueid, event.channel, event.linkedid, part, part.role, part.extension, began_at=event.at)
+        leg = Leg(
+            event.uniqueid, event.channel, event.linkedid, part, part.role, part.extension, event.at,
+            fetches=is_fetch(event.linkedid),
+        )  # fmt: skip
         call.legs[event.uniqueid] = leg
         self._by_leg[event.uniqueid] = call
         return call, leg
@@ -227,11 +234,18 @@ class Register:
             if leg.said in (Presence.TALKING, Presence.ASIDE):
                 # He talked, but not with this call's customer.
                 leg.said, leg.joined_at = Presence.UP, None
+        for leg in lost.holders:
+            leg.held = None  # it ended with the call
+        kept.holders += lost.holders
         for linkedid in lost.linkedids:
             self._carry(kept, linkedid)
         lost.linkedids.clear()
-        kept.handovers = sorted([*kept.handovers, *lost.handovers], key=lambda handover: handover.at)
-        kept.recordings.extend(path for path in lost.recordings if path not in kept.recordings)
+        join_handovers(kept, lost)
+        untold = [path for path in lost.recordings if path not in kept.recordings]
+        kept.recordings += untold
+        if lost.direction is None and kept.direction is not None:
+            for path in untold:
+                tell_recording(kept, path, at, facts)
         kept.click_to_call = kept.click_to_call or lost.click_to_call
         kept.torn = kept.torn or lost.torn
         kept.consulted |= lost.consulted | (set() if lost.customer is None else {lost.customer.uniqueid})
@@ -251,7 +265,7 @@ class Register:
 
 
 def _has_waited(call: Call, now: datetime) -> bool:
-    since = None if call.customer is None else call.customer.gone_at
+    since = call.owes_since
     return call.ended_at is not None or since is None or abs(now - since) > OWED
 
 

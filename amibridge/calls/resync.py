@@ -16,15 +16,21 @@ from amibridge.calls.facts import (
     AnyFact,
     CallAnswered,
     CallEnded,
+    CallHeld,
     CallMerged,
+    CallResumed,
     CallStarted,
+    CallTransferred,
+    CustomerRang,
     OperatorJoined,
     OperatorLeft,
     OperatorRang,
     OperatorStopped,
     RecordingStarted,
 )
-from amibridge.calls.model import Call, Leg, Presence, advance
+from amibridge.calls.handovers import note_joined
+from amibridge.calls.holds import resumed_key
+from amibridge.calls.model import Call, Handover, Leg, Presence, advance
 from amibridge.calls.numbering import Numbering, Role
 from amibridge.calls.record import CallId, Direction
 from amibridge.calls.register import Register
@@ -80,6 +86,8 @@ def _observe_shown(
         if not call.resumed:
             call.note(UNDER_WAY)
     advance(leg, channel.state, at)
+    if leg.bridge != channel.bridge:
+        leg.silent, leg.parked = False, None
     register.move(leg, channel.bridge)
 
 
@@ -115,6 +123,10 @@ def _recall_fact(call: Call, fact: AnyFact) -> None:
     call.external_number, call.phone = fact.brief.external_number, fact.brief.phone
     call.line, call.caller_name = fact.brief.line, fact.brief.caller_name
     match fact:
+        case OperatorRang() if call.direction is Direction.OUTGOING:
+            pass  # his own phone
+        case CustomerRang():
+            call.past_rang_at = call.past_rang_at or fact.at
         case OperatorRang():
             call.past_rang_at = call.past_rang_at or fact.at
             if fact.extension not in call.past_rang:
@@ -124,10 +136,21 @@ def _recall_fact(call: Call, fact: AnyFact) -> None:
             placed_it = call.direction is Direction.INTERNAL and fact.extension == call.asked_caller
             if not placed_it and call.operators[-1:] != [fact.extension]:
                 call.operators.append(fact.extension)
+            note_joined(call, fact.extension, fact.at)
         case OperatorLeft():
             call.talk_ended_at = fact.at
         case CallAnswered():
             call.answered_at = fact.at
+        case CallHeld():
+            call.past_held = (*call.past_held, fact)
+        case CallResumed():
+            call.past_held = tuple(held for held in call.past_held if resumed_key(held) != fact.key)
+        case CallTransferred():
+            known = fact.answered is not None
+            call.handovers.append(
+                Handover(fact.way, fact.from_, fact.to, fact.at, False, fact.answered is True, known, settled=True)
+            )
+            call.handovers_told += 1
         case RecordingStarted():
             call.recordings.append(fact.path)
         case CallStarted() | OperatorStopped() | CallMerged() | CallEnded():

@@ -16,6 +16,8 @@ from amibridge.calls.facts import (
     CallAnswered,
     CallEnded,
     CallStarted,
+    CallTransferred,
+    CustomerRang,
     FactKey,
     OperatorJoined,
     OperatorLeft,
@@ -23,7 +25,8 @@ from amibridge.calls.facts import (
     OperatorStopped,
     RecordingStarted,
 )
-from amibridge.calls.handovers import note_joined, note_talk_ended
+from amibridge.calls.handovers import note_joined, note_talk_ended, outcome_of, settled_handovers
+from amibridge.calls.holds import tell_holds
 from amibridge.calls.model import MOST_OF_A_KIND, Call, Leg, Phase, Presence, presence_of
 from amibridge.calls.numbering import Role
 from amibridge.calls.record import CallId, Direction
@@ -60,7 +63,7 @@ def tell_started(call: Call, at: datetime, facts: list[AnyFact]) -> None:
 
 
 def tell_recording(call: Call, path: str, at: datetime, facts: list[AnyFact]) -> None:
-    key = FactKey(f"recording.started:{path}")
+    key = FactKey(f"recording.started:{call.id}:{path}")
     facts.append(RecordingStarted(key, call.id, at, brief_of(call), path=path))
 
 
@@ -78,6 +81,8 @@ def tell_changes(call: Call, at: datetime, facts: list[AnyFact]) -> list[Anomaly
         if call.is_customer_side(leg):
             if after is _TALKING:
                 leg.joined_at = leg.joined_at or at
+            elif after is _RINGING:
+                facts.append(CustomerRang(FactKey(f"customer.rang:{leg.uniqueid}"), call.id, at, brief_of(call)))
             continue
         table = CALLER_EDGES if leg is call.caller or leg.placed else CALLEE_EDGES
         if (before, after) in table:
@@ -91,7 +96,18 @@ def tell_changes(call: Call, at: datetime, facts: list[AnyFact]) -> list[Anomaly
             _tell_phase(call, before_phase, CALL_EDGES[before_phase, phase], at, facts)
         else:
             anomalies.append(Anomaly(at, call.id, f"call from {before_phase} to {phase}"))
+    if call.holders and call.ended_at is None:
+        tell_holds(call, at, facts)
+    if call.handovers and len(call.handovers) > call.handovers_told:
+        _tell_handovers(call, at, facts)
     return anomalies
+
+
+def _tell_handovers(call: Call, at: datetime, facts: list[AnyFact]) -> None:
+    for one in settled_handovers(call, at):
+        key = FactKey(f"call.transferred:{call.id}:{one.kind}:{one.from_}:{one.to}:{one.at.isoformat()}")
+        answered = outcome_of(call, one, at)
+        facts.append(CallTransferred(key, call.id, one.at, brief_of(call), one.kind, one.from_, one.to, answered))
 
 
 def _tell_leg(call: Call, leg: Leg, edge: Edge | None, at: datetime, facts: list[AnyFact]) -> None:
@@ -143,5 +159,6 @@ def _tell_end(call: Call, at: datetime, facts: list[AnyFact]) -> None:
         if leg.said in (_RINGING, _UP) and not leg.placed:
             leg.said = _GONE
             _tell_leg(call, leg, _STOPPED, at, facts)
+    _tell_handovers(call, at, facts)
     key = FactKey(f"call.ended:{call.id}")
     facts.append(CallEnded(key, call.id, call.ended_at, brief_of(call), record=record_of(call)))

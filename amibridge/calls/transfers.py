@@ -31,7 +31,7 @@ class Step(StrEnum):
 
 
 class Why(StrEnum):
-    """Why a transfer is refused, beside what `clicks.Why` has: a code that programs may compare."""
+    """Why a transfer, parking or fetching is refused, beside what `clicks.Why` has: a code for programs to compare."""
 
     NO_CALL = "no_call"
     SEVERAL = "several_calls"
@@ -40,6 +40,14 @@ class Why(StrEnum):
     BUSY = "busy"
     TO_HIMSELF = "to_himself"
     NOT_KEYS = "not_on_keys"
+    NOT_TWO = "not_two"
+    NO_TIMEOUT = "not_a_timeout"
+    NO_SPACE = "not_a_space"
+    ONE_PLACE = "one_place"
+    NOT_RINGING = "not_ringing"
+    NOT_PARKED = "not_parked"
+    GONE = "gone_meanwhile"
+    NOT_TAKEN = "not_taken"
 
 
 class TransferRefused(Exception):

@@ -17,8 +17,12 @@ from amibridge.calls.facts import (
     CallAnswered,
     CallBrief,
     CallEnded,
+    CallHeld,
     CallMerged,
+    CallResumed,
     CallStarted,
+    CallTransferred,
+    CustomerRang,
     OperatorJoined,
     OperatorLeft,
     OperatorRang,
@@ -127,6 +131,8 @@ def popup(facts: Sequence[AnyFact], enterprise: Enterprise) -> Request[CallEvent
                 return None
             return _event(EventType.HANGUP, HangupStatus.ANSWERED, last.call, brief, [brief.caller], enterprise)
         case OperatorJoined() | OperatorLeft() | CallAnswered() | RecordingStarted():
+            return None
+        case CustomerRang() | CallHeld() | CallResumed() | CallTransferred():
             return None
         case _ as never:
             assert_never(never)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import assert_never
@@ -21,20 +22,24 @@ from amibridge.ami.events import AmiEvent, Connected, OriginateResponse, Tick
 from amibridge.ami.link import AmiAddress, Link, LinkSettings
 from amibridge.ami.session import Reply
 from amibridge.calls.board import Board
-from amibridge.calls.conversations import Conversation
 from amibridge.calls.facts import AnyFact
 from amibridge.calls.parties import Party
-from amibridge.calls.record import CallId, CallRecord, Extension
+from amibridge.calls.record import CallId, CallRecord
 from amibridge.enterprises import AmiHost, HostStanding, LinkState
 from amibridge.runtime.lag import Lag
 from amibridge.runtime.ring import Ring
 from amibridge.runtime.voice import Voice
+from amibridge.store.recorder import QueueFull
 
 LASTED = timedelta(seconds=60)
 """A link that lived so long was a good one: the next try comes soon again."""
 
 ROOM_AGAIN = timedelta(seconds=1)
 """Between two looks whether the queue has room for what could not be said."""
+
+
+WAITS_FOR = timedelta(seconds=1.2)
+"""After that the board is asked for what it waits with, if nothing is heard meanwhile: a little more than it waits."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +87,7 @@ class Follower:
         self._ahead = timedelta(0)
         self._lag = Lag()
         self._link: Link | None = None
+        self._ticking: asyncio.TimerHandle | None = None
 
     def standing(self) -> HostStanding:
         garbled = self._garbled_before + (0 if self._link is None else self._link.garbled)
@@ -108,11 +114,11 @@ class Follower:
             raise HostUnreachable(self._reason or "it is not connected yet")
         return await self._link.send(action)
 
-    def conversations(self, extension: Extension) -> list[Conversation]:
-        """What *extension* talks in there now. Raises HostUnreachable: nobody knows."""
+    def board(self) -> Board:
+        """To look at. Raises HostUnreachable: nobody knows what goes on there now."""
         if self._state is not LinkState.UP:
             raise HostUnreachable(self._reason or "it is not connected yet")
-        return self._board.conversations(extension)
+        return self._board
 
     def live_calls(self) -> list[CallRecord]:
         return self._board.live_calls()
@@ -144,12 +150,29 @@ class Follower:
             self._lag.heard(events[0].at, events[-1].at, heard_at)
         self._voice.tally.events.update(map(type, events))
         facts = [fact for event in events for fact in self._fold(event)]
+        if self._board.is_waiting:
+            self._tick_soon()
         self._voice.wonder(self._board.take_anomalies(), heard_at, self._ring.tail)
         self._voice.say(facts, heard_at)
 
     def tick(self) -> None:
-        """Let the board forget what is long over, by the clock of its PBX, on a host where nothing happens."""
-        self._fold(Tick(datetime.now(UTC) + self._ahead))
+        """Let the board say what it waited with, and forget what is long over, by the clock of its PBX, on a host where
+        nothing happens."""
+        now = datetime.now(UTC)
+        facts = self._fold(Tick(now + self._ahead))
+        self._voice.wonder(self._board.take_anomalies(), now, self._ring.tail)
+        with suppress(QueueFull):  # it is kept, and said before anything else
+            self._voice.say(facts, now)
+
+    def _tick_soon(self) -> None:
+        if self._ticking is None:
+            self._ticking = asyncio.get_running_loop().call_later(WAITS_FOR.total_seconds(), self._tick_now)
+
+    def _tick_now(self) -> None:
+        self._ticking = None
+        self.tick()
+        if self._board.is_waiting:
+            self._tick_soon()
 
     def _fold(self, event: AmiEvent) -> list[AnyFact]:
         try:
@@ -191,6 +214,9 @@ class Follower:
             self._garbled_before += link.garbled
             self._link = None
             await link.close()
+            if self._ticking is not None:  # whoever is no longer heard is waited for no longer
+                self._ticking.cancel()
+                self._ticking = None
 
     def _stand(self, state: LinkState, reason: str | None) -> None:
         changed, self._state, self._reason = self._state is not state, state, reason

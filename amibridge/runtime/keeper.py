@@ -21,9 +21,8 @@ from amibridge.ami.errors import HostUnreachable
 from amibridge.ami.link import LinkSettings
 from amibridge.ami.session import Reply
 from amibridge.calls.board import Board
-from amibridge.calls.conversations import Conversation
 from amibridge.calls.parties import Party
-from amibridge.calls.record import CallId, CallRecord, Extension
+from amibridge.calls.record import CallId, CallRecord
 from amibridge.enterprises import AmiHost, Enterprise, EnterpriseId, HostStanding
 from amibridge.runtime.follower import ROOM_AGAIN, Follower
 from amibridge.runtime.ring import HostKey, Traces
@@ -74,9 +73,9 @@ class Keeper:
         """As `Follower.send`. Raises HostUnreachable also when *host* is not followed."""
         return await self._follower_of(host).send(action)
 
-    def conversations(self, host: AmiHost, extension: Extension) -> list[Conversation]:
-        """As `Follower.conversations`. Raises HostUnreachable also when *host* is not followed."""
-        return self._follower_of(host).conversations(extension)
+    def board(self, host: AmiHost) -> Board:
+        """As `Follower.board`. Raises HostUnreachable also when *host* is not followed."""
+        return self._follower_of(host).board()
 
     def _follower_of(self, host: AmiHost) -> Follower:
         running = self._running.get(HostKey(host.enterprise, host.name))

@@ -17,7 +17,7 @@ import asyncpg
 import structlog
 
 from amibridge.ami.actions import Action, originate
-from amibridge.ami.errors import ActionRefused, ActionUnanswered, AmiError, LinkLost
+from amibridge.ami.errors import ActionUnanswered, AmiError, LinkLost
 from amibridge.ami.events import CLICK_COUNTERS, Uniqueid
 from amibridge.ami.session import Reply
 from amibridge.calls.clicks import (
@@ -33,6 +33,7 @@ from amibridge.calls.clicks import (
 )
 from amibridge.calls.record import CallId, Extension
 from amibridge.enterprises import AmiHost, Enterprise, EnterpriseId, HostStanding, LinkState
+from amibridge.runtime.handing import advice
 from amibridge.runtime.repeats import Repeats
 from amibridge.store.db import DATABASE_FAILURES
 from amibridge.store.known import KnownCustomer, customer_of_phone
@@ -119,7 +120,7 @@ class Originator:
                 ),
             )
         except AmiError as error:
-            log.warning("call_not_placed", reason=str(error), **_advice(error))
+            log.warning("call_not_placed", reason=str(error), **advice(error, "originate"))
             may_ring = isinstance(error, LinkLost | ActionUnanswered)
             raise ClickFailed(f"{host.name}: {error}", placed=may_ring) from error
         took = timedelta(seconds=time.perf_counter() - begun)
@@ -153,11 +154,6 @@ class Originator:
 def _is_over(error: BaseException) -> bool:
     """Whether a click that failed so may be tried again at once: nothing can have come of it."""
     return not (isinstance(error, ClickFailed) and error.placed)
-
-
-def _advice(error: AmiError) -> dict[str, str]:
-    denied = isinstance(error, ActionRefused) and "ermission denied" in str(error)
-    return {"advice": "`write` of the AMI account needs originate"} if denied else {}
 
 
 def _line_of(enterprise: Enterprise, line: str | None) -> str | None:

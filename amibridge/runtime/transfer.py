@@ -1,7 +1,7 @@
 """Handing a customer on for an operator: whom his phone talks with, on which host, and what the PBX made of it.
 
-Laws: a channel is taken from the board of a host whose link is up, and never guessed; what cannot be told apart is
-refused; one operator does one thing at a time, and who asks for it again meanwhile gets the same answer.
+Laws: what is asked is done once, on the one conversation that can be meant; keys count as pressed when the board shows
+what came of them.
 """
 
 from __future__ import annotations
@@ -10,14 +10,13 @@ import asyncio
 import time
 from collections.abc import Callable
 from datetime import timedelta
-from typing import TypeAlias, assert_never
+from typing import assert_never
 
 import structlog
 
 from amibridge.ami.actions import Action, attended_transfer, blind_transfer, cancel_attended_transfer, hang_up
-from amibridge.ami.errors import ActionRefused, AmiError
+from amibridge.ami.errors import AmiError
 from amibridge.ami.events import Uniqueid
-from amibridge.calls.clicks import asked_extension
 from amibridge.calls.conversations import Conversation
 from amibridge.calls.record import Extension
 from amibridge.calls.transfers import (
@@ -31,55 +30,37 @@ from amibridge.calls.transfers import (
     asked_target,
     on_keys,
 )
-from amibridge.enterprises import AmiHost, Enterprise, EnterpriseId
+from amibridge.enterprises import AmiHost, Enterprise
+from amibridge.runtime.handing import LOOKED_EVERY, Sight, advice, in_turn, operator_of, the_one
+from amibridge.runtime.one_at_a_time import OneAtATime
 from amibridge.runtime.originate import Send
 
 HEARD_WITHIN = timedelta(seconds=8)
 """From pressing the keys of a transfer until the PBX has acted on them: it waits three seconds (`transferdigittimeout`)
 for another digit, where the dialplan has longer numbers that begin so."""
 
-LOOKED_EVERY = 0.02
-"""Seconds between two looks at the board meanwhile."""
-
-Conversations: TypeAlias = Callable[[AmiHost, Extension], list[Conversation]]
-
 
 class Transferor:
-    """*send* asks a host; *conversations* tells what an extension talks in there, or raises HostUnreachable."""
+    """*send* asks a host; *see* looks at its board, or raises HostUnreachable; *turns*: of all who do something for an
+    operator."""
 
-    def __init__(self, send: Send, conversations: Conversations) -> None:
+    def __init__(self, send: Send, see: Callable[[AmiHost], Sight], turns: OneAtATime) -> None:
         self._send = send
-        self._conversations = conversations
-        self._under_way: dict[tuple[EnterpriseId, Extension], tuple[Asked, asyncio.Future[Done]]] = {}
+        self._see = see
+        self._turns = turns
 
     async def transfer(self, enterprise: Enterprise, asked: Asked) -> Done:
         """Answered when the PBX has done it. Raises ClickRefused, TransferRefused, TransferFailed."""
         plans = [host.numbering for host in enterprise.hosts]
-        from_ = asked_extension(asked.from_, enterprise.operators, plans)
+        from_ = operator_of(enterprise, asked.from_)
         target = None
         if asked.step.has_target:
             target = asked_target(asked.to, enterprise.operators, plans, enterprise.region)
         if target is not None and target.extension == from_:
             raise TransferRefused(Why.TO_HIMSELF, "Nobody is handed on to who has him.")
-        key = (enterprise.id, from_)
-        if key in self._under_way:
-            same, answer = self._under_way[key]
-            if same != asked:
-                raise TransferRefused(Why.BUSY, "Another transfer of this extension is under way.")
-            return await asyncio.shield(answer)
-        answer = asyncio.get_running_loop().create_future()
-        self._under_way[key] = (asked, answer)
-        try:
-            done = await self._carry_out(enterprise, asked, from_, target)
-            answer.set_result(done)
-        except Exception as error:
-            answer.set_exception(error)
-            answer.exception()  # seen, though nobody else may have asked
-            raise
-        finally:
-            answer.cancel()  # unless it is there
-            del self._under_way[key]
-        return done
+        return await in_turn(
+            self._turns, enterprise, from_, asked, lambda: self._carry_out(enterprise, asked, from_, target)
+        )
 
     async def _carry_out(self, enterprise: Enterprise, asked: Asked, from_: Extension, target: Target | None) -> Done:
         begun = time.perf_counter()
@@ -94,7 +75,7 @@ class Transferor:
             if asked.step in (Step.ATTENDED, Step.CANCEL):
                 await self._heard(host, from_, conversation.phone, consulting=asked.step is Step.ATTENDED)
         except (AmiError, TransferFailed) as error:
-            log.warning("transfer_not_made", reason=str(error), **_advice(error))
+            log.warning("transfer_not_made", reason=str(error), **advice(error))
             raise TransferFailed(f"{host.name}: {error}") from error
         took = timedelta(seconds=time.perf_counter() - begun)
         log.info("transfer_made", ms=round(took.total_seconds() * 1000, 1))
@@ -102,18 +83,10 @@ class Transferor:
 
     def _find(self, enterprise: Enterprise, from_: Extension, asked: Asked) -> tuple[AmiHost, Conversation]:
         """The one conversation that can be meant, and its host."""
-        found: list[tuple[AmiHost, Conversation]] = []
-        away: TransferFailed | None = None
-        for host in enterprise.hosts:
-            try:
-                found += [(host, one) for one in self._conversations(host, from_) if asked.call in (None, one.call)]
-            except AmiError as error:
-                away = TransferFailed(f"{host.name}: {error}")
-        if not found:
-            raise away or TransferRefused(Why.NO_CALL, "This extension talks with nobody.")
-        if len(found) > 1:
-            raise TransferRefused(Why.SEVERAL, "This extension is in several conversations; name one by its `call`.")
-        [(host, conversation)] = found
+        nobody = TransferRefused(Why.NO_CALL, "This extension talks with nobody.")
+        host, conversation = the_one(
+            enterprise.hosts, lambda host: self._see(host).conversations(from_), asked.call, nobody
+        )
         if conversation.consulting and asked.step.has_target:
             raise TransferRefused(Why.CONSULTING, "He is asking somebody already: `complete` or `cancel` that first.")
         if not conversation.consulting and not asked.step.has_target:
@@ -125,7 +98,7 @@ class Transferor:
         try:
             async with asyncio.timeout(HEARD_WITHIN.total_seconds()):
                 while not any(
-                    one.phone == phone and one.consulting is consulting for one in self._conversations(host, from_)
+                    one.phone == phone and one.consulting is consulting for one in self._see(host).conversations(from_)
                 ):
                     await asyncio.sleep(LOOKED_EVERY)
         except TimeoutError:
@@ -147,8 +120,3 @@ def _action(step: Step, conversation: Conversation, context: str, to: str) -> Ac
             return cancel_attended_transfer(conversation.phone)
         case _ as never:
             assert_never(never)
-
-
-def _advice(error: Exception) -> dict[str, str]:
-    denied = isinstance(error, ActionRefused) and "ermission denied" in str(error)
-    return {"advice": "`write` of the AMI account needs call"} if denied else {}

@@ -21,8 +21,12 @@ from amibridge.calls.facts import (
     AnyFact,
     CallAnswered,
     CallEnded,
+    CallHeld,
     CallMerged,
+    CallResumed,
     CallStarted,
+    CallTransferred,
+    CustomerRang,
     OperatorJoined,
     OperatorLeft,
     OperatorRang,
@@ -123,6 +127,14 @@ class Voice:
                 log.info("call_ended", **_given(told))
             case OperatorRang() | OperatorStopped() | OperatorJoined() | OperatorLeft():
                 log.debug(fact.word.replace(".", "_"), operator=fact.extension)
+            case CustomerRang():
+                log.debug("customer_rang")
+            case CallHeld():
+                log.debug("call_held", operator=fact.extension)
+            case CallResumed():
+                log.debug("call_resumed", operator=fact.extension)
+            case CallTransferred():
+                log.info("call_transferred", way=fact.way, operator=fact.from_, to=fact.to)
             case RecordingStarted():
                 log.debug("recording_started", path=fact.path)
             case CallMerged():

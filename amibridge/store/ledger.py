@@ -10,14 +10,14 @@ import hashlib
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import asyncpg
 import structlog
 
 from amibridge.calls.facts import AnyFact, CallEnded, CallMerged, FactKey
-from amibridge.calls.notices import NoticeKind, notices_of, wished_notices_of
+from amibridge.calls.notices import HISTORY, NoticeKind, notices_of, wished_notices_of
 from amibridge.calls.record import CallId
 from amibridge.enterprises import EnterpriseId, HostName
 from amibridge.store.anomalies import HeardAnomaly, record_anomalies
@@ -31,6 +31,10 @@ SQL = load_queries(__file__)
 
 LONGEST_KEY = 500
 """Letters of a key that is set aside: an index of PostgreSQL takes 2704 bytes, and such a key may be why."""
+
+
+SAME_CALL = timedelta(minutes=5)
+"""Two runs of us that saw the end of one call have said so within that time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +66,9 @@ class Ledger:
             *_delivery_columns(heard),
             max((one.heard_at for one in heard), default=None),
         )
-        return _deliveries(rows, heard)
+        deliveries = _deliveries(rows, heard)
+        await self._ask_about_lost_verdicts(heard, deliveries)
+        return deliveries
 
     async def due_of(self, heard: Sequence[HeardFact]) -> list[Delivery]:
         """The deliveries of *heard* that are due, whoever wrote them."""
@@ -80,6 +86,28 @@ class Ledger:
                 log.warning("fact_unreadable", enterprise=enterprise, host=host, call=row["call_id"], kind=row["kind"])
         return facts
 
+    async def _ask_about_lost_verdicts(self, heard: Sequence[HeardFact], made: Sequence[Delivery]) -> None:
+        """A verdict that was there already is mostly the same one, heard again. One that is older than its call is
+        another call's with the same id, and this one is not told."""
+        told = {(one.enterprise, one.host, one.fact.key) for one in made if one.kind is NoticeKind.HISTORY}
+        lost = [one for one in heard if HISTORY in notices_of(one.fact) and _place(one) not in told]
+        if not lost:
+            return
+        since = {
+            (row["enterprise_id"], row["host"], row["key"]): row["recorded_at"]
+            for row in await self._pool.fetch(SQL["recorded_before"], *_fact_columns(lost)[:3])
+        }
+        for one in lost:
+            recorded_at = since.get((one.enterprise, one.host, storable(one.fact.key)))
+            if recorded_at is not None and one.heard_at - recorded_at > _length(one.fact) + SAME_CALL:
+                log.error(
+                    "call_id_used_again",
+                    enterprise=one.enterprise,
+                    host=one.host,
+                    call=one.fact.call,
+                    known_since=recorded_at.isoformat(),
+                )
+
     async def record_anomalies(self, heard: Sequence[HeardAnomaly]) -> None:
         """Write down what was not understood."""
         await record_anomalies(self._pool, heard)
@@ -91,6 +119,14 @@ class Ledger:
         await self._pool.execute(
             SQL["reject_fact"], heard.enterprise, heard.host, key, fact.word, body, storable(error)
         )
+
+
+def _place(one: HeardFact) -> tuple[EnterpriseId, HostName, FactKey]:
+    return one.enterprise, one.host, one.fact.key
+
+
+def _length(fact: AnyFact) -> timedelta:
+    return fact.at - fact.record.started_at if isinstance(fact, CallEnded) else timedelta(0)
 
 
 def _deliveries(rows: Iterable[asyncpg.Record], heard: Iterable[HeardFact]) -> list[Delivery]:

@@ -102,6 +102,13 @@ SELECT deliveries.enterprise_id, deliveries.id, deliveries.host, deliveries.fact
  WHERE deliveries.status = 'due'
  ORDER BY deliveries.enterprise_id, deliveries.id
 
+-- recorded_before --
+-- Which of these facts were written, and when: of a call whose verdict was there already.
+SELECT facts.enterprise_id, facts.host, facts.key, facts.recorded_at
+  FROM facts
+  JOIN unnest($1::text[], $2::text[], $3::text[]) AS f (enterprise_id, host, key)
+    ON facts.enterprise_id = f.enterprise_id AND facts.host = f.host AND facts.key = f.key
+
 -- reject_fact --
 -- Set a fact aside that PostgreSQL will not take, so that it neither gets lost nor holds up the others.
 INSERT INTO rejected_facts (enterprise_id, host, key, kind, body, error)

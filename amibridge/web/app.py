@@ -35,6 +35,7 @@ from amibridge.web.connection import Connection
 from amibridge.web.health import Sources, live, readiness
 from amibridge.web.legacy_dialplan import LEGACY_PATH, answer_legacy_dialplan
 from amibridge.web.module import KeepStatus, ModuleRoutes
+from amibridge.web.parking import Fetch, Park, ParkingRoutes
 from amibridge.web.recordings import Tell, audited, log_fetch, serve_recordings
 from amibridge.web.responsible import PATH as RESPONSIBLE_PATH
 from amibridge.web.responsible import Ask, tell_responsible
@@ -73,6 +74,8 @@ class WebServices:
     hint: Callable[[EnterpriseId, Hint], None]
     call: Call
     transfer: Transfer
+    park: Park
+    fetch: Fetch
     keep_status: KeepStatus
     responsible: Ask
     library: Library
@@ -109,6 +112,7 @@ def make_app(services: WebServices) -> web.Application:
     ModuleRoutes(services.pool, gate, services.tenants, services.zone_changed, services.keep_status).add_to(app.router)
     ClickRoutes(gate, services.tenants, services.call).add_to(app.router)
     TransferRoutes(gate, services.transfer).add_to(app.router)
+    ParkingRoutes(gate, services.park, services.fetch).add_to(app.router)
     app.router.add_get(RESPONSIBLE_PATH, tell_responsible(services.tenants, services.responsible), allow_head=False)
     app.router.add_post(LEGACY_PATH, answer_legacy_dialplan(services.tenants, services.responsible))
     endpoints = [

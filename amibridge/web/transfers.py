@@ -8,29 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 from aiohttp import web
 
-from amibridge.calls.clicks import ClickRefused
-from amibridge.calls.clicks import Why as Unasked
-from amibridge.calls.transfers import Asked, Done, Step, TransferFailed, TransferRefused, Why
+from amibridge.calls.transfers import Asked, Done, Step
 from amibridge.enterprises import Enterprise, Scope
 from amibridge.web.access import Gate
+from amibridge.web.handing import Asking, described, suspicious
 from amibridge.web.knocks import Knocks
-from amibridge.web.legacy_questions import UNCACHED, TurnedAway, admitted, given, last, legacy_refusal, looks_ahead
+from amibridge.web.legacy_questions import TurnedAway, admitted, given, last, legacy_refusal
 
 Transfer: TypeAlias = Callable[[Enterprise, Asked], Awaitable[Done]]
-
-STATUSES = {
-    Why.NO_CALL: 404,
-    Why.SEVERAL: 409,
-    Why.CONSULTING: 409,
-    Why.NOT_CONSULTING: 409,
-    Why.BUSY: 409,
-    Why.TO_HIMSELF: 400,
-    Why.NOT_KEYS: 400,
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +28,7 @@ class TransferRoutes:
 
     gate: Gate
     transfer: Transfer
-    suspects: Knocks = field(default_factory=lambda: Knocks("call_request_suspicious"))
+    suspects: Knocks = field(default_factory=suspicious)
 
     def add_to(self, router: web.UrlDispatcher) -> None:
         router.add_get("/api/transfer", self._transfer, allow_head=False)
@@ -54,39 +43,14 @@ class TransferRoutes:
             return away.answer
         if step is None:
             return legacy_refusal(400, f"transfer_type must be one of {', '.join(Step)}", error="unknown_transfer_type")
-        if looks_ahead(request):
-            return legacy_refusal(400, "A browser only looks ahead here.", error=Unasked.PREFETCH)
-        enterprise = caller.enterprise
-        try:
-            done = await self.transfer(enterprise, Asked(step, from_, to, last(request, "call")))
-        except ClickRefused as refused:
-            caller.did("transfer", "", refused.why)
-            if refused.smells:
-                self.suspects.note(request, enterprise=enterprise.id, way="transfer", reason=refused.why)
-            return legacy_refusal(400, str(refused), error=refused.why)
-        except TransferRefused as refused:
-            caller.did("transfer", "", refused.why)
-            return legacy_refusal(STATUSES[refused.why], str(refused), error=refused.why)
-        except TransferFailed as failed:
-            caller.did("transfer", "", "failed")
-            return legacy_refusal(500, f"Transfer failed: {failed}")
+        asked = Asked(step, from_, to, last(request, "call"))
+        asking = Asking(request, caller, "transfer", "Transfer failed")
+        done = await asking.hears_of(lambda: self.transfer(caller.enterprise, asked), self.suspects)
+        if isinstance(done, web.Response):
+            return done
         caller.did("transfer", f"{done.call}: {done.from_} to {done.to}", done.step)
-        return web.json_response(_described(enterprise, done), headers=UNCACHED)
-
-
-def _described(enterprise: Enterprise, done: Done) -> dict[str, Any]:
-    return {
-        "success": True,
-        "message": MESSAGES[done.step],
-        "transfer_type": done.step,
-        "from_ext": done.from_,
-        "to_ext": done.to,
-        "enterprise": enterprise.name,
-        "enterprise_number": enterprise.id,
-        "host_ip": done.host,
-        "response_time_ms": round(done.took.total_seconds() * 1000, 1),
-        "call": done.call,
-    }
+        what = {"transfer_type": done.step, "from_ext": done.from_, "to_ext": done.to}
+        return described(caller.enterprise, MESSAGES[done.step], what, done)
 
 
 MESSAGES = {

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from amibridge.ami.wire import read_message
 
-OPENING = ("Login", "Filter", "Ping", "CoreShowChannels")
+OPENING = ("Login", "Filter", "Ping", "CoreShowChannels", "ParkedCalls")
 """What a link asks first, in this order."""
 
 GREETING = b"Asterisk Call Manager/11.0.0\r\n"

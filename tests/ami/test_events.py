@@ -24,6 +24,7 @@ from amibridge.ami.events import (
     FullyBooted,
     Hangup,
     HangupRequest,
+    Hold,
     Linkedid,
     NewCallerid,
     Newchannel,
@@ -35,6 +36,7 @@ from amibridge.ami.events import (
     QueueCallerJoin,
     QueueCallerLeave,
     Shutdown,
+    Unhold,
     Uniqueid,
     VarSet,
 )
@@ -104,6 +106,8 @@ READ: list[tuple[str, dict[str, str], Parsed]] = [
         BridgeEnter(AT, *SELF, BRIDGE, "parking"),
     ),
     ("BridgeLeave", CHANNEL | {"BridgeUniqueid": BRIDGE}, BridgeLeave(AT, *SELF, BRIDGE)),
+    ("Hold", CHANNEL | {"MusicClass": "default"}, Hold(AT, *SELF)),
+    ("Unhold", CHANNEL, Unhold(AT, *SELF)),
     ("HangupRequest", CHANNEL | {"Cause": "16"}, HangupRequest(AT, *SELF, 16)),
     ("HangupRequest", CHANNEL, HangupRequest(AT, *SELF, None)),
     ("Hangup", CHANNEL | {"Cause": "127"}, Hangup(AT, *SELF, 127)),
@@ -156,8 +160,20 @@ READ: list[tuple[str, dict[str, str], Parsed]] = [
     ("Pickup", CHANNEL | {"TargetUniqueid": TO[1]}, Pickup(AT, *SELF, TO[1])),
     (
         "ParkedCall",
-        {"ParkeeUniqueid": SELF[1], "ParkerDialString": "PJSIP/101", "ParkingSpace": "701"},
-        ParkedCall(AT, SELF[1], "PJSIP/101", "701"),
+        {"ParkeeUniqueid": SELF[1], "ParkerDialString": "PJSIP/101", "ParkingSpace": "701"}
+        | {"Parkinglot": "default", "ParkingTimeout": "45"},
+        ParkedCall(AT, SELF[1], "PJSIP/101", "701", "default", timedelta(seconds=45)),
+    ),
+    (
+        "ParkedCall",
+        {"ParkeeUniqueid": SELF[1], "ParkerDialString": "PJSIP/101", "ParkingSpace": "701", "Parkinglot": "default"}
+        | {"ParkingTimeout": "40", "ParkingDuration": "5", "ActionID": "7"},
+        ParkedCall(AT - timedelta(seconds=5), SELF[1], "PJSIP/101", "701", "default", timedelta(seconds=45)),
+    ),
+    (
+        "ParkedCall",
+        {"ParkeeUniqueid": SELF[1], "ParkingSpace": "701", "ParkingTimeout": "-5", "ParkingDuration": "5"},
+        ParkedCall(AT - timedelta(seconds=5), SELF[1], "", "701"),
     ),
     ("FullyBooted", {"Status": "Fully Booted"}, FullyBooted(AT)),
     ("Shutdown", {"Shutdown": "Uncleanly", "Restart": "False"}, Shutdown(AT)),

@@ -18,6 +18,7 @@ from amibridge.ami.link import AmiAddress, Link, LinkSettings
 from amibridge.redact import Secret
 from tests.ami.linking import HASTY, PATIENT, SECRET, Listener, hangup, link_to, linked
 from tests.ami.scripted_pbx import GREETING, OPENING, ScriptedPbx, Talk, Visit, polite, scripted
+from tests.delivery.waiting import until
 
 
 class TestOpening:
@@ -26,7 +27,7 @@ class TestOpening:
             await listener.has(1, ChannelSnapshot)
             assert listener.types() == [Connected, FullyBooted, ChannelSnapshot]
             assert (link.version, link.filtered, link.lists_channels) == ("11.0.0", True, True)
-            assert pbx.visits[0].names() == list(OPENING)
+            await until(lambda: pbx.visits[0].names() == list(OPENING))
             [login] = pbx.heard("Login")
             assert (login["Username"], login["Secret"], login["Events"]) == ("amibridge", SECRET, "on")
             filters = [(one["Operation"], one["Filter"]) for one in pbx.heard("Filter")]

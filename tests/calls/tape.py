@@ -5,8 +5,10 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 from amibridge.ami.events import (
+    RECORDING_VARIABLE,
     AmiEvent,
     AttendedTransfer,
+    BlindTransfer,
     BridgeEnter,
     BridgeLeave,
     BridgeUniqueid,
@@ -15,13 +17,17 @@ from amibridge.ami.events import (
     DialEnd,
     Hangup,
     HangupRequest,
+    Hold,
     Linkedid,
     Newchannel,
     Newstate,
+    ParkedCall,
     QueueCallerAbandon,
     QueueCallerJoin,
     QueueCallerLeave,
+    Unhold,
     Uniqueid,
+    VarSet,
 )
 from amibridge.calls.board import Board, replay
 from amibridge.calls.facts import CallEnded
@@ -52,16 +58,19 @@ class Tape:
         return self.now
 
     def channel(
-        self, name: str, state: ChannelState = RING, *, of: Uniqueid | None = None, exten: str = ""
+        self, name: str, state: ChannelState = RING, *, of: Uniqueid | None = None, exten: str = "", number: str = ""
     ) -> Uniqueid:
-        """A channel of endpoint *name*, of the call of another one or of its own, that dials *exten*."""
+        """A channel of endpoint *name*, of the call of another one or of its own, that dials *exten*. *number*: what
+        it shows, by default a public one."""
         serial = len(self._channels)
         uniqueid = Uniqueid(f"1795600000.{serial}")
         linkedid = Linkedid(uniqueid) if of is None else self._channels[of][2]
         full = name if ";" in name else f"{name}-{serial:08x}"
         self._channels[uniqueid] = full, uniqueid, linkedid
         self.events.append(
-            Newchannel(self.passes(), full, uniqueid, linkedid, state, f"7916{serial:07}", None, "plan", exten)
+            Newchannel(
+                self.passes(), full, uniqueid, linkedid, state, number or f"7916{serial:07}", None, "plan", exten
+            )
         )
         return uniqueid
 
@@ -91,6 +100,23 @@ class Tape:
 
     def leaves(self, channel: Uniqueid, room: str = "one") -> None:
         self.events.append(BridgeLeave(self.passes(), *self._channels[channel], BridgeUniqueid(room)))
+
+    def holds(self, channel: Uniqueid) -> None:
+        self.events.append(Hold(self.passes(), *self._channels[channel]))
+
+    def unholds(self, channel: Uniqueid) -> None:
+        self.events.append(Unhold(self.passes(), *self._channels[channel]))
+
+    def sends(self, channel: Uniqueid, exten: str) -> None:
+        """A blind transfer."""
+        self.events.append(BlindTransfer(self.passes(), channel, exten))
+
+    def is_parked(self, channel: Uniqueid, by: str, space: str = "701") -> None:
+        """In the instant of what was before."""
+        self.events.append(ParkedCall(self.now, channel, by, space))
+
+    def records_to(self, channel: Uniqueid, path: str) -> None:
+        self.events.append(VarSet(self.passes(), *self._channels[channel], RECORDING_VARIABLE, path))
 
     def wants_to_hang_up(self, channel: Uniqueid) -> None:
         self.events.append(HangupRequest(self.passes(), *self._channels[channel], None))

@@ -12,7 +12,7 @@ from tests.corpus import TRACES
 
 KEYS = [
     *("id", "event", "at", "call_id", "direction", "phone", "external_number", "caller_name", "line", "caller"),
-    *("extension", "cause", "into", "call"),
+    *("extension", "cause", "transfer", "into", "call"),
 ]
 
 
@@ -50,7 +50,24 @@ def test_a_call_that_nobody_takes_says_why_a_phone_stopped() -> None:
     assert told[-1]["call"]["outcome"] == "missed"
 
 
+def test_a_transfer_says_from_whom_to_whom_and_how() -> None:
+    told = announcements("o2_attended_feature_code")
+    [one] = [one for one in told if one["event"] == "call.transferred"]
+    assert one["transfer"] == {"kind": "attended", "from": "101", "to": "102", "answered": True}
+    assert one["at"] == told[-1]["call"]["transfers"][0]["at"]
+    assert all(other["transfer"] is None for other in told if other is not one)
+
+
+def test_a_hold_says_who_makes_the_customer_wait_and_when_that_is_over() -> None:
+    told = announcements("u_hold_unhold")
+    assert [(one["event"], one["extension"]) for one in told if one["event"] in ("call.held", "call.resumed")] == [
+        ("call.held", "101"),
+        ("call.resumed", "101"),
+    ] * 2
+
+
 def test_all_say_the_same_keys() -> None:
-    told = [one for kind in ("a_inbound_answered_caller_hangup", "m_internal_answered") for one in announcements(kind)]
-    assert told
+    kinds = ("a_inbound_answered_caller_hangup", "m_internal_answered", "o2_attended_feature_code", "u_hold_unhold")
+    told = [one for kind in kinds for one in announcements(kind)]
+    assert {"call.held", "call.resumed", "call.transferred", "call.internal"} <= {one["event"] for one in told}
     assert all(list(one) == KEYS for one in told)

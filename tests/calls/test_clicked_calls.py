@@ -37,7 +37,8 @@ def records(*events: AmiEvent) -> list[CallRecord]:
     facts = replay(board, events)
     assert board.live_calls() == []
     assert board.take_anomalies() == []
-    assert [type(fact) for fact in facts] == [CallStarted, CallEnded] * (len(facts) // 2)
+    whole = [type(fact) for fact in facts if isinstance(fact, CallStarted | CallEnded)]
+    assert whole == [CallStarted, CallEnded] * (len(whole) // 2)
     return [fact.record for fact in facts if isinstance(fact, CallEnded)]
 
 

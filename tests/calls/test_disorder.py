@@ -19,12 +19,14 @@ from amibridge.ami.events import (
     HangupRequest,
     NewCallerid,
     Newchannel,
+    Tick,
     VarSet,
 )
 from amibridge.ami.session import Reply, Session
 from amibridge.calls.board import Board, replay
 from amibridge.calls.facts import CallEnded
 from amibridge.calls.record import CallRecord
+from tests.calls.told import assert_holds_end, assert_transfers_told
 from tests.calls.truth import events_of, read_bytes
 from tests.corpus import TRACES, Trace
 
@@ -39,8 +41,15 @@ INSTANT = timedelta(microseconds=400)
 """Asterisk's threads stamp what happens together within some hundred microseconds."""
 
 
+LOOKED_AGAIN = timedelta(seconds=1.2)
+"""A silence after which the board is asked for what it waits with."""
+
+
 def records(events: Iterable[AmiEvent]) -> list[CallRecord]:
-    return [fact.record for fact in replay(Board("pbx"), events) if isinstance(fact, CallEnded)]
+    facts = replay(Board("pbx"), events)
+    assert_transfers_told(facts)
+    assert_holds_end(facts)
+    return [fact.record for fact in facts if isinstance(fact, CallEnded)]
 
 
 def gist(record: CallRecord) -> tuple[object, ...]:
@@ -95,6 +104,22 @@ def test_a_minimal_filter_gives_the_same_record(trace: Trace) -> None:
     dropped = (HangupRequest, NewCallerid, VarSet)
     filtered = [event for event in events if not isinstance(event, dropped)]
     assert [gist(record) for record in records(filtered)] == [gist(record) for record in records(events)]
+
+
+@pytest.mark.parametrize("trace", SHORT, ids=str)
+def test_ticks_in_every_silence_change_nothing_but_when_it_is_told(trace: Trace) -> None:
+    events = EVENTS[str(trace)]
+    ticked: list[AmiEvent] = []
+    for before, after in pairwise(events):
+        ticked.append(before)
+        if after.at - before.at > LOOKED_AGAIN:
+            ticked.append(Tick(before.at + LOOKED_AGAIN))
+    ticked.append(events[-1])
+    assert len(ticked) > len(events)
+    assert records(ticked) == records(events)
+    assert sorted(fact.key for fact in replay(Board("pbx"), ticked)) == sorted(
+        fact.key for fact in replay(Board("pbx"), events)
+    )
 
 
 @pytest.mark.parametrize("trace", SHORT, ids=str)

@@ -6,6 +6,8 @@ from datetime import timedelta
 
 import pytest
 
+from amibridge.calls.board import Board, replay
+from amibridge.calls.facts import RecordingStarted
 from tests.calls.tape import RING, UP, Tape
 
 
@@ -172,3 +174,29 @@ def test_who_leaves_a_queue_where_nobody_says_who_hung_up(status: str, reason: s
     tape.hangs_up(anna, customer)
     [record] = tape.records()
     assert (record.outcome, record.reason, record.hangup_by, record.queue) == ("missed", reason, by, "support")
+
+
+def test_a_recording_that_began_before_its_channel_joined_the_call_is_told() -> None:
+    """Who fetches a parked customer, or picks up for a colleague, may be recorded from his first moment on."""
+    tape = Tape()
+    customer = tape.customer()
+    anna = tape.dials(customer, "PJSIP/101", "101")
+    boris = tape.channel("PJSIP/102", RING, exten="*8101")
+    tape.records_to(boris, "/monitor/fetched.wav")
+    tape.state(boris, UP)
+    tape.meet(boris, customer)
+    tape.hangs_up(anna, cause=26)
+    tape.hangs_up(boris, customer)
+    facts = replay(Board("pbx"), tape.events)
+    assert [fact.path for fact in facts if isinstance(fact, RecordingStarted)] == ["/monitor/fetched.wav"]
+    [record] = tape.records()
+    assert record.recordings == ("/monitor/fetched.wav",)
+
+
+def test_two_calls_that_are_recorded_to_one_file_tell_two_recordings() -> None:
+    """A dialplan may name it after the phone: the ledger keeps the first of two facts with one key."""
+    tape = Tape()
+    for customer in (tape.customer(), tape.customer()):
+        tape.records_to(customer, "/monitor/101.wav")
+    keys = [fact.key for fact in replay(Board("pbx"), tape.events) if isinstance(fact, RecordingStarted)]
+    assert len(set(keys)) == len(keys) == 2

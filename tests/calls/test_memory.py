@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from types import FrameType
 from typing import Any
@@ -163,3 +164,16 @@ def steps(crowd: int, kind: type[AmiEvent]) -> int:
     finally:
         sys.setprofile(before)
     return entered
+
+
+def test_a_uniqueid_that_is_used_again_is_said() -> None:
+    """A PBX that starts anew counts from nought, and its clock may have been set back."""
+    board, events = Board("pbx"), call(0, 0)
+    replay(board, events)
+    assert replay(board, [event for event in events if isinstance(event, Newchannel)]) == []
+    assert board.take_anomalies() == [], "what is only said twice is no other channel"
+    again = next(event for event in events if isinstance(event, Newchannel))
+    replay(board, [replace(again, at=again.at + SECOND)])
+    [anomaly] = board.take_anomalies()
+    assert anomaly.call == f"pbx:{again.uniqueid}"
+    assert again.channel in anomaly.text

@@ -1,10 +1,10 @@
-"""Who is on a call and where each of them is, at each moment of recorded calls."""
+"""Who is on a call and where each of them is, at each moment of recorded calls, and what is said of it."""
 
 from __future__ import annotations
 
 import pytest
 
-from amibridge.calls.board import Board
+from amibridge.calls.board import Board, replay
 from amibridge.calls.facts import CallStarted
 from tests.calls.truth import events_of
 from tests.corpus import TRACES
@@ -41,3 +41,18 @@ def test_the_truth_of_each_leg_while_the_call_goes_on(kind: str, in_order: list[
 
 def test_of_a_call_that_does_not_go_on_there_is_nobody() -> None:
     assert moments("a_inbound_answered_caller_hangup")[-1] == ""
+
+
+@pytest.mark.parametrize(
+    ("kind", "said"),
+    [
+        ("p1_originate_answered", ["operator.rang", "customer.rang", "operator.joined", "call.answered"]),
+        ("p2_originate_agent_noanswer", ["operator.rang", "operator.stopped", "call.missed"]),
+        ("p3_originate_customer_noanswer", ["operator.rang", "customer.rang", "call.missed"]),
+        ("a_inbound_answered_caller_hangup", ["operator.rang", "operator.joined", "call.answered"]),
+    ],
+)
+def test_what_is_said_of_both_legs(kind: str, said: list[str]) -> None:
+    [trace] = [one for one in TRACES if (one.stack, one.kind) == ("asterisk22", kind)]
+    facts = [fact.word for fact in replay(Board("pbx"), events_of(trace.path))]
+    assert [word for word in facts[1:] if word != "recording.started"][: len(said)] == said

@@ -12,6 +12,7 @@ from amibridge.calls.board import Board, replay
 from amibridge.calls.facts import AnyFact, CallEnded, CallMerged, OperatorJoined, OperatorRang, OperatorStopped
 from amibridge.calls.record import Outcome
 from amibridge.calls.telling import AnomalyKind
+from tests.calls.told import assert_holds_end, assert_transfers_told
 from tests.calls.truth import events_of
 from tests.calls.world import snapshot_after
 from tests.corpus import TRACES, Trace
@@ -32,10 +33,12 @@ def assert_sound(board: Board, facts: Sequence[AnyFact]) -> None:
     """What holds whatever was seen: one verdict per call, every popup that opened can close, nothing left open."""
     ended = [fact for fact in facts if isinstance(fact, CallEnded)]
     assert len({fact.call for fact in ended}) == len(ended)
+    assert_transfers_told(facts)
+    assert_holds_end(facts)
     assert board.live_calls() == []
     merged = {fact.call: fact.into for fact in facts if isinstance(fact, CallMerged)}
     for fact in facts:
-        if isinstance(fact, OperatorRang):
+        if isinstance(fact, OperatorRang) and fact.extension != fact.brief.caller:
             home = merged.get(fact.call, fact.call)
             assert any(
                 isinstance(other, OperatorStopped | OperatorJoined) and other.extension == fact.extension

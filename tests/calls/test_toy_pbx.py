@@ -11,9 +11,18 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from amibridge.ami.events import AmiEvent
 from amibridge.calls.board import Board
-from amibridge.calls.facts import AnyFact, CallEnded, CallMerged, OperatorRang, OperatorStopped
+from amibridge.calls.facts import (
+    AnyFact,
+    CallEnded,
+    CallHeld,
+    CallMerged,
+    CallResumed,
+    OperatorRang,
+    OperatorStopped,
+)
 from amibridge.calls.record import CallRecord
 from amibridge.calls.telling import AnomalyKind
+from tests.calls.told import assert_holds_end, assert_transfers_told
 from tests.calls.toy_pbx import ToyPbx, Truth
 
 EXTENSIONS = ("101", "102", "103")
@@ -84,6 +93,31 @@ class People(RuleBasedStateMachine):
         if call is not None:
             self.pbx.transfers_blind(call, extension)
 
+    @rule(data=st.data(), extension=st.sampled_from(EXTENSIONS))
+    def an_operator_asks_first(self, data: st.DataObject, extension: str) -> None:
+        call = self.pick(data, talking=True)
+        if call is not None and call.talking is not None and call.talking.extension != extension:
+            self.pbx.transfers_attended(call, extension)
+
+    @rule(data=st.data())
+    def an_operator_holds(self, data: st.DataObject) -> None:
+        call = self.pick(data, talking=True)
+        if call is not None:
+            self.pbx.holds(call)
+
+    @rule(data=st.data())
+    def an_operator_takes_back(self, data: st.DataObject) -> None:
+        """Or says so, as at the end of a transfer, without having held anybody."""
+        call = self.pick(data, talking=True)
+        if call is not None:
+            self.pbx.takes_back(call)
+
+    @rule(data=st.data())
+    def a_customer_holds(self, data: st.DataObject) -> None:
+        call = self.pick(data, talking=True)
+        if call is not None:
+            self.pbx.customer_holds(call)
+
     @rule(data=st.data())
     def an_operator_parks(self, data: st.DataObject) -> None:
         call = self.pick(data, talking=True)
@@ -132,14 +166,26 @@ class People(RuleBasedStateMachine):
         assert len({fact.key for fact in self.facts}) == len(self.facts)
 
     @invariant()
+    def along_the_way_the_same_is_told(self) -> None:
+        assert_transfers_told(self.facts)
+        assert_holds_end(self.facts)
+
+    @invariant()
     def who_was_overheard_is_told_to_the_letter(self) -> None:
         told: dict[str, CallRecord] = {record.call_id: record for record in self.records}
         for call in self.pbx.calls:
             if call.over and call.overheard:
                 assert gist(told[call.id]) == truth_of(call)
                 assert told[call.id].complete
+            if call.overheard:
+                assert self.holds_of(call)[: len(call.holds)] == call.holds
+                assert len(self.holds_of(call)) - len(call.holds) <= (call.over and call.held)
             elif not call.over:
                 assert call.id not in told
+
+    def holds_of(self, call: Truth) -> list[tuple[str, str]]:
+        held = [fact for fact in self.facts if isinstance(fact, CallHeld | CallResumed) and fact.call == call.id]
+        return [(fact.word, fact.extension) for fact in held]
 
     def teardown(self) -> None:
         """Everybody goes home: nothing stays open, no popup stays up, and who was there in the gaps is known by it."""
@@ -160,7 +206,7 @@ class People(RuleBasedStateMachine):
         self.no_phone_rings_for_ever()
 
     def no_phone_rings_for_ever(self) -> None:
-        rang = sum(isinstance(fact, OperatorRang) for fact in self.facts)
+        rang = sum(isinstance(fact, OperatorRang) and fact.extension != fact.brief.caller for fact in self.facts)
         silent = sum(isinstance(fact, OperatorStopped) for fact in self.facts)
         answered = sum(fact.word == "operator.joined" for fact in self.facts)
         assert rang <= silent + answered + sum(isinstance(fact, CallMerged) for fact in self.facts)

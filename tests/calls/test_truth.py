@@ -10,6 +10,7 @@ import pytest
 from amibridge.calls.board import Board, replay
 from amibridge.calls.facts import CallEnded, CallMerged, CallStarted
 from amibridge.calls.record import CallRecord, Direction
+from tests.calls.told import assert_holds_end, assert_transfers_told
 from tests.calls.truth import NEVER_SHOWN, events_of, expected, read_bytes, truths
 from tests.corpus import TRACES, Trace
 
@@ -91,6 +92,8 @@ def test_one_verdict_per_call_and_none_without_a_beginning(trace: Trace) -> None
     started = [fact.call for fact in facts if isinstance(fact, CallStarted)]
     assert sorted(ended + merged) == sorted(set(started))
     assert len({fact.key for fact in facts}) == len(facts)
+    assert_transfers_told(facts)
+    assert_holds_end(facts)
 
 
 @pytest.mark.slow

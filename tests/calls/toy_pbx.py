@@ -12,6 +12,7 @@ from random import Random
 
 from amibridge.ami.events import (
     AmiEvent,
+    AttendedTransfer,
     BlindTransfer,
     BridgeEnter,
     BridgeLeave,
@@ -25,11 +26,13 @@ from amibridge.ami.events import (
     Disconnected,
     Hangup,
     HangupRequest,
+    Hold,
     Linkedid,
     Newchannel,
     Newstate,
     ParkedCall,
     Pickup,
+    Unhold,
     Uniqueid,
 )
 
@@ -57,7 +60,8 @@ class Channel:
 
 @dataclass(eq=False)
 class Truth:
-    """A customer's call as it really is. *overheard*: the link was there for all of it."""
+    """A customer's call as it really is. *held*: by the operator he talks with; *holds*: by whom, and taken back by
+    whom, as long as it went on. *overheard*: the link was there for all of it."""
 
     customer: Channel
     incoming: bool
@@ -65,6 +69,8 @@ class Truth:
     ringing: list[Channel] = field(default_factory=list)
     talking: Channel | None = None
     parked: bool = False
+    held: bool = False
+    holds: list[tuple[str, str]] = field(default_factory=list)
     operators: list[str] = field(default_factory=list)
     transfers: list[tuple[str, str, bool]] = field(default_factory=list)
     settled: int = 0
@@ -167,6 +173,67 @@ class ToyPbx:
         self._dial(call, extension)
         self._happen()
 
+    def holds(self, call: Truth) -> None:
+        """Some phones say it again and again."""
+        operator = call.talking
+        assert operator is not None
+        self._say(operator, Hold(self._now, operator.name, operator.uniqueid, operator.linkedid))
+        if not call.held:
+            call.held = True
+            call.holds.append(("call.held", operator.extension))
+        self._happen()
+
+    def takes_back(self, call: Truth) -> None:
+        operator = call.talking
+        assert operator is not None
+        self._say(operator, Unhold(self._now, operator.name, operator.uniqueid, operator.linkedid))
+        self._no_longer_held(call)
+        self._happen()
+
+    def customer_holds(self, call: Truth) -> None:
+        """That is nothing to us."""
+        one = call.customer
+        self._say(one, Hold(self._now, one.name, one.uniqueid, one.linkedid))
+        self._happen()
+
+    def transfers_attended(self, call: Truth, extension: str) -> None:
+        """He holds his customer, asks a colleague by a second call, and joins the two."""
+        operator = call.talking
+        assert operator is not None
+        self.holds(call)
+        second = self._new(
+            operator.name.rpartition("-")[0], ChannelState.RING, number=operator.extension, exten=extension
+        )
+        self._happen()
+        phone = self._call(second, extension)
+        self._happen()
+        for one in (phone, second):
+            self._state(one, ChannelState.UP)
+        self._dial_end(second, phone, "ANSWER")
+        room = BridgeUniqueid(f"bridge-{self._next()}")
+        self._enter(second, room, "basic")
+        self._enter(phone, room, "basic")
+        self._happen()
+        self._say(operator, Unhold(self._now, operator.name, operator.uniqueid, operator.linkedid))
+        self._no_longer_held(call)
+        self._happen()
+        self._leave(call.customer)
+        self._leave(second)
+        phone.linkedid = second.linkedid = call.customer.linkedid
+        self._enter(call.customer, room, "basic")
+        self._happen(soon=True)
+        self._say(None, AttendedTransfer(self._now, operator.uniqueid, second.uniqueid, extension))
+        self._happen(soon=True)
+        self._leave(operator)
+        self._hang_up(operator, 16)
+        self._hang_up(second, 16)
+        call.transfers.append((operator.extension, extension, True))
+        call.settled = len(call.transfers)
+        call.talking = phone
+        if call.operators[-1:] != [extension]:
+            call.operators.append(extension)
+        self._happen()
+
     def parks(self, call: Truth) -> None:
         operator, lot = call.talking, BridgeUniqueid("parking-lot")
         assert operator is not None
@@ -216,13 +283,16 @@ class ToyPbx:
     # -- what Asterisk does
 
     def _dial(self, call: Truth, extension: str) -> None:
-        phone = self._new(f"PJSIP/{extension}", ChannelState.DOWN, call.customer, number=extension)
+        call.ringing.append(self._call(call.customer, extension))
+
+    def _call(self, dialler: Channel, extension: str) -> Channel:
+        phone = self._new(f"PJSIP/{extension}", ChannelState.DOWN, dialler, number=extension)
         self._say(phone, DialBegin(
-            self._now, call.customer.uniqueid, call.customer.number, phone.name, phone.uniqueid, phone.linkedid,
-            extension, extension,
+            self._now, dialler.uniqueid, dialler.number, phone.name, phone.uniqueid, phone.linkedid, extension,
+            extension,
         ))  # fmt: skip
         self._state(phone, ChannelState.RINGING)
-        call.ringing.append(phone)
+        return phone
 
     def _join(self, call: Truth, operator: Channel) -> None:
         bridge = BridgeUniqueid(f"bridge-{self._next()}")
@@ -237,8 +307,15 @@ class ToyPbx:
             call.transfers[number] = (from_, to, answered or to == "701" or operator.extension != from_)
         call.settled = len(call.transfers)
 
+    def _no_longer_held(self, call: Truth) -> None:
+        if call.held:
+            assert call.talking is not None
+            call.holds.append(("call.resumed", call.talking.extension))
+        call.held = False
+
     def _part(self, call: Truth) -> None:
         assert call.talking is not None
+        self._no_longer_held(call)
         self._leave(call.talking)
         self._leave(call.customer)
         call.talking = None
@@ -306,11 +383,11 @@ class ToyPbx:
 
     # -- what is heard of it
 
-    def _say(self, channel: Channel, event: AmiEvent) -> None:
+    def _say(self, channel: object, event: AmiEvent) -> None:
         self._said.append((channel, event))
 
-    def _happen(self) -> None:
-        """One instant is over: its events are heard, each channel's in order."""
+    def _happen(self, *, soon: bool = False) -> None:
+        """One instant is over: its events are heard, each channel's in order. *soon*: the next is of the same act."""
         queues: dict[object, list[AmiEvent]] = {}
         for channel, event in self._said:
             queues.setdefault(channel, []).append(event)
@@ -322,10 +399,10 @@ class ToyPbx:
                 del queues[channel]
             if not self.deaf:
                 self._hear(event)
-        self._tick()
+        self._tick(timedelta(milliseconds=1) if soon else timedelta(seconds=2))
 
-    def _tick(self) -> None:
-        self._now += timedelta(seconds=2)
+    def _tick(self, span: timedelta = timedelta(seconds=2)) -> None:
+        self._now += span
 
     def _next(self) -> int:
         self._serial += 1

@@ -59,8 +59,8 @@ async def test_it_asks_nothing_that_changes_the_pbx(pool: asyncpg.Pool) -> None:
     sandbox = pbx_of(BUSY)
     await found_at(sandbox, pool)
     assert {action["Action"] for action in sandbox.received} == {
-        "Login", "Filter", "Ping", "CoreShowChannels", "ListCommands", "CoreSettings", "PJSIPShowEndpoints", "SIPpeers",
-        "Logoff",
+        "Login", "Filter", "Ping", "CoreShowChannels", "ParkedCalls", "ListCommands", "CoreSettings",
+        "PJSIPShowEndpoints", "SIPpeers", "Logoff",
     }  # fmt: skip
 
 

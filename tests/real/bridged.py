@@ -11,11 +11,16 @@ from urllib.parse import urlencode
 
 import asyncpg
 
+from amibridge.ami.errors import LinkLost
+from amibridge.calls.board import Board
 from amibridge.calls.conversations import Conversation
 from amibridge.calls.record import Extension
 from amibridge.enterprises import Account, AmiHost, Enterprise, EnterpriseId, HostName, LinkState, Operator
 from amibridge.redact import Secret
+from amibridge.runtime.fetching import Fetcher
+from amibridge.runtime.one_at_a_time import OneAtATime
 from amibridge.runtime.originate import Originator
+from amibridge.runtime.parking import Parker
 from amibridge.runtime.transfer import Transferor
 from amibridge.store.directory import Directory
 from tests.delivery.waiting import until
@@ -42,9 +47,32 @@ class Bridge:
         query = {"transfer_type": step, "from_ext": from_, "clientId": "client-one"} | more
         return await self.site.ask(f"/api/transfer?{urlencode(query if to is None else query | {'to_ext': to})}")
 
+    async def park(self, from_: str = "101", **more: str) -> Answer:
+        query = {"from_ext": from_, "clientId": "client-one"} | more
+        return await self.site.ask(f"/api/park?{urlencode(query)}")
+
+    async def pickup(self, from_: str, **more: str) -> Answer:
+        query = {"from_ext": from_, "clientId": "client-one"} | more
+        return await self.site.ask(f"/api/pickup?{urlencode(query)}")
+
     def conversations(self, extension: str) -> list[Conversation]:
+        return self.board.conversations(Extension(extension))
+
+    def cut(self) -> None:
+        """The link to the PBX breaks; it comes back by itself."""
+        for running in self.kept.keeper._running.values():
+            link = running.follower._link
+            assert link is not None
+            link.lose(LinkLost("cut by a test"))
+
+    @property
+    def is_up(self) -> bool:
+        return self.kept.all_up("pbx")
+
+    @property
+    def board(self) -> Board:
         [standing] = self.kept.keeper.standings()
-        return self.kept.keeper.conversations(standing.host, Extension(extension))
+        return self.kept.keeper.board(standing.host)
 
     async def calls(self, count: int = 1) -> list[asyncpg.Record]:
         """The rows of so many calls that ended."""
@@ -69,5 +97,8 @@ async def bridging(
         await until(lambda: kept.states().get("pbx") in (LinkState.UP, LinkState.REFUSED))
         site.tenants.enterprises([enterprise])
         site.call = Originator(pool, kept.keeper.send, kept.keeper.standings).call
-        site.transfer = Transferor(kept.keeper.send, kept.keeper.conversations).transfer
+        turns = OneAtATime()
+        site.transfer = Transferor(kept.keeper.send, kept.keeper.board, turns).transfer
+        site.park = Parker(kept.keeper.send, kept.keeper.board, turns).park
+        site.fetch = Fetcher(kept.keeper.send, kept.keeper.board, turns).fetch
         yield Bridge(pool, kept, site)

@@ -26,7 +26,12 @@ STACKS = {
 BROKEN = pytest.StashKey[str]()
 """What an Asterisk said that did not answer, or carried a call, after its test."""
 
-FAR_TOO = ("test_transfers_attended.py", "test_transfers_blind.py")
+FAR_TOO = (
+    "test_holds.py",
+    "test_parking_over_http.py",
+    "test_transfers_attended.py",
+    "test_transfers_blind.py",
+)
 """Where stacks differ most: these run on both ends, the others on the newest unless every stack is asked for."""
 
 

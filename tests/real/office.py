@@ -11,6 +11,7 @@ from typing import Any
 
 from amibridge.ami.actions import Action
 from amibridge.calls.record import CallRecord
+from tests.calls.told import assert_holds_end, assert_transfers_told
 from tests.real.asterisk import ACCOUNTS, OTHERS, PEOPLE, TRUNK, Asterisk
 from tests.real.listener import Listener
 from tests.real.phone import Phone
@@ -159,6 +160,8 @@ class Office:
             assert listener.board.live_calls() == [], f"{listener.account}: a call stays open"
             assert listener.board.take_anomalies() == [], listener.account
             assert len(listener.records) == count, listener.account
+            assert_transfers_told(listener.facts)
+            assert_holds_end(listener.facts)
         heard = [_comparable(record, to_the_moment) for record in self.ear.records]
         for listener in self.listeners[1:]:
             told = [_comparable(record, to_the_moment) for record in listener.records]

@@ -395,6 +395,39 @@ class TestTick:
         assert board.remembered() <= 2
 
 
+class TestQuietHosts:
+    """A caller was declined and his Hangup was quicker than that of the phone, which never comes."""
+
+    @staticmethod
+    def declined() -> list[AmiEvent]:
+        events = events_of(trace("e2").path)
+        hangups = sorted((one for one in events if isinstance(one, Hangup)), key=lambda one: one.uniqueid)
+        heard = [*(one for one in events if not isinstance(one, Hangup)), hangups[0]]
+        return [replace(event, at=event.at - heard[-1].at + datetime.now(UTC)) for event in heard]
+
+    async def test_a_verdict_that_was_waited_with_is_said_soon(self) -> None:
+        queue = FactQueue()
+        follower = AttentiveFollower(host_at(("127.0.0.1", 1)), queue)
+        follower.hear(self.declined())
+        assert [one.fact.word for one in taken_from(queue)][-1] != "call.missed"
+        await until(lambda: len(queue) > 0)
+        assert [one.fact.word for one in taken_from(queue)] == ["operator.stopped", "call.missed"]
+
+    async def test_a_tick_says_it_and_keeps_what_has_no_room(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(module, "WAITS_FOR", timedelta(hours=1))
+        events, board = self.declined(), Board("pbx")
+        queue = FactQueue(len(replay(Board("pbx"), events)))
+        follower = AttentiveFollower(host_at(("127.0.0.1", 1)), queue, board=board)
+        follower.hear(events)
+        assert queue.room == 0
+        while board.is_waiting:
+            follower.tick()
+            await asyncio.sleep(0.05)
+        taken_from(queue)
+        follower.tick()
+        assert [one.fact.word for one in taken_from(queue)] == ["operator.stopped", "call.missed"]
+
+
 class TestStanding:
     async def test_it_counts_what_was_heard_and_what_was_garbled_over_all_connections(self) -> None:
         noise = b"\xff\x00 no header\r\n\r\n"

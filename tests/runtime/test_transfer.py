@@ -17,8 +17,11 @@ from amibridge.calls.clicks import ClickRefused, Dialling
 from amibridge.calls.conversations import Conversation
 from amibridge.calls.record import CallId, Extension
 from amibridge.calls.transfers import Asked, Step, TransferFailed, TransferRefused, Why
+from amibridge.calls.waiting import Fate, Parked, Ringing
 from amibridge.enterprises import AmiHost, Enterprise
 from amibridge.runtime import transfer
+from amibridge.runtime.handing import Sight
+from amibridge.runtime.one_at_a_time import OneAtATime
 from amibridge.runtime.transfer import Transferor
 from tests.runtime.placing import PaperPbx, shop
 
@@ -44,10 +47,34 @@ class Pbx(PaperPbx):
             self.talks[host.enterprise, host.name, "101"] = self.then
         return reply
 
-    def conversations(self, host: AmiHost, extension: Extension) -> list[Conversation]:
+    def see(self, host: AmiHost) -> Sight:
         if host.name in self.down:
             raise HostUnreachable("it is away")
-        return self.talks.get((host.enterprise, host.name, extension), [])
+        return Board(self, host)
+
+
+@dataclass
+class Board:
+    """What a host's board shows: conversations alone."""
+
+    pbx: Pbx
+    host: AmiHost
+
+    def conversations(self, extension: Extension) -> list[Conversation]:
+        return self.pbx.talks.get((self.host.enterprise, self.host.name, extension), [])
+
+    def ringing(self, extension: Extension) -> list[Ringing]:
+        raise AssertionError
+
+    def parked(self) -> list[Parked]:
+        raise AssertionError
+
+    def fate(self, channel: Uniqueid) -> Fate:
+        raise AssertionError
+
+
+def transferor(pbx: Pbx) -> Transferor:
+    return Transferor(pbx.send, pbx.see, OneAtATime())
 
 
 def talking(*conversations: Conversation, host: str = "pbx1", enterprise: str = "0123") -> Pbx:
@@ -77,7 +104,7 @@ async def test_each_step_is_one_action(
 ) -> None:
     pbx = talking(before)
     pbx.then = None if after is None else [after]
-    done = await Transferor(pbx.send, pbx.conversations).transfer(shop(), asks(step))
+    done = await transferor(pbx).transfer(shop(), asks(step))
     [(enterprise, host, sent)] = pbx.asked
     assert (enterprise, host, sent.name, dict(sent.headers)) == ("0123", "pbx1", *action)
     assert (done.call, done.host, done.to) == ("pbx1:1.1", "10.0.0.5", "102" if step.has_target else "")
@@ -92,7 +119,7 @@ async def test_each_step_is_one_action(
 )  # fmt: skip
 async def test_numbers_are_dialled_as_a_click_dials_them(how: Dialling, to: str, dialled: str) -> None:
     pbx = talking(TALKS)
-    done = await Transferor(pbx.send, pbx.conversations).transfer(dialling(how), asks(to=to))
+    done = await transferor(pbx).transfer(dialling(how), asks(to=to))
     assert (done.to, pbx.headers["Exten"]) == (dialled, [dialled])
 
 
@@ -114,7 +141,7 @@ async def test_numbers_are_dialled_as_a_click_dials_them(how: Dialling, to: str,
 async def test_what_cannot_be_is_refused(conversations: list[Conversation], asked: Asked, why: Why) -> None:
     pbx = talking(*conversations)
     with pytest.raises(TransferRefused) as refused:
-        await Transferor(pbx.send, pbx.conversations).transfer(shop(), asked)
+        await transferor(pbx).transfer(shop(), asked)
     assert (refused.value.why, pbx.asked) == (why, [])
 
 
@@ -125,48 +152,48 @@ async def test_what_is_no_extension_and_no_number_is_refused(text: str) -> None:
     pbx = talking(TALKS)
     for asked in (asks(to=text), asks(from_=text)):
         with pytest.raises(ClickRefused):
-            await Transferor(pbx.send, pbx.conversations).transfer(shop(), asked)
+            await transferor(pbx).transfer(shop(), asked)
     assert pbx.asked == []
 
 
 async def test_of_several_conversations_the_one_that_is_named_is_meant() -> None:
     pbx = talking(TALKS, OTHER)
-    done = await Transferor(pbx.send, pbx.conversations).transfer(shop(), asks(call="pbx1:2.1"))
+    done = await transferor(pbx).transfer(shop(), asks(call="pbx1:2.1"))
     assert (done.call, pbx.headers["Channel"]) == ("pbx1:2.1", ["2.2"])
 
 
 async def test_the_calls_of_others_are_not_looked_at() -> None:
     pbx = talking(TALKS, enterprise="0124")
     with pytest.raises(TransferRefused) as refused:
-        await Transferor(pbx.send, pbx.conversations).transfer(shop("0123"), asks())
+        await transferor(pbx).transfer(shop("0123"), asks())
     assert refused.value.why is Why.NO_CALL
-    await Transferor(pbx.send, pbx.conversations).transfer(shop("0124"), asks())
+    await transferor(pbx).transfer(shop("0124"), asks())
     assert [who for who, _, _ in pbx.asked] == ["0124"]
 
 
 async def test_the_host_is_the_one_where_he_talks_and_one_that_is_away_is_not_nobody() -> None:
     pbx = talking(TALKS, host="pbx2")
-    await Transferor(pbx.send, pbx.conversations).transfer(shop("0123", "pbx1", "pbx2"), asks())
+    await transferor(pbx).transfer(shop("0123", "pbx1", "pbx2"), asks())
     assert [host for _, host, _ in pbx.asked] == ["pbx2"]
     pbx.down = {"pbx2"}
     with pytest.raises(TransferFailed, match="pbx2: it is away"):
-        await Transferor(pbx.send, pbx.conversations).transfer(shop("0123", "pbx1", "pbx2"), asks())
+        await transferor(pbx).transfer(shop("0123", "pbx1", "pbx2"), asks())
 
 
 async def test_who_asks_again_meanwhile_gets_the_same_and_for_something_else_must_wait() -> None:
     pbx = talking(TALKS)
-    transferor = Transferor(pbx.send, pbx.conversations)
+    hands = transferor(pbx)
     one, two, other, colleague = await asyncio.gather(
-        transferor.transfer(shop(), asks()),
-        transferor.transfer(shop(), asks()),
-        transferor.transfer(shop(), asks(to="103")),
-        transferor.transfer(shop("0124"), asks()),
+        hands.transfer(shop(), asks()),
+        hands.transfer(shop(), asks()),
+        hands.transfer(shop(), asks(to="103")),
+        hands.transfer(shop("0124"), asks()),
         return_exceptions=True,
     )
     assert one is two
     assert len(pbx.asked) == 1
     assert [getattr(refused, "why", None) for refused in (other, colleague)] == [Why.BUSY, Why.NO_CALL]
-    await transferor.transfer(shop(), asks(to="103"))
+    await hands.transfer(shop(), asks(to="103"))
     assert len(pbx.asked) == 2
 
 
@@ -182,7 +209,7 @@ async def test_what_the_pbx_says_is_told_and_logged(error: AmiError, advice: str
     pbx = talking(TALKS)
     pbx.fails = error
     with capture_logs() as lines, pytest.raises(TransferFailed, match=f"^pbx1: {error}$"):
-        await Transferor(pbx.send, pbx.conversations).transfer(shop(), asks(to="375291234567"))
+        await transferor(pbx).transfer(shop(), asks(to="375291234567"))
     [line] = lines
     assert (line["event"], line.get("advice")) == ("transfer_not_made", advice)
     assert "291234567" not in str(line)
@@ -192,4 +219,4 @@ async def test_keys_that_nobody_hears_are_told(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(transfer, "HEARD_WITHIN", timedelta(milliseconds=50))
     pbx = talking(TALKS)
     with pytest.raises(TransferFailed, match="nothing came of it"):
-        await Transferor(pbx.send, pbx.conversations).transfer(shop(), asks(Step.ATTENDED))
+        await transferor(pbx).transfer(shop(), asks(Step.ATTENDED))

@@ -16,8 +16,11 @@ from amibridge.calls.facts import (
     CallAnswered,
     CallBrief,
     CallEnded,
+    CallHeld,
     CallMerged,
+    CallResumed,
     CallStarted,
+    CallTransferred,
     FactKey,
     OperatorJoined,
     OperatorLeft,
@@ -132,7 +135,11 @@ records = st.builds(
 _common = (st.builds(FactKey, texts), st.builds(CallId, texts), times, briefs)
 living = st.one_of(
     st.builds(CallStarted, *_common),
-    *(st.builds(kind, *_common, extensions) for kind in (OperatorRang, OperatorJoined, OperatorLeft, CallAnswered)),
+    *(
+        st.builds(kind, *_common, extensions)
+        for kind in (OperatorRang, OperatorJoined, OperatorLeft, CallAnswered, CallHeld, CallResumed)
+    ),
+    st.builds(CallTransferred, *_common, st.sampled_from(TransferKind), extensions, texts, st.none() | st.booleans()),
     st.builds(OperatorStopped, *_common, extensions, st.sampled_from(StopCause)),
     st.builds(RecordingStarted, *_common, texts),
 )

@@ -301,6 +301,25 @@ async def test_facts_of_live_calls_are_those_of_the_host_in_the_order_they_were_
     assert await ledger.facts_of_live_calls(EnterpriseId("0789"), PBX) == []
 
 
+async def test_a_call_with_the_id_of_an_earlier_one_is_not_lost_in_silence(ledger: Ledger) -> None:
+    """A PBX that starts anew counts from nought; if its clock was set back, its Uniqueids are those of before."""
+    now = datetime.now(HEARD_AT.tzinfo)
+    told = ended(record("pbx:1700.1"))
+    length = told.at - told.record.started_at
+    assert await ledger.record(heard(told, at=now))
+    with capture_logs() as logs:
+        await ledger.record(heard(told, at=now))
+        await ledger.record(heard(told, at=now + length + timedelta(minutes=4)))
+        await ledger.record(heard(told, enterprise="0456", at=now + timedelta(days=1)))
+        assert logs == [], "it may have been heard twice"
+        await ledger.record(heard(told, rang("pbx:2", "101"), at=now + length + timedelta(minutes=6)))
+    [line] = logs
+    assert (line["event"], line["enterprise"], line["host"], line["call"]) == (
+        *("call_id_used_again", ONE, PBX),
+        "pbx:1700.1",
+    )
+
+
 @settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(facts=st.lists(living, min_size=1, max_size=8, unique_by=lambda fact: without_nul(fact.key)))
 async def test_any_facts_come_back_from_the_table_as_they_were(ledger: Ledger, facts: list[AnyFact]) -> None:

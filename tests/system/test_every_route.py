@@ -41,6 +41,8 @@ HOSTILE = (
 ROUTES: Mapping[tuple[str, str], Mapping[str, str]] = {
     ("GET", "/api/makecallexternal"): {"code": "101", "phone": "+375291234567", "clientId": CLIENT},
     ("GET", "/api/transfer"): {"transfer_type": "blind", "from_ext": "101", "to_ext": "102", "clientId": CLIENT},
+    ("GET", "/api/park"): {"from_ext": "101", "timeout": "45", "call": "pbx1:1.1", "clientId": CLIENT},
+    ("GET", "/api/pickup"): {"from_ext": "101", "target": "102", "space": "", "call": "", "clientId": CLIENT},
     ("GET", "/retailcrm/{secret}/call"): {
         "secret": SECRET,
         "clientId": CLIENT,

@@ -18,6 +18,7 @@ from structlog.testing import capture_logs
 from yarl import URL
 
 from amibridge.calls.clicks import Click, Placed
+from amibridge.calls.parking import AskedToFetch, AskedToPark, Fetched, ParkedThere
 from amibridge.calls.parties import Party
 from amibridge.calls.record import CallId, CallRecord
 from amibridge.calls.transfers import Asked, Done
@@ -35,6 +36,8 @@ from amibridge.store.outbox import Outbox
 from amibridge.store.recorder import FactQueue
 from amibridge.web.app import Address, WebServices, make_app, serve
 from amibridge.web.clicks import Call
+from amibridge.web.parking import Fetch as Pickup
+from amibridge.web.parking import Park
 from amibridge.web.recordings import Fetch
 from amibridge.web.tenants import Tenants
 from amibridge.web.transfers import Transfer
@@ -59,6 +62,14 @@ async def no_call(enterprise: Enterprise, click: Click) -> Placed:
 
 async def no_transfer(enterprise: Enterprise, asked: Asked) -> Done:
     raise AssertionError(f"nobody was to be handed on: {asked}")
+
+
+async def no_parking(enterprise: Enterprise, asked: AskedToPark) -> ParkedThere:
+    raise AssertionError(f"nobody was to be parked: {asked}")
+
+
+async def no_fetching(enterprise: Enterprise, asked: AskedToFetch) -> Fetched:
+    raise AssertionError(f"nobody was to be fetched: {asked}")
 
 
 @dataclass
@@ -87,6 +98,8 @@ class Site:
     fetches: list[Fetch] = field(default_factory=list)
     call: Call = no_call
     transfer: Transfer = no_transfer
+    park: Park = no_parking
+    fetch: Pickup = no_fetching
     asked: list[tuple[EnterpriseId, str, str | None]] = field(default_factory=list)
     responsible: Told | Exception = NOBODY
 
@@ -122,7 +135,7 @@ def idle_services(pool: asyncpg.Pool) -> WebServices:
 
     library = Library(library_settings(Path("/nowhere"), RecordingSettings()))
     nothing = (lambda *_: (), lambda *_: ())
-    asked = (nobody, nobody, nobody, nobody, library, AuditTrail(pool), *nothing, PUBLIC_URL)
+    asked = (nobody, nobody, nobody, nobody, nobody, nobody, library, AuditTrail(pool), *nothing, PUBLIC_URL)
     return WebServices(pool, Outbox(pool), list, list, FactQueue(), timedelta, KEYRING, Tenants(), print, print, *asked)
 
 
@@ -155,6 +168,8 @@ async def serving(
             lambda enterprise, hint: site.hints.append((enterprise, hint)),
             lambda enterprise, click: site.call(enterprise, click),
             lambda enterprise, asked: site.transfer(enterprise, asked),
+            lambda enterprise, asked: site.park(enterprise, asked),
+            lambda enterprise, asked: site.fetch(enterprise, asked),
             lambda told, within: keep_status(pool, told, within=within),
             site.who,
             library,
