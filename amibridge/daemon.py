@@ -23,6 +23,8 @@ from amibridge.agi.server import AgiAddressTaken, AgiServer
 from amibridge.ami.link import LinkSettings
 from amibridge.calls.record import CallRecord
 from amibridge.config import Settings, WebSettings
+from amibridge.delivery.webhooks.post import open_post
+from amibridge.delivery.webhooks.worker import Webhooks
 from amibridge.delivery.worker import Deliveries
 from amibridge.enterprises import Enterprise, EnterpriseId
 from amibridge.recordings.library import Library, library_settings
@@ -54,13 +56,13 @@ from amibridge.store.follow_ups import FollowUps
 from amibridge.store.ledger import Ledger
 from amibridge.store.mirror import Mirror
 from amibridge.store.opening import open_database
-from amibridge.store.outbox import Outbox
+from amibridge.store.outbox import Delivery, Outbox
 from amibridge.store.recorder import FactQueue, StoreHopeless, record
 from amibridge.store.requests import CrmRequests
 from amibridge.store.retention import Retention
 from amibridge.sync.worker import Watchers
 from amibridge.web.app import AddressTaken, WebServices, make_app, serve, taken
-from amibridge.web.recordings import record_url
+from amibridge.web.recordings import record_url as signed_record_url
 from amibridge.web.streams import Streams
 from amibridge.web.tenants import Tenants
 
@@ -139,21 +141,27 @@ async def serving(settings: Settings, stop: asyncio.Event) -> AsyncIterator[Runn
             open_database(settings.database, settings.data_dir) as server,
             open_pool(server.dsn) as pool,
             open_crm(CrmSettings(), tap=requests.hear) as crm,
+            open_post() as post,
             library.serving(),
         ):
             keyring = found or open_keyring(secrets.key_file, guarded=secrets.guarded)
             directory, ledger, outbox = Directory(pool, keyring), Ledger(pool), Outbox(pool)
-            deliveries = Deliveries(
-                outbox, crm, Customers(pool), FollowUps(pool), record_url=record_urls(settings.web, keyring)
-            )
+            record_url = record_urls(settings.web, keyring)
+            deliveries = Deliveries(outbox, crm, Customers(pool), FollowUps(pool), record_url=record_url)
+            webhooks = Webhooks(pool, post, record_url=record_url)
             desks = Desks(pool, crm, deliveries.may_ask)
             queue, pulse, tenants, trail = FactQueue(hear=desks.hear), Pulse(), Tenants(), AuditTrail(pool)
             streams = Streams(WrittenFacts(pool))
             traces = Traces(settings.data_dir / RING, settings.traces)
             watchers = Watchers(Mirror(pool, desks.customers_changed), crm)
 
+            def deliver(rows: Sequence[Delivery]) -> None:
+                deliveries.offer(rows)
+                webhooks.offer(rows)
+
             def know(enterprises: Sequence[Enterprise]) -> None:
                 deliveries.enterprises(enterprises)
+                webhooks.enterprises(enterprises)
                 watchers.enterprises(enterprises)
                 desks.enterprises(enterprises)
                 tenants.enterprises(enterprises)
@@ -192,6 +200,7 @@ async def serving(settings: Settings, stop: asyncio.Event) -> AsyncIterator[Runn
                 metrics_token=settings.web.metrics_token,
                 trusted_proxies=settings.web.trusted_proxies,
                 zone_of=deliveries.zone_of,
+                webhooks=webhooks.standings,
             )
             lanes_stop, web_stop, traces_stop, audit_stop, listening, agi_listening = (
                 asyncio.Event() for _ in range(6)
@@ -201,7 +210,7 @@ async def serving(settings: Settings, stop: asyncio.Event) -> AsyncIterator[Runn
                 recording = spawn(
                     tasks,
                     "recorder",
-                    lambda: record(queue, ledger, deliveries.offer, written=streams.written),
+                    lambda: record(queue, ledger, deliver, written=streams.written),
                     final=(StoreHopeless,),
                 )
                 spawn(tasks, "traces", lambda: traces.write(traces_stop))
@@ -209,6 +218,7 @@ async def serving(settings: Settings, stop: asyncio.Event) -> AsyncIterator[Runn
                 logging_requests = spawn(tasks, "request log", lambda: requests.run(CrmRequests(pool).record))
                 forgetting = spawn(tasks, "retention", lambda: forget(Retention(pool), settings.keep, stop))
                 delivering = spawn(tasks, "deliveries", lambda: deliveries.run(lanes_stop))
+                calling = spawn(tasks, "webhooks", lambda: webhooks.run(lanes_stop))
                 following = spawn(tasks, "keeper", lambda: keeper.keep(stop))
                 watching_crms = spawn(tasks, "sync", lambda: watchers.run(stop))
                 spawn(
@@ -254,7 +264,7 @@ async def serving(settings: Settings, stop: asyncio.Event) -> AsyncIterator[Runn
                         recording.cancel()
                     auditing.cancel()
                     lanes_stop.set()
-                    await asyncio.wait({delivering})
+                    await asyncio.wait({delivering, calling})
                     requests.close()
                     await asyncio.wait({logging_requests}, timeout=LOGGED_WITHIN.total_seconds())
                     if not logging_requests.done():
@@ -266,7 +276,7 @@ async def serving(settings: Settings, stop: asyncio.Event) -> AsyncIterator[Runn
 
 
 def record_urls(settings: WebSettings, keyring: Keyring) -> Callable[[Enterprise, CallRecord], str | None]:
-    """Where the CRM can listen to a call; nowhere, if the host's recordings are not within our reach."""
+    """Where one can listen to a call; nowhere, if the host's recordings are not within our reach."""
 
     def url_of(enterprise: Enterprise, record: CallRecord) -> str | None:
         host = next((host for host in enterprise.hosts if record.call_id.startswith(f"{host.name}:")), None)
@@ -275,7 +285,7 @@ def record_urls(settings: WebSettings, keyring: Keyring) -> Callable[[Enterprise
         if not is_within_reach(host.recordings, host.recordings_password):
             return None
         expires_at = datetime.now(UTC) + (enterprise.links_valid or enterprise.recordings_keep or LISTEN_FOR)
-        return record_url(settings.public_url, keyring, enterprise.id, record.call_id, expires_at)
+        return signed_record_url(settings.public_url, keyring, enterprise.id, record.call_id, expires_at)
 
     return url_of
 

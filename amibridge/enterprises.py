@@ -114,6 +114,32 @@ class HistoryStanding:
 
 
 @dataclass(frozen=True, slots=True)
+class Webhook:
+    """A system of the enterprise's own that is told of its calls. *events*: words of facts, None for all of them.
+
+    What it is told is signed with *secret*, and with *previous_secret*, too, while the receiver changes over.
+    """
+
+    name: str
+    url: str
+    secret: Secret
+    previous_secret: Secret | None = None
+    events: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class WebhookStanding:
+    """How one webhook stands *since* when, and why: *state* in the words of `CrmStanding`. *settled*: by its status."""
+
+    enterprise: EnterpriseId
+    webhook: str
+    state: str
+    since: datetime
+    reason: str | None
+    settled: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class ModuleStanding:
     """What the CRM said last of our module there, at *told_at*; None: it never said anything.
 
@@ -250,3 +276,4 @@ class Enterprise:
     recordings_keep: timedelta | None = None
     links_valid: timedelta | None = None
     supervisors: tuple[Extension, ...] = ()
+    webhooks: tuple[Webhook, ...] = ()

@@ -43,6 +43,8 @@ class NoticeKind(StrEnum):
     """An errand: who is that, and what does he need?"""
     FOLLOW_UP = "follow_up"
     """An errand, where it is wanted: is he to be called back, or was he reached?"""
+    WEBHOOK = "webhook"
+    """Not for the CRM: a system of the enterprise's own hears of the fact, whatever it is."""
 
 
 @dataclass(frozen=True, slots=True)

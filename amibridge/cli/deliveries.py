@@ -1,4 +1,5 @@
-"""`amibridge deliveries`: what the CRM of an enterprise was told, or is still to be told, and each try to tell it.
+"""`amibridge deliveries`: what the CRM and the webhooks of an enterprise were told, or are still to be told, and each
+try to tell the CRM.
 
 JSON lines, newest first; on a terminal, or with ``--text``, for people.
 """
@@ -111,6 +112,7 @@ def _described(row: DeliveryRow, tries: Sequence[CrmRequest]) -> dict[str, objec
         "call": row.call,
         "host": row.host,
         "kind": row.kind,
+        "webhook": row.webhook or None,
         "fact": row.fact,
         "status": row.status,
         "attempts": row.attempts,

@@ -19,7 +19,7 @@ INDENT = " " * 14
 
 
 def story_lines(rows: Sequence[DeliveryRow], tries: Mapping[int, Sequence[CrmRequest]]) -> Iterator[str]:
-    """What the CRM heard of each call, in order, with each try to tell it."""
+    """What the CRM and webhooks heard of each call, in order, with each try to tell the CRM."""
     ordered = sorted(rows, key=lambda row: row.id)
     for call in dict.fromkeys(row.call for row in ordered):
         yield from _story([row for row in ordered if row.call == call], tries)
@@ -29,7 +29,7 @@ def _story(rows: Sequence[DeliveryRow], tries: Mapping[int, Sequence[CrmRequest]
     first = rows[0]
     yield f"{escape(first.call)} on {escape(first.host)}, {_day(first.created_at)}"
     for row in rows:
-        yield f"{_time(row.created_at):<13} {row.id} {row.kind}: {_state(row)}"
+        yield f"{_time(row.created_at):<13} {row.id} {_kind(row)}: {_state(row)}"
         for request in tries.get(row.id, ()):
             yield from (f"{INDENT}{line}" for line in _try(request))
 
@@ -38,9 +38,10 @@ def table_lines(rows: Sequence[DeliveryRow]) -> Iterator[str]:
     """The newest last, where a person looks."""
     width = max(len(str(row.id)) for row in rows)
     call = max(len(row.call) for row in rows)
+    kind = max(8, *(len(_kind(row)) for row in rows))
     for row in reversed(rows):
         made = f"{_day(row.created_at)} {_time(row.created_at)}"
-        yield f"{row.id:>{width}}  {made}  {escape(row.call):<{call}}  {row.kind:<8}  {_state(row)}"
+        yield f"{row.id:>{width}}  {made}  {escape(row.call):<{call}}  {_kind(row):<{kind}}  {_state(row)}"
 
 
 def request_lines(request: CrmRequest) -> Iterator[str]:
@@ -49,6 +50,10 @@ def request_lines(request: CrmRequest) -> Iterator[str]:
     first, *others = _try(request)
     yield f"{_day(request.at)} {first}{about}"
     yield from (f"{INDENT}{line}" for line in others)
+
+
+def _kind(row: DeliveryRow) -> str:
+    return f"{row.kind} {row.webhook}" if row.webhook else str(row.kind)
 
 
 def _state(row: DeliveryRow) -> str:

@@ -1,6 +1,7 @@
 """`amibridge enterprise`: the declarative files into the database, and what is there.
 
-Laws: all files are right, or none is applied; what is printed never holds a secret.
+Laws: all files are right, or none is applied; what is printed never holds a secret, but for one that was just made for
+a webhook: that is told once, for nobody else can tell it to its receiver.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from amibridge.cli.enterprise_file import read_enterprise
 from amibridge.cli.stored import open_directory, show, unknown
 from amibridge.config import ConfigError, Settings
 from amibridge.enterprises import Enterprise, EnterpriseId
-from amibridge.store.directory import EnterpriseRefused
+from amibridge.store.directory import Directory, EnterpriseRefused
 
 HIDDEN = "******"
 MINUTE = timedelta(minutes=1)
@@ -71,9 +72,20 @@ async def _apply(settings: Settings, enterprises: Sequence[Enterprise]) -> int:
                 print(f"amibridge: {error}", file=sys.stderr)
                 failed = 1
                 continue
-            show({"enterprise": enterprise.id, "changes": changes})
+            made = await _secrets_made(directory, enterprise, changes)
+            told = {"webhook_secrets": made} if made else {}
+            show({"enterprise": enterprise.id, "changes": changes, **told})
             print(f"{enterprise.id} {enterprise.name}: {'; '.join(changes) or 'nothing to change'}", file=sys.stderr)
+            for name in made:
+                print(f"{enterprise.id}: the secret of webhook {name} is shown this once", file=sys.stderr)
     return failed
+
+
+async def _secrets_made(directory: Directory, enterprise: Enterprise, changes: Sequence[str]) -> dict[str, str]:
+    """Those of webhooks that are new and came without one, by name."""
+    bare = {one.name for one in enterprise.webhooks if not one.secret and f"webhook {one.name} added" in changes}
+    stored = await directory.load_one(enterprise.id) if bare else None
+    return {one.name: str(one.secret) for one in (stored.webhooks if stored else ()) if one.name in bare}
 
 
 async def _list(settings: Settings) -> int:
@@ -178,6 +190,19 @@ def _described(one: Enterprise) -> Iterator[tuple[str, Any]]:
         {"mode": wanted.mode, "dialplan": wanted.dialplan, "fallback": wanted.fallback, "name": list(wanted.name)},
     )
     yield "supervision", {"extensions": list(one.supervisors)}
+    yield (
+        "webhooks",
+        [
+            {
+                "name": webhook.name,
+                "url": webhook.url,
+                "secret": HIDDEN,
+                "previous_secret": webhook.previous_secret and HIDDEN,
+                "events": None if webhook.events is None else list(webhook.events),
+            }
+            for webhook in one.webhooks
+        ],
+    )
     yield "operators", {who: {"user": operator.user, "name": operator.name} for who, operator in one.operators.items()}
     yield "lines", {number: {"site": line.site, "name": line.name} for number, line in one.lines.items()}
 

@@ -15,14 +15,20 @@ from pydantic import AfterValidator, Field
 
 from amibridge.calls.numbering import DEFAULT_INTERNAL
 from amibridge.config.documents import Shape, Text, nearest, with_a_home
+from amibridge.delivery.webhooks.address import check_webhook_url
+from amibridge.delivery.webhooks.signature import check_secret
 from amibridge.recordings.places import place_of
 from amibridge.retailcrm.account_url import check_account_url
+from amibridge.store.codec import FACT_TYPES
 
 NamePart: TypeAlias = Literal["line", "customer", "shop"]
 SHOWN: tuple[NamePart, ...] = ("customer",)
 
 LONGEST_PATTERN = 200
 """Characters of `internal`: an expression longer than that is a mistake, or an attack on the one who runs it."""
+
+MOST_WEBHOOKS = 20
+"""Each is a row beside every fact, and a lane."""
 
 LONGEST_TEXT = 100
 """Characters of `text`; number and time of the call come after it, and people read it in a list."""
@@ -167,6 +173,13 @@ def _is_dialplan(text: str) -> str:
     return text
 
 
+def _is_event(text: str) -> str:
+    if text not in FACT_TYPES:
+        meant = nearest(text, FACT_TYPES)
+        raise ValueError("unknown event" + (f"; did you mean {meant!r}?" if meant else ""))
+    return text
+
+
 def _once_each(parts: list[NamePart]) -> list[NamePart]:
     if len(set(parts)) != len(parts):
         raise ValueError("names a part twice")
@@ -246,6 +259,16 @@ class ResponsibleTable(Shape):
     name: Annotated[list[NamePart], AfterValidator(_once_each)] = Field(default_factory=lambda: list(SHOWN))
 
 
+class WebhookTable(Shape):
+    name: Annotated[Text, AfterValidator(_is_host_name)]
+    url: Annotated[Text, AfterValidator(check_webhook_url)]
+    secret: Annotated[Text, AfterValidator(check_secret)] | None = None
+    secret_file: GivenPath | None = None
+    previous_secret: Annotated[Text, AfterValidator(check_secret)] | None = None
+    previous_secret_file: GivenPath | None = None
+    events: Annotated[list[Annotated[Text, AfterValidator(_is_event)]], Field(min_length=1)] | None = None
+
+
 class OperatorTable(Shape):
     user: UserId | None = None
     name: GivenText | None = None
@@ -271,5 +294,6 @@ class EnterpriseDocument(Shape):
     recordings: RecordingsTable = RecordingsTable()
     responsible: ResponsibleTable = ResponsibleTable()
     supervision: SupervisionTable = SupervisionTable()
+    webhooks: Annotated[list[WebhookTable], Field(max_length=MOST_WEBHOOKS)] = Field(default_factory=list)
     operators: dict[ExtensionKey, OperatorTable] = Field(default_factory=dict)
     lines: dict[ExtensionKey, LineTable] = Field(default_factory=dict)

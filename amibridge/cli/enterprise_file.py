@@ -1,7 +1,7 @@
 """`enterprises/<number>.toml`, as a person writes it, into an `Enterprise`.
 
-Laws: every mistake at once, with its line and key; files named in it are looked for beside it. An absent `client_id`
-or `webhook_secret` is left empty: the directory keeps the one there is, or makes one.
+Laws: every mistake at once, with its line and key; files named in it are looked for beside it. An absent `client_id`,
+`webhook_secret` or secret of a webhook is left empty: the directory keeps the one there is, or makes one.
 """
 
 from __future__ import annotations
@@ -23,9 +23,11 @@ from amibridge.cli.enterprise_document import (
     EnterpriseDocument,
     MissedCallsTable,
     ResponsibleTable,
+    WebhookTable,
     is_given,
 )
 from amibridge.config.documents import ConfigError, KeyPath, mistakes, one_line, parse_toml, placed, read_text
+from amibridge.delivery.webhooks.signature import check_secret
 from amibridge.enterprises import (
     Account,
     AmiHost,
@@ -40,12 +42,14 @@ from amibridge.enterprises import (
     Operator,
     ResponsibleMode,
     ResponsibleSettings,
+    Webhook,
 )
 from amibridge.recordings.places import is_within_reach, place_of
 from amibridge.redact import Secret
 
-OPTIONAL = ("recordings_password",)
-"""Secrets that a host may do without."""
+HOST_SECRETS = {"secret": True, "recordings_password": False}
+WEBHOOK_SECRETS = {"secret": False, "previous_secret": False}
+"""Whether it must be given."""
 
 
 def read_enterprise(path: Path) -> Enterprise:
@@ -100,6 +104,12 @@ def _enterprise(document: EnterpriseDocument, secrets: dict[KeyPath, Secret]) ->
         links_valid=_days(document.recordings.links_valid_days),
         responsible=_responsible(document.responsible),
         supervisors=tuple(sorted({Extension(one) for one in document.supervision.extensions})),
+        webhooks=tuple(
+            sorted(
+                (_webhook(table, secrets, index) for index, table in enumerate(document.webhooks)),
+                key=lambda one: one.name,
+            )
+        ),
     )
 
 
@@ -109,6 +119,16 @@ def _responsible(table: ResponsibleTable) -> ResponsibleSettings:
         table.dialplan,
         Fallback(table.fallback),
         tuple(NamePart(part) for part in table.name),
+    )
+
+
+def _webhook(table: WebhookTable, secrets: dict[KeyPath, Secret], index: int) -> Webhook:
+    return Webhook(
+        name=table.name,
+        url=table.url,
+        secret=secrets.get(("webhooks", index, "secret"), Secret("")),
+        previous_secret=secrets.get(("webhooks", index, "previous_secret")),
+        events=None if table.events is None else tuple(sorted(set(table.events))),
     )
 
 
@@ -160,17 +180,21 @@ def _host(number: EnterpriseId, region: str, table: AsteriskTable, secret: Secre
 
 
 def _read_secrets(said: dict[str, Any], folder: Path) -> tuple[dict[KeyPath, Secret], list[tuple[KeyPath, str]]]:
-    """The API key and each host's secrets, from the document or from the file it names, and what is wrong there."""
-    wanted: list[tuple[KeyPath, dict[str, Any], str]] = [
-        (("asterisk", index), table, name) for index, table in _hosts(said) for name in ("secret", *OPTIONAL)
+    """The API key and the secrets of hosts and webhooks, from the document or from the file it names, and what is wrong
+    there."""
+    wanted: list[tuple[KeyPath, dict[str, Any], str, bool]] = [
+        ((where, index), table, name, must_be)
+        for where, names in (("asterisk", HOST_SECRETS), ("webhooks", WEBHOOK_SECRETS))
+        for index, table in _tables(said, where)
+        for name, must_be in names.items()
     ]
     if isinstance(crm := said.get("retailcrm"), dict):
-        wanted.append((("retailcrm",), crm, "api_key"))
+        wanted.append((("retailcrm",), crm, "api_key", True))
     secrets: dict[KeyPath, Secret] = {}
     found: list[tuple[KeyPath, str]] = []
-    for key, table, name in wanted:
+    for key, table, name, must_be in wanted:
         given, file = table.get(name), table.get(f"{name}_file")
-        if given is None and file is None and name in OPTIONAL:
+        if given is None and file is None and not must_be:
             continue
         if given is None and file is None:
             found.append((key, f"{name} or {name}_file is missing"))
@@ -181,6 +205,10 @@ def _read_secrets(said: dict[str, Any], folder: Path) -> tuple[dict[KeyPath, Sec
         elif isinstance(file, str) and file.isprintable():  # what is not, the document's shape complains of
             try:
                 secrets[*key, name] = _secret_in(folder / Path(file).expanduser())
+                if key[0] == "webhooks":
+                    check_secret(secrets[*key, name])
+            except ValueError as error:
+                found.append(((*key, f"{name}_file"), f"what it holds {error}"))
             except ConfigError as error:
                 found.extend(((*key, f"{name}_file"), problem) for problem in error.problems)
             except RuntimeError:
@@ -197,10 +225,10 @@ def _secret_in(path: Path) -> Secret:
 
 
 def _doubles(said: dict[str, Any]) -> Iterator[tuple[KeyPath, str]]:
-    """Two hosts of one name, or one Asterisk given twice: each of its calls would be told twice."""
+    """Two hosts or webhooks of one name, or one Asterisk given twice: each of its calls would be told twice."""
     names: set[object] = set()
     addresses: set[object] = set()
-    for index, table in _hosts(said):
+    for index, table in _tables(said, "asterisk"):
         name, address = table.get("name"), (str(table.get("host")).lower(), table.get("port", 5038))
         if name is not None and name in names:
             yield ("asterisk", index, "name"), "another [[asterisk]] has this name already"
@@ -208,10 +236,15 @@ def _doubles(said: dict[str, Any]) -> Iterator[tuple[KeyPath, str]]:
             yield ("asterisk", index, "host"), "another [[asterisk]] has this address and port already"
         names.add(name)
         addresses.add(address)
+    called: set[object] = set()
+    for index, table in _tables(said, "webhooks"):
+        if (name := table.get("name")) is not None and name in called:
+            yield ("webhooks", index, "name"), "another [[webhooks]] has this name already"
+        called.add(name)
 
 
 def _passwords_in_the_clear(said: dict[str, Any], secrets: dict[KeyPath, Secret]) -> Iterator[tuple[KeyPath, str]]:
-    for index, table in _hosts(said):
+    for index, table in _tables(said, "asterisk"):
         key, place = ("asterisk", index, "recordings"), table.get("recordings")
         password = secrets.get(("asterisk", index, "recordings_password"))
         if password is None:
@@ -225,8 +258,9 @@ def _passwords_in_the_clear(said: dict[str, Any], secrets: dict[KeyPath, Secret]
                 yield key, str(error)
 
 
-def _hosts(said: dict[str, Any]) -> Iterator[tuple[int, dict[str, Any]]]:
-    tables = said.get("asterisk")
+def _tables(said: dict[str, Any], name: str) -> Iterator[tuple[int, dict[str, Any]]]:
+    """The tables of a list that may be anything yet."""
+    tables = said.get(name)
     for index, table in enumerate(tables if isinstance(tables, list) else []):
         if isinstance(table, dict):
             yield index, table

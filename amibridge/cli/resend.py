@@ -1,7 +1,7 @@
 """`amibridge resend`: what was given up is due again, because somebody mended the reason.
 
-Law: a popup is never sent again, for it would be late; what the CRM has is never told twice; each that is left out is
-named with its reason.
+Law: a popup is never sent again, for it would be late; what the CRM or a webhook has is never told twice; each that is
+left out is named with its reason.
 """
 
 from __future__ import annotations
@@ -74,8 +74,10 @@ def _refusal(row: DeliveryRow) -> str:
         case DeliveryStatus.DUE:
             return "it is due already"
         case DeliveryStatus.SENT:
-            return "the CRM has it"
+            return f"{row.webhook or 'the CRM'} has it"
         case DeliveryStatus.PARKED | DeliveryStatus.DROPPED:
+            if row.webhook:
+                return f"there is no webhook {row.webhook} any more"
             return "somebody changed it at this moment: ask again"
         case _ as never:
             assert_never(never)

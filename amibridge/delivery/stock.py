@@ -109,5 +109,7 @@ class Stock:
                 return self.agenda.history
             case NoticeKind.CUSTOMER | NoticeKind.FOLLOW_UP:
                 return self.errands.waiting
+            case NoticeKind.WEBHOOK:
+                raise AssertionError("what a webhook is told has a lane of its own")
             case _ as never:
                 assert_never(never)

@@ -78,9 +78,10 @@ class Deliveries:
         self._reading = asyncio.Semaphore(READERS)
 
     def offer(self, deliveries: Iterable[Delivery]) -> None:
-        """Rows just committed. Rows nobody can take now stay due and are read when somebody can."""
+        """Rows just committed, of which those for CRMs are taken. Rows nobody can take now stay due and are read when
+        somebody can."""
         by_enterprise: defaultdict[EnterpriseId, list[Delivery]] = defaultdict(list)
-        for delivery in deliveries:
+        for delivery in (one for one in deliveries if not one.webhook):
             by_enterprise[delivery.enterprise].append(delivery)
         for enterprise, rows in by_enterprise.items():
             lane = self._lanes.get(enterprise)

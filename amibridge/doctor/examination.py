@@ -18,7 +18,7 @@ from pathlib import Path
 import asyncpg
 
 from amibridge.config import KeepSettings, SecretsSettings, Settings
-from amibridge.doctor import bridge, crm, database, ledger, machine, pbx, public_url, recordings
+from amibridge.doctor import bridge, crm, database, ledger, machine, pbx, public_url, recordings, webhooks
 from amibridge.doctor.bridge import Health
 from amibridge.doctor.findings import Check, Finding, Level, fail, findings_of, ok, warn
 from amibridge.doctor.live.examination import ask_live
@@ -213,6 +213,14 @@ async def _about_one(
         for check in (
             Check(f"{host.name} login", partial(pbx.pbx, host, enterprise, survey), pbx.WITHIN),
             Check(f"{host.name} recordings", partial(recordings.recordings, host, survey, sftp)),
+        )
+    ]
+    checks += [
+        check
+        for webhook in enterprise.webhooks
+        for check in (
+            Check(f"webhook {webhook.name}", partial(webhooks.receiver, number, webhook)),
+            Check(f"events for {webhook.name}", partial(webhooks.events, number, webhook, outbox, survey)),
         )
     ]
     checks += [Check("CRM", partial(crm.crm, enterprise), crm.WITHIN), *ledgers]

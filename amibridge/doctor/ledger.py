@@ -37,7 +37,9 @@ FEW = 0.02
 
 async def deliveries(number: EnterpriseId, outbox: Outbox, survey: Survey) -> AsyncGenerator[Finding]:
     about, now = "deliveries", datetime.now(UTC)
-    backlogs = {one.status: one for one in await outbox.backlogs(WITHIN) if one.enterprise == number}
+    backlogs = {
+        one.status: one for one in await outbox.backlogs(WITHIN) if (one.enterprise, one.webhook) == (number, "")
+    }
     newest = await survey.newest_deliveries(number)
     answers = {status: row.answer for status, row in newest.items()}
     parked = await survey.parked_for(number, most=REASONS)

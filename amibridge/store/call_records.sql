@@ -54,7 +54,7 @@ SELECT extension, rang_at, joined_at, left_at, outcome
 
 -- deliveries_of_call --
 -- What the CRM was told of a call, or is still to be told, in order.
-SELECT enterprise_id, id, host, call_id, fact_key, kind::text, status::text, attempts, due_at, fresh_until,
+SELECT enterprise_id, id, host, call_id, fact_key, kind::text, webhook, status::text, attempts, due_at, fresh_until,
        last_answer, created_at, settled_at
   FROM deliveries
  WHERE enterprise_id = $1 AND call_id = $2

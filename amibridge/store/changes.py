@@ -9,9 +9,9 @@ from collections.abc import Iterator, Mapping
 from datetime import timedelta
 from typing import TypeVar
 
-from amibridge.enterprises import AmiHost, Enterprise, Line, Operator
+from amibridge.enterprises import AmiHost, Enterprise, Line, Operator, Webhook
 
-Named = TypeVar("Named", AmiHost, Operator, Line)
+Named = TypeVar("Named", AmiHost, Operator, Line, Webhook)
 Name = TypeVar("Name", bound=str)
 
 
@@ -21,6 +21,7 @@ def changes(old: Enterprise | None, new: Enterprise) -> list[str]:
         added: list[tuple[str, str]] = [("host", host.name) for host in new.hosts]
         added += [("operator", extension) for extension in new.operators]
         added += [("line", number) for number in new.lines]
+        added += [("webhook", webhook.name) for webhook in new.webhooks]
         return ["enterprise added", *(f"{what} {name} added" for what, name in added)]
     return [
         *_changed("", _enterprise_fields(old), _enterprise_fields(new)),
@@ -29,6 +30,7 @@ def changes(old: Enterprise | None, new: Enterprise) -> list[str]:
         *_differing("host", {host.name: host for host in old.hosts}, {host.name: host for host in new.hosts}),
         *_differing("operator", old.operators, new.operators),
         *_differing("line", old.lines, new.lines),
+        *_differing("webhook", {one.name: one for one in old.webhooks}, {one.name: one for one in new.webhooks}),
     ]
 
 
@@ -45,6 +47,9 @@ def _differing(what: str, old: Mapping[Name, Named], new: Mapping[Name, Named]) 
                 yield from _secret(
                     f"{what} {name}: recordings password", before.recordings_password, now.recordings_password
                 )
+            elif isinstance(now, Webhook):
+                yield from _secret(f"{what} {name}: secret", before.secret, now.secret)
+                yield from _secret(f"{what} {name}: previous secret", before.previous_secret, now.previous_secret)
 
 
 def _changed(where: str, old: Mapping[str, object], new: Mapping[str, object]) -> Iterator[str]:
@@ -106,7 +111,7 @@ def _days(span: timedelta | None) -> str | None:
     return None if span is None else f"{span.days} days"
 
 
-def _fields(one: AmiHost | Operator | Line) -> dict[str, object]:
+def _fields(one: AmiHost | Operator | Line | Webhook) -> dict[str, object]:
     match one:
         case AmiHost():
             return {
@@ -123,3 +128,5 @@ def _fields(one: AmiHost | Operator | Line) -> dict[str, object]:
             return {"user": one.user, "name": one.name}
         case Line():
             return {"site": one.site, "name": one.name}
+        case Webhook():
+            return {"url": one.url, "events": "all" if one.events is None else one.events}

@@ -42,6 +42,7 @@ from amibridge.store.changes import changes
 from amibridge.store.db import DATABASE_FAILURES, load_queries
 from amibridge.store.enterprise_rows import missed_calls_of, module_of, responsible_of
 from amibridge.store.tokens import load_tokens
+from amibridge.store.webhooks import load_webhooks, webhook_of, with_secrets, write_webhooks
 
 if TYPE_CHECKING:
     from asyncpg.pool import PoolConnectionProxy
@@ -80,7 +81,7 @@ class Directory:
     async def apply(self, enterprise: Enterprise) -> list[str]:
         """Make the database say what *enterprise* says; what that changed, in words, nothing if it did already.
 
-        An empty client id or webhook secret keeps the one there is, or makes one. Raises EnterpriseRefused.
+        An empty client id or secret of webhooks keeps the one there is, or makes one. Raises EnterpriseRefused.
         """
         async with self._pool.acquire() as connection, connection.transaction():
             await connection.execute(SQL["lock_enterprise"], enterprise.id)
@@ -92,6 +93,7 @@ class Directory:
                 webhook_secret=enterprise.webhook_secret
                 or (old.webhook_secret if old else Secret(""))
                 or Secret(secrets.token_urlsafe(24)),
+                webhooks=with_secrets(enterprise.webhooks, old.webhooks if old else ()),
             )
             said = changes(old, new)
             if stored and not stored.is_current:
@@ -167,15 +169,22 @@ class Directory:
         hosts = _by_enterprise(await connection.fetch(SQL["load_hosts"], number))
         operators = _by_enterprise(await connection.fetch(SQL["load_operators"], number))
         lines = _by_enterprise(await connection.fetch(SQL["load_lines"], number))
+        webhooks = _by_enterprise(await load_webhooks(connection, number))
         tokens = await load_tokens(connection, number)
         found = {}
         for row in await connection.fetch(SQL["load_enterprises"], number):
             key = EnterpriseId(row["enterprise_id"])
-            found[key] = self._opened(row, hosts[key], operators[key], lines[key], tokens.get(key, ()))
+            found[key] = self._opened(row, hosts[key], operators[key], lines[key], webhooks[key], tokens.get(key, ()))
         return found
 
     def _opened(
-        self, row: asyncpg.Record, hosts: Rows, operators: Rows, lines: Rows, tokens: Sequence[ApiToken]
+        self,
+        row: asyncpg.Record,
+        hosts: Rows,
+        operators: Rows,
+        lines: Rows,
+        webhooks: Rows,
+        tokens: Sequence[ApiToken],
     ) -> _Stored:
         number = EnterpriseId(row["enterprise_id"])
         reading = _Reading(self._keyring)
@@ -207,6 +216,7 @@ class Directory:
             supervisors=tuple(Extension(one) for one in row["supervisors"]),
             responsible=responsible_of(row),
             tokens=tuple(tokens),
+            webhooks=tuple(webhook_of(one, reading.open) for one in webhooks),
         )
         return _Stored(enterprise, row["moved_to"], reading.all_current, reading.broken)
 
@@ -279,6 +289,7 @@ class Directory:
         await connection.executemany(
             SQL["put_line"], [(number, one.number, one.site, one.name) for one in new.lines.values()]
         )
+        await write_webhooks(connection, number, new.webhooks, self._keyring)
 
 
 @dataclass(frozen=True, slots=True)

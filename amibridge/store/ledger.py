@@ -64,6 +64,7 @@ class Ledger:
             json.dumps(list(_verdicts(heard))),
             json.dumps(list(_attempts(heard))),
             *_delivery_columns(heard),
+            max((one.heard_at for one in heard), default=None),
         )
         deliveries = _deliveries(rows, heard)
         await self._ask_about_lost_verdicts(heard, deliveries)
@@ -142,6 +143,8 @@ def _deliveries(rows: Iterable[asyncpg.Record], heard: Iterable[HeardFact]) -> l
             due_at=row["due_at"],
             fresh_until=row["fresh_until"],
             created_at=row["created_at"],
+            webhook=row["webhook"],
+            seq=row["seq"],
         )
         for row in rows
     ]

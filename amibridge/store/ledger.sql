@@ -1,6 +1,6 @@
 -- record_facts --
 -- All that a batch of facts means, in one statement and so in one transaction: the facts, what lives, what is over,
--- verdicts with their attempts, and what the CRM must hear. Whatever hangs on a fact is written only if it is new.
+-- verdicts with their attempts, and what the CRM and the webhooks must hear. Whatever hangs on a fact is written only if it is new.
 WITH new AS (
     INSERT INTO facts (enterprise_id, host, key, call_id, kind, at, body)
     SELECT enterprise_id, host, key, call_id, kind, at, body::jsonb
@@ -8,7 +8,7 @@ WITH new AS (
            WITH ORDINALITY AS f (enterprise_id, host, key, call_id, kind, at, body, ordinal)
      ORDER BY ordinal
         ON CONFLICT (enterprise_id, host, key) DO NOTHING
-    RETURNING enterprise_id, host, key, call_id
+    RETURNING enterprise_id, host, key, call_id, kind, seq
 ), lives AS (
     INSERT INTO live_calls (enterprise_id, host, call_id, direction, started_at, updated_at, body)
     SELECT enterprise_id, host, call_id, direction, started_at, updated_at, body::jsonb
@@ -56,17 +56,31 @@ WITH new AS (
                rang_at timestamptz, joined_at timestamptz, left_at timestamptz, outcome text)
       JOIN new ON new.enterprise_id = a.enterprise_id AND new.host = a.host AND new.key = a.key
         ON CONFLICT (enterprise_id, call_id, ordinal) DO NOTHING
+), told AS (
+    INSERT INTO deliveries (enterprise_id, host, call_id, fact_key, kind, webhook, fresh_until, due_at, created_at)
+    SELECT enterprise_id, host, call_id, key, kind::delivery_kind, webhook, fresh_until, heard_at, heard_at
+      FROM (SELECT d.enterprise_id, d.host, d.call_id, d.key, d.kind, '' AS webhook, d.fresh_until, d.heard_at,
+                   d.ordinal
+              FROM unnest($19::text[], $20::text[], $21::text[], $22::text[], $23::text[], $24::timestamptz[],
+                          $25::timestamptz[])
+                   WITH ORDINALITY AS d (enterprise_id, host, call_id, key, kind, fresh_until, heard_at, ordinal)
+              JOIN new ON new.enterprise_id = d.enterprise_id AND new.host = d.host AND new.key = d.key
+             WHERE d.kind <> 'follow_up'
+                OR EXISTS (SELECT FROM enterprises
+                            WHERE enterprises.enterprise_id = d.enterprise_id AND (create_tasks OR create_orders))
+             UNION ALL
+            SELECT new.enterprise_id, new.host, new.call_id, new.key, 'webhook', webhooks.name, NULL, $26, new.seq
+              FROM webhooks
+              JOIN new ON new.enterprise_id = webhooks.enterprise_id
+             WHERE webhooks.events IS NULL OR new.kind = ANY (webhooks.events)) AS telling
+     ORDER BY webhook, ordinal
+    RETURNING enterprise_id, id, host, fact_key, kind, webhook, due_at, fresh_until, created_at
 )
-INSERT INTO deliveries (enterprise_id, host, call_id, fact_key, kind, fresh_until, due_at, created_at)
-SELECT d.enterprise_id, d.host, d.call_id, d.key, d.kind::delivery_kind, d.fresh_until, d.heard_at, d.heard_at
-  FROM unnest($19::text[], $20::text[], $21::text[], $22::text[], $23::text[], $24::timestamptz[], $25::timestamptz[])
-       WITH ORDINALITY AS d (enterprise_id, host, call_id, key, kind, fresh_until, heard_at, ordinal)
-  JOIN new ON new.enterprise_id = d.enterprise_id AND new.host = d.host AND new.key = d.key
- WHERE d.kind <> 'follow_up'
-    OR EXISTS (SELECT FROM enterprises
-                WHERE enterprises.enterprise_id = d.enterprise_id AND (create_tasks OR create_orders))
- ORDER BY d.ordinal
-RETURNING enterprise_id, id, host, fact_key, kind::text, due_at, fresh_until, created_at
+SELECT told.enterprise_id, told.id, told.host, told.fact_key, told.kind::text, told.webhook, told.due_at,
+       told.fresh_until, told.created_at, new.seq
+  FROM told
+  JOIN new ON new.enterprise_id = told.enterprise_id AND new.host = told.host AND new.key = told.fact_key
+ ORDER BY told.id
 
 -- facts_of_live_calls --
 -- What was said of the calls of one host that were live when we last wrote, in the order it was said.
@@ -79,8 +93,10 @@ SELECT facts.kind, facts.body, facts.call_id
 -- due_of_facts --
 -- The deliveries of these facts that are still due: after a commit whose success we may not have heard of.
 SELECT deliveries.enterprise_id, deliveries.id, deliveries.host, deliveries.fact_key, deliveries.kind::text,
-       deliveries.due_at, deliveries.fresh_until, deliveries.created_at
+       deliveries.webhook, deliveries.due_at, deliveries.fresh_until, deliveries.created_at, facts.seq
   FROM deliveries
+  JOIN facts ON facts.enterprise_id = deliveries.enterprise_id AND facts.host = deliveries.host
+            AND facts.key = deliveries.fact_key
   JOIN unnest($1::text[], $2::text[], $3::text[]) AS f (enterprise_id, host, key)
     ON deliveries.enterprise_id = f.enterprise_id AND deliveries.host = f.host AND deliveries.fact_key = f.key
  WHERE deliveries.status = 'due'

@@ -1,7 +1,7 @@
 -- deliveries_of_state --
 -- A page of an enterprise's deliveries, the newest first: made since $2, and before ($3, $4) in the order of the page.
 -- Of any of the statuses $6 and the kinds $7: a few from each of their heaps, and the newest of those.
-SELECT page.enterprise_id, page.id, page.host, page.call_id, page.fact_key, page.kind::text, page.status::text,
+SELECT page.enterprise_id, page.id, page.host, page.call_id, page.fact_key, page.kind::text, page.webhook, page.status::text,
        page.attempts, page.due_at, page.fresh_until, page.last_answer, page.created_at, page.settled_at
   FROM unnest($6::text[]) AS wanted (status), unnest($7::text[]) AS meant (kind), LATERAL (
        SELECT deliveries.*
@@ -17,7 +17,7 @@ SELECT page.enterprise_id, page.id, page.host, page.call_id, page.fact_key, page
 
 -- deliveries_of_state_of_call --
 -- The same of one call ($8).
-SELECT enterprise_id, id, host, call_id, fact_key, kind::text, status::text, attempts, due_at, fresh_until,
+SELECT enterprise_id, id, host, call_id, fact_key, kind::text, webhook, status::text, attempts, due_at, fresh_until,
        last_answer, created_at, settled_at
   FROM deliveries
  WHERE enterprise_id = $1 AND call_id = $8 AND status::text = ANY ($6::text[]) AND kind::text = ANY ($7::text[])

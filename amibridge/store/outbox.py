@@ -44,9 +44,10 @@ class DeliveryStatus(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """One fact on its way to the CRM of *enterprise*. *fresh_until* None: never too late.
+    """One fact on its way to the CRM of *enterprise*, or to its *webhook* of that name.
 
-    *first_tried_at*: when the first try began to be repeated, None if none failed.
+    *fresh_until* None: never too late. *first_tried_at*: when the first try began to be repeated, None if none failed.
+    *seq*: the fact's place in the ledger.
     """
 
     enterprise: EnterpriseId
@@ -60,6 +61,8 @@ class Delivery:
     fresh_until: datetime | None
     created_at: datetime
     first_tried_at: datetime | None = None
+    webhook: str = ""
+    seq: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +80,7 @@ class Settlement:
 
 @dataclass(frozen=True, slots=True)
 class DeliveryRow:
-    """A delivery as people look at it."""
+    """A delivery as people look at it. *webhook* empty: it is for the CRM."""
 
     enterprise: EnterpriseId
     id: int
@@ -92,16 +95,18 @@ class DeliveryRow:
     answer: str | None
     created_at: datetime
     settled_at: datetime | None
+    webhook: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Backlog:
-    """How many rows of one enterprise are in *status*, and since when the oldest."""
+    """How many rows for one enterprise's CRM, or its *webhook*, are in *status*, and since when the oldest."""
 
     enterprise: EnterpriseId
     status: DeliveryStatus
     rows: int
     oldest: datetime
+    webhook: str = ""
 
 
 class Outbox:
@@ -109,12 +114,16 @@ class Outbox:
         self._pool = pool
         self._unreadable: set[tuple[EnterpriseId, int]] = set()
 
-    async def load_due(self, enterprise: EnterpriseId, *, after: int = 0, limit: int = 10_000) -> list[Delivery]:
-        """Due rows of *enterprise* with an id over *after*, in order, at most *limit*; none when there are no more.
+    async def load_due(
+        self, enterprise: EnterpriseId, *, after: int = 0, limit: int = 10_000, webhook: str = ""
+    ) -> list[Delivery]:
+        """Due rows for the CRM of *enterprise*, or its *webhook*, with an id over *after*, in order, at most *limit*.
+
+        None when there are no more.
 
         A row whose fact cannot be read is left due, and said once.
         """
-        while rows := await self._pool.fetch(SQL["load_due"], enterprise, after, limit):
+        while rows := await self._pool.fetch(SQL["load_due"], enterprise, after, limit, webhook):
             found = [delivery for row in rows if (delivery := self._delivery(row)) is not None]
             if found:
                 return found
@@ -142,6 +151,8 @@ class Outbox:
             fresh_until=row["fresh_until"],
             created_at=row["created_at"],
             first_tried_at=row["first_tried_at"],
+            webhook=row["webhook"],
+            seq=row["seq"],
         )
 
     async def settle(self, settlements: Sequence[Settlement]) -> None:
@@ -162,7 +173,13 @@ class Outbox:
         """What waits and what is parked, by enterprise. Raises TimeoutError when that takes longer."""
         rows = await fetch_within(self._pool, within, SQL["count_deliveries"])
         return [
-            Backlog(EnterpriseId(row["enterprise_id"]), DeliveryStatus(row["status"]), row["rows"], row["oldest"])
+            Backlog(
+                EnterpriseId(row["enterprise_id"]),
+                DeliveryStatus(row["status"]),
+                row["rows"],
+                row["oldest"],
+                row["webhook"],
+            )
             for row in rows
         ]
 
@@ -197,7 +214,7 @@ class Outbox:
         return [row["id"] for row in rows]
 
     async def resend(self, enterprise: EnterpriseId, ids: Sequence[int]) -> list[int]:
-        """Make parked or dropped history and errands due again; the ids for which that was possible."""
+        """Make parked or dropped history, errands and events due again; the ids for which that was possible."""
         rows = await self._pool.fetch(SQL["resend"], enterprise, list(ids), datetime.now(UTC))
         return [row["id"] for row in rows]
 
@@ -224,4 +241,5 @@ def delivery_row(row: asyncpg.Record) -> DeliveryRow:
         answer=row["last_answer"],
         created_at=row["created_at"],
         settled_at=row["settled_at"],
+        webhook=row["webhook"],
     )

@@ -1,12 +1,14 @@
 -- load_due --
--- What is still to be told to one enterprise's CRM, oldest first, with its facts: read after a start, not while running.
+-- What is still to be told to one enterprise's CRM, or to one of its webhooks ($4), oldest first, with its facts: read after
+-- a start, not while running.
 SELECT deliveries.enterprise_id, deliveries.id, deliveries.host, deliveries.call_id, deliveries.kind::text,
+       deliveries.webhook,
        deliveries.attempts, deliveries.due_at, deliveries.fresh_until, deliveries.created_at,
-       deliveries.first_tried_at, facts.kind AS fact_kind, facts.body
+       deliveries.first_tried_at, facts.kind AS fact_kind, facts.body, facts.seq
   FROM deliveries
   JOIN facts ON facts.enterprise_id = deliveries.enterprise_id AND facts.host = deliveries.host
             AND facts.key = deliveries.fact_key
- WHERE deliveries.enterprise_id = $1 AND deliveries.status = 'due' AND deliveries.id > $2
+ WHERE deliveries.enterprise_id = $1 AND deliveries.status = 'due' AND deliveries.webhook = $4 AND deliveries.id > $2
  ORDER BY deliveries.id
  LIMIT $3
 
@@ -25,15 +27,15 @@ UPDATE deliveries
  WHERE deliveries.enterprise_id = s.enterprise_id AND deliveries.id = s.id AND deliveries.status = 'due'
 
 -- count_deliveries --
--- How many deliveries of each enterprise are in each state that somebody may have to look at.
-SELECT enterprise_id, status::text, count(*) AS rows, min(created_at) AS oldest
+-- How many deliveries to each enterprise's CRM and webhooks are in each state that somebody may have to look at.
+SELECT enterprise_id, webhook, status::text, count(*) AS rows, min(created_at) AS oldest
   FROM deliveries
  WHERE status IN ('due', 'parked')
- GROUP BY enterprise_id, status
+ GROUP BY enterprise_id, status, webhook
 
 -- list_deliveries --
 -- The delivery ledger of one enterprise for people, newest first; a NULL filter is no filter.
-SELECT enterprise_id, id, host, call_id, fact_key, kind::text, status::text, attempts, due_at, fresh_until,
+SELECT enterprise_id, id, host, call_id, fact_key, kind::text, webhook, status::text, attempts, due_at, fresh_until,
        last_answer, created_at, settled_at
   FROM deliveries
  WHERE enterprise_id = $1
@@ -53,15 +55,18 @@ SELECT call_id
  LIMIT $3
 
 -- resend --
--- Parked or dropped history, or errands, to be done once more, because somebody mended the reason.
+-- Parked or dropped history, errands, or events of webhooks that there still are, to be done once more, because somebody
+-- mended the reason.
 UPDATE deliveries
    SET status = 'due', due_at = $3, attempts = 0, first_tried_at = NULL, created_at = $3, settled_at = NULL
  WHERE enterprise_id = $1 AND id = ANY ($2::bigint[]) AND kind <> 'popup' AND status IN ('parked', 'dropped')
+   AND (webhook = '' OR EXISTS (SELECT FROM webhooks
+                                 WHERE webhooks.enterprise_id = $1 AND webhooks.name = deliveries.webhook))
 RETURNING enterprise_id, id
 
 -- deliveries_by_id --
 -- Some deliveries of one enterprise by their ids, in their order.
-SELECT enterprise_id, id, host, call_id, fact_key, kind::text, status::text, attempts, due_at, fresh_until,
+SELECT enterprise_id, id, host, call_id, fact_key, kind::text, webhook, status::text, attempts, due_at, fresh_until,
        last_answer, created_at, settled_at
   FROM deliveries
  WHERE enterprise_id = $1 AND id = ANY ($2::bigint[])

@@ -1,7 +1,7 @@
 -- The database as it is after all migrations, to be read. A test holds it against what the migrations make.
 -- Laws: enterprise_id is the first column of every key; what was said of an enterprise outlives its removal.
 
-CREATE TYPE delivery_kind AS ENUM ('popup', 'history', 'customer', 'follow_up');
+CREATE TYPE delivery_kind AS ENUM ('popup', 'history', 'customer', 'follow_up', 'webhook');
 CREATE TYPE delivery_status AS ENUM ('due', 'sent', 'dropped', 'parked');
 
 -- Whom we work for. Secrets are sealed with the keyring.
@@ -73,6 +73,18 @@ CREATE TABLE lines (
     site          text,
     name          text,
     PRIMARY KEY (enterprise_id, number)
+);
+
+-- Whom of an enterprise's own systems we tell of its calls. events NULL: of everything. secret, previous_secret: sealed; what
+-- is told is signed with both.
+CREATE TABLE webhooks (
+    enterprise_id   text        NOT NULL REFERENCES enterprises ON DELETE CASCADE,
+    name            text        NOT NULL,
+    url             text        NOT NULL,
+    secret          bytea       NOT NULL,
+    previous_secret bytea,
+    events          text[],
+    PRIMARY KEY (enterprise_id, name)
 );
 
 -- What the CRM said last of our module in an account. moved_to NULL: the account is where its file says.
@@ -207,7 +219,8 @@ CREATE TABLE attempts (
 );
 CREATE INDEX attempts_by_operator ON attempts (enterprise_id, extension, rang_at);
 
--- What the CRM must hear, and what became of it. fresh_until NULL: never too late. first_tried_at NULL: no try failed.
+-- What the CRM and the webhooks must hear, and what became of it. fresh_until NULL: never too late. first_tried_at NULL: no
+-- try failed. webhook: the name of the one that is told; empty: the CRM is.
 CREATE TABLE deliveries (
     enterprise_id text            NOT NULL,
     id            bigint          GENERATED ALWAYS AS IDENTITY,
@@ -223,11 +236,12 @@ CREATE TABLE deliveries (
     created_at    timestamptz     NOT NULL DEFAULT now(),
     settled_at    timestamptz,
     first_tried_at timestamptz,
+    webhook       text            NOT NULL DEFAULT '',
     PRIMARY KEY (enterprise_id, id),
     CHECK ((status = 'due') = (settled_at IS NULL))
 ) WITH (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.01, autovacuum_vacuum_threshold = 500);
-CREATE UNIQUE INDEX deliveries_once ON deliveries (enterprise_id, host, fact_key, kind);
-CREATE INDEX deliveries_unfinished ON deliveries (enterprise_id, status, id) WHERE status IN ('due', 'parked');
+CREATE UNIQUE INDEX deliveries_once ON deliveries (enterprise_id, host, fact_key, kind, webhook);
+CREATE INDEX deliveries_unfinished ON deliveries (enterprise_id, status, webhook, id) WHERE status IN ('due', 'parked');
 CREATE INDEX deliveries_by_call ON deliveries (enterprise_id, call_id);
 CREATE INDEX deliveries_by_state ON deliveries (enterprise_id, status, kind, created_at, id);
 

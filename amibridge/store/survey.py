@@ -105,14 +105,16 @@ class Survey:
         [row] = await self._ask("seen_whole", enterprise, since)
         return SeenWhole(**dict(row))
 
-    async def newest_deliveries(self, enterprise: EnterpriseId) -> Mapping[DeliveryStatus, DeliveryRow]:
+    async def newest_deliveries(
+        self, enterprise: EnterpriseId, webhook: str = ""
+    ) -> Mapping[DeliveryStatus, DeliveryRow]:
         """The newest that is due, that was sent, and that is parked, as far as there are any."""
-        rows = [delivery_row(row) for row in await self._ask("newest_deliveries", enterprise)]
+        rows = [delivery_row(row) for row in await self._ask("newest_deliveries", enterprise, webhook)]
         return {row.status: row for row in rows}
 
-    async def parked_for(self, enterprise: EnterpriseId, *, most: int) -> Sequence[ParkedFor]:
+    async def parked_for(self, enterprise: EnterpriseId, *, most: int, webhook: str = "") -> Sequence[ParkedFor]:
         """The most frequent reason first."""
-        rows = await self._ask("parked_for", enterprise, most)
+        rows = await self._ask("parked_for", enterprise, most, webhook)
         return [ParkedFor(NoticeKind(row["kind"]), row["last_answer"], row["rows"], row["oldest"]) for row in rows]
 
     async def oldest_kept(self, enterprise: EnterpriseId) -> OldestKept:

@@ -21,13 +21,14 @@ SELECT count(*) AS calls, count(*) FILTER (WHERE NOT complete) AS incomplete,
  WHERE enterprise_id = $1 AND started_at >= $2
 
 -- newest_deliveries --
--- The newest delivery of an enterprise in each state that says how well its CRM hears us.
+-- The newest delivery of an enterprise to its CRM, or to one of its webhooks ($2), in each state that says how well it
+-- hears us.
 SELECT found.*
   FROM unnest(ARRAY['due', 'sent', 'parked']) AS wanted (status),
-       LATERAL (SELECT enterprise_id, id, host, call_id, fact_key, kind::text, status::text, attempts, due_at,
+       LATERAL (SELECT enterprise_id, id, host, call_id, fact_key, kind::text, webhook, status::text, attempts, due_at,
                        fresh_until, last_answer, created_at, settled_at
                   FROM deliveries
-                 WHERE enterprise_id = $1 AND status = wanted.status::delivery_status
+                 WHERE enterprise_id = $1 AND status = wanted.status::delivery_status AND webhook = $2
                  ORDER BY id DESC
                  LIMIT 1) AS found
 
@@ -66,10 +67,10 @@ SELECT call_id, text, (count(*) OVER () + sum(passed_over) OVER ())::bigint AS m
  LIMIT 1
 
 -- parked_for --
--- Why deliveries of an enterprise are parked, of which kind and how many, the most frequent reason first.
+-- Why deliveries of an enterprise to its CRM, or to one of its webhooks ($3), are parked, of which kind and how many, the most frequent reason first.
 SELECT kind::text, last_answer, count(*) AS rows, min(created_at) AS oldest
   FROM deliveries
- WHERE enterprise_id = $1 AND status = 'parked'
+ WHERE enterprise_id = $1 AND status = 'parked' AND webhook = $3
  GROUP BY kind, last_answer
  ORDER BY rows DESC, oldest
  LIMIT $2

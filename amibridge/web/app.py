@@ -16,7 +16,7 @@ import structlog
 from aiohttp import web
 
 from amibridge.config import WebSettings
-from amibridge.enterprises import CrmStanding, EnterpriseId, HistoryStanding, HostStanding
+from amibridge.enterprises import CrmStanding, EnterpriseId, HistoryStanding, HostStanding, WebhookStanding
 from amibridge.recordings.library import Library
 from amibridge.redact import Secret
 from amibridge.retailcrm.triggers import Hint
@@ -99,6 +99,7 @@ class WebServices:
     trusted_proxies: Sequence[str] = ()
     fetched: Tell = log_fetch
     zone_of: ZoneOf = configured_zone
+    webhooks: Callable[[], Sequence[WebhookStanding]] = tuple
 
 
 def make_app(services: WebServices) -> web.Application:
@@ -113,6 +114,7 @@ def make_app(services: WebServices) -> web.Application:
         services.queue,
         services.longest_stall,
         services.streams.listening,
+        services.webhooks,
     )
     app.router.add_get("/health/ready", readiness(services.outbox, sources))
     for path in ("/health", "/api/status"):

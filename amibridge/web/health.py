@@ -1,6 +1,7 @@
 """`/health/live`: the loop turns. `/health/ready`: each thing we depend on, by name, and how it stands.
 
-Law: one PBX or CRM that is away does not make the bridge unready, for the others are served; an absent database does.
+Law: one PBX, CRM or receiver that is away does not make the bridge unready, for the others are served; an absent
+database does.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from typing import Any
 
 from aiohttp import web
 
-from amibridge.enterprises import CrmStanding, EnterpriseId, HistoryStanding, HostStanding
+from amibridge.enterprises import CrmStanding, EnterpriseId, HistoryStanding, HostStanding, WebhookStanding
 from amibridge.store.db import DATABASE_FAILURES
 from amibridge.store.outbox import Backlog, Outbox
 from amibridge.store.recorder import FactQueue
@@ -36,6 +37,7 @@ class Sources:
     queue: FactQueue
     longest_stall: Callable[[], timedelta]
     streams: Callable[[], Mapping[EnterpriseId, int]]
+    webhooks: Callable[[], Sequence[WebhookStanding]] = tuple
 
 
 def readiness(outbox: Outbox, sources: Sources) -> Handler:
@@ -47,6 +49,7 @@ def readiness(outbox: Outbox, sources: Sources) -> Handler:
             "hosts": [_host(standing) for standing in sources.hosts()],
             "enterprises": [_enterprise(standing) for standing in sources.crms()],
             "histories": [_history(standing) for standing in sources.histories()],
+            "webhooks": [_webhook(standing) for standing in sources.webhooks()],
             "facts_waiting": len(sources.queue),
             "deliveries": [_backlog(backlog) for backlog in backlogs],
             "longest_stall_ms": round(sources.longest_stall().total_seconds() * 1000, 1),
@@ -96,9 +99,20 @@ def _history(standing: HistoryStanding) -> dict[str, Any]:
     }
 
 
+def _webhook(standing: WebhookStanding) -> dict[str, Any]:
+    return {
+        "enterprise": standing.enterprise,
+        "webhook": standing.webhook,
+        "state": standing.state,
+        "since": standing.since.isoformat(timespec="seconds"),
+        "reason": standing.reason,
+    }
+
+
 def _backlog(backlog: Backlog) -> dict[str, Any]:
     return {
         "enterprise": backlog.enterprise,
+        "webhook": backlog.webhook or None,
         "status": backlog.status,
         "rows": backlog.rows,
         "oldest": backlog.oldest.isoformat(timespec="seconds"),

@@ -14,7 +14,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.metrics_core import Metric
 
 from amibridge import __version__
-from amibridge.enterprises import CrmStanding, HistoryStanding, HostStanding, LinkState
+from amibridge.enterprises import CrmStanding, HistoryStanding, HostStanding, LinkState, WebhookStanding
 from amibridge.store.outbox import Backlog, DeliveryStatus
 from amibridge.store.recorder import FactQueue
 from amibridge.web.health import Sources
@@ -39,6 +39,7 @@ def metrics(sources: Sources, backlogs: Sequence[Backlog] | None) -> Iterator[Me
     yield from _of_crms(crms)
     yield from _of_histories(sources.histories())
     yield from _of_deliveries(crms, backlogs)
+    yield from _of_webhooks(sources.webhooks(), backlogs)
     yield from _of_facts(sources.queue, crms)
     yield _gauge(
         "amibridge_event_streams",
@@ -172,10 +173,10 @@ def _of_deliveries(crms: Sequence[CrmStanding], backlogs: Sequence[Backlog] | No
     rows: dict[tuple[str, str], int] = {}
     if backlogs is not None:  # nothing waits where nothing is said of it
         rows = {(one.enterprise, status): 0 for one in crms for status in WAITING}
-        rows |= {(one.enterprise, one.status): one.rows for one in backlogs}
+        rows |= {(one.enterprise, one.status): one.rows for one in backlogs if not one.webhook}
     yield _gauge(
         "amibridge_deliveries",
-        "Deliveries that wait to be told (due), or for a person to look at them (parked).",
+        "Deliveries that wait to be told to a CRM (due), or for a person to look at them (parked).",
         labels,
         rows.items(),
     )
@@ -183,7 +184,40 @@ def _of_deliveries(crms: Sequence[CrmStanding], backlogs: Sequence[Backlog] | No
         "amibridge_deliveries_oldest_timestamp_seconds",
         "Since when the oldest of those waits.",
         labels,
-        (([one.enterprise, one.status], one.oldest.timestamp()) for one in backlogs or ()),
+        (([one.enterprise, one.status], one.oldest.timestamp()) for one in backlogs or () if not one.webhook),
+    )
+
+
+def _of_webhooks(webhooks: Sequence[WebhookStanding], backlogs: Sequence[Backlog] | None) -> Iterator[Metric]:
+    labels = ["enterprise", "webhook"]
+    named = [([one.enterprise, one.webhook], one) for one in webhooks]
+    yield _gauge(
+        "amibridge_webhook_state",
+        "How a webhook stands with its receiver: 1 for the state, 0 for the others.",
+        [*labels, "state"],
+        (([*name, state], one.state == state) for name, one in named for state in CRM_STATES),
+    )
+    yield _counter(
+        "amibridge_webhook_events_settled",
+        "What became of events told to a webhook: sent, parked, or due again after a failure.",
+        [*labels, "status"],
+        (([*name, status], count) for name, one in named for status, count in one.settled.items()),
+    )
+    rows: dict[tuple[str, ...], int] = {}
+    if backlogs is not None:
+        rows = {(*name, status): 0 for name, _ in named for status in WAITING}
+        rows |= {(one.enterprise, one.webhook, one.status): one.rows for one in backlogs if one.webhook}
+    yield _gauge(
+        "amibridge_webhook_events",
+        "Events that wait to be told to a webhook (due), or for a person to look at them (parked).",
+        [*labels, "status"],
+        rows.items(),
+    )
+    yield _gauge(
+        "amibridge_webhook_events_oldest_timestamp_seconds",
+        "Since when the oldest of those waits.",
+        [*labels, "status"],
+        (([one.enterprise, one.webhook, one.status], one.oldest.timestamp()) for one in backlogs or () if one.webhook),
     )
 
 

@@ -230,6 +230,7 @@ class TestReading:
                     "name": ["line", "customer"],
                 },
                 "supervision": {"extensions": ["100", "103"]},
+                "webhooks": [],
                 "operators": {"101": {"user": 27, "name": "Иван"}, "102": {"user": 31, "name": None}},
                 "lines": {"74951110001": {"site": "romashka", "name": "Москва"}},
             }

@@ -3,7 +3,6 @@ from __future__ import annotations
 import asyncpg
 import pytest
 
-from amibridge.store.ledger import Ledger
 from tests.web.scraping import Scraped, fill, scrape
 from tests.web.serving import serving
 
@@ -12,5 +11,5 @@ from tests.web.serving import serving
 async def scraped(pool: asyncpg.Pool) -> Scraped:
     """What a running side server tells that has something to tell of everything."""
     async with serving(pool) as site:
-        await fill(site, Ledger(pool))
+        await fill(site, pool)
         return await scrape(site)

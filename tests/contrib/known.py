@@ -19,6 +19,9 @@ WORDS: dict[tuple[str, str], set[str]] = {
     ("amibridge_ami_link_state", "state"): set(LinkState),
     ("amibridge_crm_state", "state"): set(Mood),
     ("amibridge_crm_requests_total", "answer"): {ACCEPTED, ABANDONED, *(error.kind for error in ANSWERS)},
+    ("amibridge_webhook_state", "state"): set(Mood),
+    ("amibridge_webhook_events", "status"): {DeliveryStatus.DUE, DeliveryStatus.PARKED},
+    ("amibridge_webhook_events_oldest_timestamp_seconds", "status"): {DeliveryStatus.DUE, DeliveryStatus.PARKED},
     ("amibridge_deliveries", "status"): {DeliveryStatus.DUE, DeliveryStatus.PARKED},
     ("amibridge_deliveries_oldest_timestamp_seconds", "status"): {DeliveryStatus.DUE, DeliveryStatus.PARKED},
 }

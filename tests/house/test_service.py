@@ -20,9 +20,11 @@ from amibridge.cli.enterprise_document import (
     ResponsibleTable,
     RetailcrmTable,
     SupervisionTable,
+    WebhookTable,
 )
 from amibridge.cli.enterprise_file import read_enterprise
 from amibridge.config.sources import KEYS, load
+from amibridge.store.webhooks import make_secret
 from tests.house.source import ROOT
 
 UNIT = ROOT / "systemd" / "amibridge.service"
@@ -124,7 +126,7 @@ def test_the_example_shows_every_setting() -> None:
 
 
 def switched_on(example: Path) -> str:
-    return re.sub(r"(?m)^# (?=\w+ = )", "", example.read_text("utf-8"))
+    return re.sub(r"(?m)^# (?=\w+ = |\[\[)", "", example.read_text("utf-8"))
 
 
 def keys_of_an_enterprise() -> set[str]:
@@ -137,16 +139,19 @@ def keys_of_an_enterprise() -> set[str]:
         RecordingsTable,
         ResponsibleTable,
         SupervisionTable,
+        WebhookTable,
         OperatorTable,
         LineTable,
     )
-    tables = {"retailcrm", "missed_calls", "asterisk", "responsible", "supervision", "operators", "lines"}
+    tables = {"retailcrm", "missed_calls", "asterisk", "responsible", "supervision", "webhooks", "operators", "lines"}
     return {key for shape in shapes for key in shape.model_fields} - tables
 
 
 def test_the_example_enterprise_is_valid_as_it_is_and_with_every_line_switched_on(tmp_path: Path) -> None:
     for name in ("0123.key", "0123-pbx1.secret", "0123-pbx1.recordings"):
         (tmp_path / name).write_text("hush\n")
+    for name in ("0123-erp.secret", "0123-erp.previous"):
+        (tmp_path / name).write_text(f"{make_secret()}\n")
     file = tmp_path / "0123.toml"
     file.write_text(ENTERPRISE.read_text("utf-8"), encoding="utf-8")
     plain = read_enterprise(file)

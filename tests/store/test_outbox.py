@@ -267,7 +267,8 @@ def scanned(plan: list[dict[str, Any]]) -> set[str]:
 async def test_no_question_about_deliveries_reads_a_table_from_end_to_end(crowded: asyncpg.Pool) -> None:
     verdicts = ([ONE] * 50, list(range(50)), ["sent"] * 50, [None] * 50, [1] * 50, [None] * 50, [None] * 50, HEARD_AT)
     for sql, arguments, by in (
-        (module.SQL["load_due"], (ONE, 0, 500), {"deliveries_unfinished"}),
+        (module.SQL["load_due"], (ONE, 0, 500, ""), {"deliveries_unfinished"}),
+        (module.SQL["load_due"], (ONE, 0, 500, "erp"), {"deliveries_unfinished"}),
         (module.SQL["settle"], verdicts, {"deliveries_pkey", "deliveries_unfinished"}),
         (module.SQL["list_deliveries"], (ONE, None, None, 100), {"deliveries_pkey"}),
         (module.SQL["count_deliveries"], (), {"deliveries_unfinished"}),

@@ -111,7 +111,7 @@ async def test_every_foreign_key_begins_with_the_enterprise(made: asyncpg.Connec
         "SELECT pg_get_constraintdef(oid) AS text FROM pg_constraint"
         " WHERE connamespace = 'amibridge'::regnamespace AND contype = 'f'"
     )
-    assert len(definitions) == 7
+    assert len(definitions) == 8
     assert all(row["text"].startswith("FOREIGN KEY (enterprise_id") for row in definitions)
 
 

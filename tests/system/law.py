@@ -54,13 +54,16 @@ async def assert_law(
     assert_rates(crm, account)
 
 
-async def nothing_is_due(bridge: Bridge, enterprise: str = "0123", seconds: float = 60.0) -> None:
-    """Wait for that."""
+async def nothing_is_due(
+    bridge: Bridge, enterprise: str = "0123", seconds: float = 60.0, *, webhook: str | None = None
+) -> None:
+    """Wait for that: nothing for the CRM, or for that *webhook*."""
     async with asyncio.timeout(seconds), aiohttp.ClientSession() as client:
         while True:
             async with client.get(f"{bridge.url}/health/ready") as answer:
                 told = await answer.json()
-            due = [one for one in told["deliveries"] if (one["enterprise"], one["status"]) == (enterprise, "due")]
+            ours = (enterprise, webhook, "due")
+            due = [one for one in told["deliveries"] if (one["enterprise"], one["webhook"], one["status"]) == ours]
             if answer.status == 200 and not due:
                 return
             await asyncio.sleep(0.05)

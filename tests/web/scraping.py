@@ -4,20 +4,32 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
+import asyncpg
 from prometheus_client.parser import text_string_to_metric_families
 
 from amibridge.ami.events import AmiEvent, Hangup, Newchannel
 from amibridge.calls.notices import NoticeKind
 from amibridge.calls.record import Direction, Outcome
-from amibridge.enterprises import CrmStanding, EnterpriseId, HistoryStanding, HostStanding, LinkState
+from amibridge.enterprises import (
+    CrmStanding,
+    EnterpriseId,
+    HistoryStanding,
+    HostStanding,
+    LinkState,
+    Webhook,
+    WebhookStanding,
+)
+from amibridge.store.directory import Directory
 from amibridge.store.ledger import HeardFact, Ledger
+from amibridge.store.webhooks import make_secret
 from amibridge.tallies import CrmTally, HostTally
 from tests.delivery.rows import ended, record
 from tests.runtime.following import host_at
-from tests.web.serving import Site
+from tests.store.enterprises import romashka
+from tests.web.serving import KEYRING, Site
 
 NOW = datetime.now(UTC)
 NUMBER = EnterpriseId("0123")
@@ -92,16 +104,19 @@ def crm_standing(state: str = "well") -> CrmStanding:
     return CrmStanding(NUMBER, state, NOW, None, tally, {"accepted": 7, "busy": 1})
 
 
-async def fill(site: Site, ledger: Ledger) -> None:
+async def fill(site: Site, pool: asyncpg.Pool) -> None:
     """Something to tell in every metric."""
     heard = HeardFact(NUMBER, HOST.name, ended(record("pbx1:1.1")), NOW)
-    await ledger.record([heard])
+    erp = Webhook("erp", "http://10.0.0.7/", make_secret())
+    await Directory(pool, KEYRING).apply(replace(romashka(NUMBER), create_orders=False, webhooks=(erp,)))
+    await Ledger(pool).record([heard])
     site.standings = [host_standing()]
     site.crms = [crm_standing()]
     site.histories = [
         HistoryStanding(NUMBER, "customers", NOW, None),
         HistoryStanding(NUMBER, "orders", None, "Access denied."),
     ]
+    site.webhooks = [WebhookStanding(NUMBER, "erp", "troubled", NOW, "500", {"sent": 3, "due": 1})]
     site.queue.put(heard)
     site.queue.set_aside[NUMBER] += 2
     site.stall = timedelta(milliseconds=12)

@@ -25,7 +25,7 @@ from amibridge.calls.parties import Party
 from amibridge.calls.record import CallId, CallRecord
 from amibridge.calls.transfers import Asked, Done
 from amibridge.config import RecordingSettings, WebSettings
-from amibridge.enterprises import CrmStanding, Enterprise, EnterpriseId, HistoryStanding, HostStanding
+from amibridge.enterprises import CrmStanding, Enterprise, EnterpriseId, HistoryStanding, HostStanding, WebhookStanding
 from amibridge.recordings.library import Library, library_settings
 from amibridge.redact import Secret
 from amibridge.responsible.answer import Answer as Told
@@ -83,10 +83,10 @@ async def no_monitoring(enterprise: Enterprise, wanted: Wanted) -> Begun:
 
 @dataclass
 class Site:
-    """*standings*, *crms*, *histories*, *queue*, *stall*: what health and metrics tell. *zones_changed*: whose was said
-    to be; *hints*: what came by webhook; *call*, *transfer*, *monitor*: who places calls, hands on, listens in.
-    *asked*: who should take a call, which *responsible* answers. *fetches*: who was given which recording. *cache*: of
-    recordings."""
+    """*standings*, *crms*, *histories*, *webhooks*, *queue*, *stall*: what health and metrics tell. *zones_changed*:
+    whose was said to be; *hints*: what came by webhook; *call*, *transfer*, *monitor*: who places calls, hands on,
+    listens in. *asked*: who should take a call, which *responsible* answers. *fetches*: who was given which recording.
+    *cache*: of recordings."""
 
     host: str
     port: int
@@ -101,6 +101,7 @@ class Site:
     standings: list[HostStanding] = field(default_factory=list)
     crms: list[CrmStanding] = field(default_factory=list)
     histories: list[HistoryStanding] = field(default_factory=list)
+    webhooks: list[WebhookStanding] = field(default_factory=list)
     stall: timedelta = timedelta(0)
     zones_changed: list[EnterpriseId] = field(default_factory=list)
     hints: list[tuple[EnterpriseId, Hint]] = field(default_factory=list)
@@ -219,6 +220,7 @@ async def serving(
             trusted_proxies=trusted_proxies,
             fetched=site.fetches.append,
             zone_of=lambda enterprise: site.zones.get(enterprise.id, enterprise.time_zone),
+            webhooks=lambda: site.webhooks,
         )
         settings = WebSettings("127.0.0.1", 0, PUBLIC_URL)
         with capture_logs() as lines:

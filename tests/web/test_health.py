@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 import asyncpg
 
-from amibridge.enterprises import CrmStanding, HistoryStanding, HostStanding, LinkState
+from amibridge.enterprises import CrmStanding, HistoryStanding, HostStanding, LinkState, WebhookStanding
 from amibridge.store.ledger import HeardFact, Ledger
 from tests.delivery.rows import ended, record
 from tests.runtime.following import host_at
@@ -39,6 +39,7 @@ async def test_ready_tells_each_thing_we_depend_on(site: Site, pool: asyncpg.Poo
         HistoryStanding(host.enterprise, "customers", NOW, None),
         HistoryStanding(host.enterprise, "orders", None, "Access denied."),
     ]
+    site.webhooks = [WebhookStanding(host.enterprise, "erp", "paused", NOW, "410")]
     site.queue.put(HeardFact(host.enterprise, host.name, fact, NOW))
     site.stall = timedelta(milliseconds=12.34)
     answer = await site.ask("/health/ready")
@@ -72,11 +73,14 @@ async def test_ready_tells_each_thing_we_depend_on(site: Site, pool: asyncpg.Poo
             {"enterprise": "0123", "history": "customers", "read_at": at, "reason": None},
             {"enterprise": "0123", "history": "orders", "read_at": None, "reason": "Access denied."},
         ],
+        "webhooks": [
+            {"enterprise": "0123", "webhook": "erp", "state": "paused", "since": at, "reason": "410"},
+        ],
         "facts_waiting": 1,
         "longest_stall_ms": 12.3,
     }
     assert rest == []
-    assert (due["enterprise"], due["status"], due["rows"]) == ("0123", "due", 3)
+    assert (due["enterprise"], due["webhook"], due["status"], due["rows"]) == ("0123", None, "due", 3)
     assert datetime.fromisoformat(due["oldest"]) == NOW.replace(microsecond=0)
 
 

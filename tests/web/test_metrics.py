@@ -14,7 +14,6 @@ from amibridge import __version__
 from amibridge.ami.events import AmiEvent
 from amibridge.delivery.standing import Mood
 from amibridge.enterprises import EnterpriseId, LinkState
-from amibridge.store.ledger import Ledger
 from amibridge.web.metrics import CRM_STATES
 from tests.house.source import ROOT
 from tests.runtime.following import host_at
@@ -28,7 +27,7 @@ OPERATIONS = (ROOT / "docs" / "operations.md").read_text("utf-8")
 
 @pytest.fixture
 async def scraped(site: Site, pool: asyncpg.Pool) -> Scraped:
-    await fill(site, Ledger(pool))
+    await fill(site, pool)
     return await scrape(site)
 
 
@@ -62,6 +61,17 @@ async def test_a_crm(scraped: Scraped) -> None:
     assert delays == {"0.1": 1, "0.25": 1, "0.5": 2, "10.0": 2, "+Inf": 3}
     assert scraped.value("amibridge_popup_delay_seconds_count", enterprise="0123") == 3
     assert scraped.value("amibridge_popup_delay_seconds_sum", enterprise="0123") == pytest.approx(30.35)
+
+
+async def test_a_webhook(scraped: Scraped) -> None:
+    labels = {"enterprise": "0123", "webhook": "erp"}
+    states = [scraped.value("amibridge_webhook_state", **labels, state=state) for state in CRM_STATES]
+    assert states == [0, 1, 0]
+    assert scraped.value("amibridge_webhook_events_settled_total", **labels, status="sent") == 3
+    assert scraped.value("amibridge_webhook_events", **labels, status="due") == 1
+    assert scraped.value("amibridge_webhook_events", **labels, status="parked") == 0
+    oldest = scraped.value("amibridge_webhook_events_oldest_timestamp_seconds", **labels, status="due")
+    assert oldest == pytest.approx(NOW.timestamp(), abs=0.001)
 
 
 async def test_histories(scraped: Scraped) -> None:

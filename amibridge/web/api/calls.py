@@ -1,4 +1,4 @@
-"""`/api/v1/calls`: call records, live ones and those that are over, and what the CRM was told of each.
+"""`/api/v1/calls`: call records, live ones and those that are over, and what the CRM and webhooks were told of each.
 
 Law: a call that goes on is told by memory, one that is over by the database; both stand in one order, and keep their
 place in it when they end.
@@ -68,7 +68,7 @@ def call_endpoints(
 
     @endpoint("/api/v1/calls/{id}", Scope.READ, "calls.show", CallAsk, CallAnswer)
     async def call(caller: Caller, ask: CallAsk) -> dict[str, Any]:
-        """One call with its attempts, and what the CRM was told of it.
+        """One call with its attempts, and what the CRM and webhooks were told of it.
 
         Also while it goes on; then `parties` says who is on it, and where each of them is.
         """
@@ -85,7 +85,7 @@ def call_endpoints(
 
     @endpoint("/api/v1/calls/{id}/deliveries", Scope.READ, "calls.deliveries", CallAsk, DeliveriesAnswer)
     async def deliveries(caller: Caller, ask: CallAsk) -> dict[str, Any]:
-        """What the CRM was told of one call, or is still to be told, and what it answered."""
+        """What the CRM and webhooks were told of one call, or are still to be told, and what they answered."""
         found = await find(caller, ask.id)
         rows = await records.deliveries(caller.enterprise.id, found.call_id)
         return {"deliveries": [delivery_told(row) for row in rows]}

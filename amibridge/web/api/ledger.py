@@ -23,7 +23,7 @@ Find: TypeAlias = Callable[[Caller, str], Awaitable[CallRecord]]
 def ledger_endpoints(pages: LedgerPages, find: Find) -> Sequence[Endpoint[Any]]:
     @endpoint("/api/v1/deliveries", Scope.READ, "deliveries.list", DeliveriesAsk, DeliveryPageAnswer)
     async def deliveries(caller: Caller, ask: DeliveriesAsk) -> dict[str, Any]:
-        """What the CRM was told of all calls, or is still to be told, the newest first.
+        """What the CRM and webhooks were told of all calls, or are still to be told, the newest first.
 
         `status=parked` is what was given up and waits for a person. What is sent again moves to the top; whatever else
         happens meanwhile moves nothing from one page to another.
@@ -60,6 +60,7 @@ def delivery_told(row: DeliveryRow) -> dict[str, Any]:
         "id": row.id,
         "call_id": row.call,
         "kind": row.kind,
+        "webhook": row.webhook or None,
         "fact": row.fact,
         "status": row.status,
         "attempts": row.attempts,

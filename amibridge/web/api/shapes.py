@@ -130,11 +130,12 @@ class PartyShape(Answer):
 
 
 class DeliveryShape(Answer):
-    """What the CRM was told of the call, or is still to be told, and what it answered last."""
+    """What the CRM, or the webhook of that name, was told of the call or is still to be told; what it answered last."""
 
     id: int
     call_id: str
     kind: NoticeKind
+    webhook: str | None
     fact: str
     status: DeliveryStatus
     attempts: int
