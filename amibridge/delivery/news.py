@@ -42,10 +42,11 @@ def worth_telling(rows: Sequence[Delivery], screens: Screens, now: datetime) -> 
 
 
 def note(screens: Screens, row: Delivery, reached: bool) -> None:
-    """A popup is done. *reached*: the CRM has got it; it may have got one that was tried before, too."""
+    """A popup is done. *reached*: the CRM has got it; it may have got one that was tried before, too, also by a run of
+    us that was killed."""
     opened = _opens(row.fact)
     if opened is not None:
-        screens[opened] = reached or row.attempts > 0 or screens.get(opened, False)
+        screens[opened] = reached or row.attempts > 0 or row.perhaps_told or screens.get(opened, False)
     elif isinstance(row.fact, OperatorStopped):
         screens.pop(row.fact.extension, None)
 

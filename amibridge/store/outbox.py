@@ -7,7 +7,7 @@ A row's times are of our clock, for it is what they are compared with: the datab
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 
@@ -47,7 +47,8 @@ class Delivery:
     """One fact on its way to the CRM of *enterprise*, or to its *webhook* of that name.
 
     *fresh_until* None: never too late. *first_tried_at*: when the first try began to be repeated, None if none failed.
-    *seq*: the fact's place in the ledger.
+    *seq*: the fact's place in the ledger. *perhaps_told*: it was read from the table, and whoever had it before, as a
+    run of us that was killed, may have told it.
     """
 
     enterprise: EnterpriseId
@@ -63,6 +64,7 @@ class Delivery:
     first_tried_at: datetime | None = None
     webhook: str = ""
     seq: int = 0
+    perhaps_told: bool = field(default=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,6 +153,7 @@ class Outbox:
             fresh_until=row["fresh_until"],
             created_at=row["created_at"],
             first_tried_at=row["first_tried_at"],
+            perhaps_told=True,
             webhook=row["webhook"],
             seq=row["seq"],
         )

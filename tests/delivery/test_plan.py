@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 import pytest
@@ -160,6 +161,17 @@ def test_thousands_of_stale_popups_are_dropped_in_portions() -> None:
     while (now := plan(agenda, late)).dropped:
         portions.append((len(now.dropped), now.wake_at))
     assert portions == [(500, late), (500, late), (200, None)]
+
+
+@pytest.mark.parametrize("late", [0 * SECOND, 60 * SECOND])
+def test_a_popup_that_a_killed_run_may_have_told_is_closed_though_it_is_news_no_more(late: timedelta) -> None:
+    agenda = agenda_of(replace(popup(1, rang("pbx:1", "101")), perhaps_told=True))
+    if late:
+        assert [dropped.row.id for dropped in plan(agenda, NOON + late).dropped] == [1]
+    agenda.add(popup(2, stopped("pbx:1", "101"), at=NOON + late))
+    now = plan(agenda, NOON + late)
+    assert [dropped.row.id for dropped in now.dropped] == ([] if late else [1])
+    assert [ids(send) for send in now.sends] == [[2]]
 
 
 def test_a_popup_that_may_have_arrived_is_closed() -> None:
