@@ -49,9 +49,9 @@ async def test_what_was_left_by_the_last_process_is_sent(bench: Bench, scripted:
     await bench.record("0001", dialled("pbx:2", "103"))
     async with bench.running("0001"):
         await bench.settled("0001")
-    assert scripted.types("pbx:1") == ["history"]
+    assert scripted.types("pbx:1") == ["hangup", "hangup", "history"], "that process may have opened popups"
     assert scripted.types("pbx:2") == ["out"]
-    assert await bench.counts("0001") == {"sent": 3, "dropped": 4}
+    assert await bench.counts("0001") == {"sent": 5, "dropped": 2}
 
 
 async def test_a_wrong_key_pauses_its_enterprise_and_no_other(bench: Bench, scripted: ScriptedCrm) -> None:
