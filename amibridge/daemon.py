@@ -192,7 +192,7 @@ async def serving(settings: Settings, stop: asyncio.Event) -> AsyncIterator[Runn
                 responsible=desks.answer,
                 library=library,
                 trail=trail,
-                live_calls=keeper.live_calls,
+                live_calls=lambda one: [*keeper.live_calls(one), *queue.records_of(one)],
                 parties=keeper.parties,
                 public_url=settings.web.public_url,
                 streams=streams,

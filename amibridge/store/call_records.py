@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
 import asyncpg
 
 from amibridge.calls.record import (
-    Attempt,
     CallId,
     CallRecord,
     Direction,
@@ -32,6 +31,7 @@ from amibridge.store.outbox import DeliveryRow, delivery_row
 
 SQL = load_queries(__file__)
 PAGES = {name: f"WITH calls AS ({sql}) {SQL['told']}" for name, sql in SQL.items() if name.startswith("calls_of_")}
+WHOLE = f"WITH calls AS ({SQL['call_record']}), told AS ({SQL['told']}) {SQL['whole']}"
 
 WITHIN = timedelta(seconds=8)
 
@@ -58,6 +58,14 @@ class Told(NamedTuple):
     started_at: datetime
     call: CallId
     record: str
+
+
+class Whole(NamedTuple):
+    """A call, each time a phone was tried for it, and what was told of it, each as the JSON that is published of it."""
+
+    record: str
+    attempts: str
+    deliveries: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,13 +120,14 @@ class CallRecords:
         rows = await self._ask(SQL["calls_of_time"], enterprise, since, behind.started_at, behind.call, limit)
         return [_record(row) for row in rows]
 
-    async def find(self, enterprise: EnterpriseId, call: CallId) -> CallRecord | None:
-        """With its attempts; None if there is none that is over."""
-        rows = await self._ask(SQL["call_record"], enterprise, storable(call))
-        if not rows:
-            return None
-        attempts = await self._ask(SQL["attempts_of_call"], enterprise, storable(call))
-        return replace(_record(rows[0]), attempts=tuple(Attempt(**dict(row)) for row in attempts))
+    async def is_over(self, enterprise: EnterpriseId, call: CallId) -> bool:
+        """Whether there is such a call, and it is over."""
+        return bool(await self._ask(SQL["call_is_over"], enterprise, storable(call)))
+
+    async def whole(self, enterprise: EnterpriseId, call: CallId) -> Whole | None:
+        """None if there is none that is over."""
+        rows = await self._ask(WHOLE, enterprise, storable(call), MOST_DELIVERIES)
+        return Whole(*rows[0]) if rows else None
 
     async def deliveries(self, enterprise: EnterpriseId, call: CallId) -> Sequence[DeliveryRow]:
         rows = await self._ask(SQL["deliveries_of_call"], enterprise, storable(call), MOST_DELIVERIES)

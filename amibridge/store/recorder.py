@@ -15,6 +15,8 @@ from typing import TypeVar
 import asyncpg
 import structlog
 
+from amibridge.calls.facts import CallEnded
+from amibridge.calls.record import CallRecord
 from amibridge.enterprises import EnterpriseId
 from amibridge.store.anomalies import HeardAnomaly
 from amibridge.store.db import AWAY
@@ -70,6 +72,11 @@ class FactQueue:
     def room(self) -> int:
         """For how many more there is."""
         return self._size - len(self._facts)
+
+    def records_of(self, enterprise: EnterpriseId) -> list[CallRecord]:
+        """Of calls that are over, and not yet in the table."""
+        waiting = (one.fact for one in self._facts if one.enterprise == enterprise)
+        return [fact.record for fact in waiting if isinstance(fact, CallEnded)]
 
     @property
     def written(self) -> int:

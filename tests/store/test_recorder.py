@@ -24,7 +24,7 @@ from tests.store.said import facts_of, heard, trace
 
 pytestmark = pytest.mark.postgres
 
-ONE = EnterpriseId("0123")
+ONE, OTHER = EnterpriseId("0123"), EnterpriseId("0124")
 
 
 @pytest.fixture(autouse=True)
@@ -72,6 +72,15 @@ async def test_whoever_listens_hears_a_fact_at_once_and_none_for_which_there_was
     with pytest.raises(QueueFull):
         queue.put(second)
     assert told == [first]
+
+
+async def test_a_call_that_is_over_is_told_by_the_queue_until_it_is_written() -> None:
+    queue, ours, theirs = FactQueue(), verdict("pbx:1"), verdict("pbx:2")
+    for one in (*heard(*rings(1), ended(ours)), *heard(ended(theirs), enterprise=OTHER)):
+        queue.put(one)
+    assert (queue.records_of(ONE), queue.records_of(OTHER)) == ([ours], [theirs])
+    queue.remove(2)
+    assert (queue.records_of(ONE), queue.records_of(OTHER)) == ([], [theirs])
 
 
 async def test_who_waits_for_what_was_put_is_not_woken_by_half_of_it_nor_held_up_by_what_came_later() -> None:

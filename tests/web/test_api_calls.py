@@ -78,6 +78,13 @@ class TestRecords:
         assert (answer.json["outcome"], answer.json["ended_at"], answer.json["rang"]) == (None, None, ["101"])
         assert is_error(await door.ask("/api/v1/calls/pbx1:9.9", headers=bearer(THERE)), 404, "unknown_call")
 
+    async def test_a_call_that_is_over_and_not_written_yet(self, door: Site) -> None:
+        door.live_calls[HERE] = [whole()]
+        answer = await door.ask("/api/v1/calls/pbx1:1.1", headers=bearer())
+        assert (answer.json["outcome"], answer.json["parties"]) == ("answered", [])
+        assert [one["call_id"] for one in (await ask(door, "?live=false")).json["calls"]] == ["pbx1:1.1"]
+        assert (await ask(door, "?live=true")).json["calls"] == []
+
     @pytest.mark.parametrize(
         "id", ["pbx1:2.2", "%00", "%ED%A0%80", "..", "%2e%2e%2f", "'--", "x" * 201, "%F0%9F%92%A9"]
     )

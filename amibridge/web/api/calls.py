@@ -1,7 +1,7 @@
 """`/api/v1/calls`: call records, live ones and those that are over, and what the CRM and webhooks were told of each.
 
-Law: a call that goes on is told by memory, one that is over by the database; both stand in one order, and keep their
-place in it when they end.
+Law: a call that goes on, or has just ended, is told by memory, one that is written by the database; so it is never in
+neither. All stand in one order, and keep their place in it when they end.
 """
 
 from __future__ import annotations
@@ -24,21 +24,29 @@ from amibridge.web.api.shapes import CallAnswer, CallAsk, CallsAnswer, CallsAsk,
 from amibridge.web.api.texts import microseconds, moment_of
 
 LiveCalls: TypeAlias = Callable[[EnterpriseId], Sequence[CallRecord]]
+"""Those that go on, and those that are over and not written yet."""
 Parties: TypeAlias = Callable[[EnterpriseId, CallId], Sequence[Party]]
 
 
 def finding(records: CallRecords, live_calls: LiveCalls) -> Find:
     """One call, whether it goes on or is over."""
 
-    async def find(caller: Caller, id: str) -> CallRecord:
+    async def find(caller: Caller, id: str) -> CallId:
         call = CallId(id)
-        found = await records.find(caller.enterprise.id, call)
-        found = found or next((one for one in live_calls(caller.enterprise.id) if one.call_id == call), None)
-        if found is None:
-            raise Refused(404, "unknown_call", "There is no such call.")
-        return found
+        remembered = live_calls(caller.enterprise.id)
+        if not await records.is_over(caller.enterprise.id, call):
+            _of_live(call, remembered)
+        return call
 
     return find
+
+
+def _of_live(call: CallId, going_on: Sequence[CallRecord]) -> CallRecord:
+    """Raises Refused."""
+    found = next((one for one in going_on if one.call_id == call), None)
+    if found is None:
+        raise Refused(404, "unknown_call", "There is no such call.")
+    return found
 
 
 def call_endpoints(
@@ -54,10 +62,8 @@ def call_endpoints(
         phone = None if ask.phone is None else _e164(ask.phone, caller.enterprise)
         wanted = Wanted(phone, ask.operator, ask.direction, ask.outcome, ask.since, ask.until)
         behind = Position() if ask.cursor is None else _position(ask.cursor)
-        found: dict[CallId, Told] = {}
-        if ask.live is not False:
-            going_on = live_calls(caller.enterprise.id)
-            found = {one.call_id: _told(one) for one in going_on if wanted.fits(one) and behind.is_before(one)}
+        remembered = [one for one in live_calls(caller.enterprise.id) if ask.live in (None, one.ended_at is None)]
+        found = {one.call_id: _told(one) for one in remembered if wanted.fits(one) and behind.is_before(one)}
         if ask.live is not True:
             over = await records.page(caller.enterprise.id, wanted, behind=behind, limit=ask.limit + 1)
             found |= {one.call: one for one in over}
@@ -67,27 +73,30 @@ def call_endpoints(
         return f'{{"calls": [{", ".join(one.record for one in page)}], "next": {json.dumps(following)}}}'
 
     @endpoint("/api/v1/calls/{id}", Scope.READ, "calls.show", CallAsk, CallAnswer)
-    async def call(caller: Caller, ask: CallAsk) -> dict[str, Any]:
+    async def call(caller: Caller, ask: CallAsk) -> dict[str, Any] | str:
         """One call with its attempts, and what the CRM and webhooks were told of it.
 
         Also while it goes on; then `parties` says who is on it, and where each of them is.
         """
-        found = await find(caller, ask.id)
-        deliveries = await records.deliveries(caller.enterprise.id, found.call_id)
-        attempts = [_attempt(attempt) for attempt in found.attempts]
-        going_on = parties(caller.enterprise.id, found.call_id) if found.ended_at is None else ()
+        enterprise, id = caller.enterprise.id, CallId(ask.id)
+        remembered = live_calls(enterprise)
+        over = await records.whole(enterprise, id)
+        if over is not None:
+            return f'{over.record[:-1]}, "attempts": {over.attempts}, "parties": [], "deliveries": {over.deliveries}}}'
+        found = _of_live(id, remembered)
+        deliveries = await records.deliveries(enterprise, id)
+        there = parties(enterprise, id)
         return {
             **found.as_json(),
-            "attempts": attempts,
-            "parties": [{"side": one.side, "extension": one.extension, "presence": one.presence} for one in going_on],
+            "attempts": [_attempt(attempt) for attempt in found.attempts],
+            "parties": [{"side": one.side, "extension": one.extension, "presence": one.presence} for one in there],
             "deliveries": [delivery_told(row) for row in deliveries],
         }
 
     @endpoint("/api/v1/calls/{id}/deliveries", Scope.READ, "calls.deliveries", CallAsk, DeliveriesAnswer)
     async def deliveries(caller: Caller, ask: CallAsk) -> dict[str, Any]:
         """What the CRM and webhooks were told of one call, or are still to be told, and what they answered."""
-        found = await find(caller, ask.id)
-        rows = await records.deliveries(caller.enterprise.id, found.call_id)
+        rows = await records.deliveries(caller.enterprise.id, await find(caller, ask.id))
         return {"deliveries": [delivery_told(row) for row in rows]}
 
     return calls, call, deliveries

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
 from typing import Any, TypeAlias
 
-from amibridge.calls.record import CallRecord
+from amibridge.calls.record import CallId
 from amibridge.enterprises import Scope
 from amibridge.store.ledger_pages import DeliveryPosition, LedgerPages, WantedDeliveries
 from amibridge.store.outbox import DeliveryRow
@@ -16,8 +16,8 @@ from amibridge.web.api.endpoint import Endpoint, endpoint
 from amibridge.web.api.shapes import CallRequestsAsk, DeliveriesAsk, DeliveryPageAnswer, RequestsAnswer
 from amibridge.web.api.texts import microseconds, moment_of
 
-Find: TypeAlias = Callable[[Caller, str], Awaitable[CallRecord]]
-"""The call of an id. Raises Refused."""
+Find: TypeAlias = Callable[[Caller, str], Awaitable[CallId]]
+"""The call of an id, if there is one. Raises Refused."""
 
 
 def ledger_endpoints(pages: LedgerPages, find: Find) -> Sequence[Endpoint[Any]]:
@@ -43,7 +43,7 @@ def ledger_endpoints(pages: LedgerPages, find: Find) -> Sequence[Endpoint[Any]]:
 
         Secrets are stars, numbers and names are masked. One request may tell of other calls of the enterprise, too.
         """
-        call = (await find(caller, ask.id)).call_id
+        call = await find(caller, ask.id)
         behind = 0 if ask.cursor is None else int(ask.cursor)
         found = await pages.requests(caller.enterprise.id, call, behind=behind, limit=ask.limit + 1)
         page = found[: ask.limit]
