@@ -10,7 +10,6 @@ import asyncio
 import random
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import suppress
 from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
 
@@ -18,6 +17,7 @@ import structlog
 
 from amibridge.calls.record import CallRecord
 from amibridge.delivery.lane import Lane
+from amibridge.delivery.lanes import Lanes
 from amibridge.delivery.settlements import Settlements
 from amibridge.delivery.standing import Mood
 from amibridge.delivery.teller import RecordUrl
@@ -31,9 +31,6 @@ log = structlog.get_logger()
 
 READERS = 2
 """Lanes that read the table at once: after a start with many enterprises the recorder needs connections, too."""
-
-RESTART_FIRST, RESTART_CAP = 1.0, 60.0
-"""Seconds before a failed lane is started anew; doubled while it fails again within a minute."""
 
 FLUSH = 1.0
 """Seconds for the last verdicts at the stop."""
@@ -71,10 +68,8 @@ class Deliveries:
         self._now = now
         self._jitter = jitter
         self._settlements = Settlements(outbox.settle, self._written)
-        self._lanes: dict[EnterpriseId, Lane] = {}
-        self._keepers: dict[EnterpriseId, asyncio.Task[None]] = {}
-        self._tasks: asyncio.TaskGroup | None = None
-        self._stopping = asyncio.Event()
+        self._lanes: Lanes[EnterpriseId, Lane] = Lanes(self._lane, "lane {}".format, _failed)
+        self._lanes.want(self._enterprises)
         self._reading = asyncio.Semaphore(READERS)
 
     def offer(self, deliveries: Iterable[Delivery]) -> None:
@@ -90,7 +85,7 @@ class Deliveries:
 
     def standings(self) -> list[CrmStanding]:
         """How each CRM stands that is told something."""
-        return [lane.crm_standing() for lane in self._lanes.values()]
+        return [lane.crm_standing() for _, lane in self._lanes]
 
     def may_ask(self, number: EnterpriseId) -> bool:
         """Whether others may ask that CRM something: not while the account is paused, or nobody knows how it stands."""
@@ -110,58 +105,25 @@ class Deliveries:
     def enterprises(self, known: Iterable[Enterprise]) -> None:
         """These are all enterprises from now on: lanes are opened, told of changes, or closed."""
         self._enterprises = {enterprise.id: enterprise for enterprise in known}
-        for number, lane in self._lanes.items():
-            enterprise = self._enterprises.get(number)
-            if enterprise is None:
-                lane.close()
-            else:
+        for number, lane in self._lanes:
+            if (enterprise := self._enterprises.get(number)) is not None:
                 lane.reconfigure(enterprise)
-        self._open_lanes()
+        self._lanes.want(self._enterprises)
 
     async def run(self, stop: asyncio.Event) -> None:
         """Until *stop*, and then at most `lane.GRACE` and `FLUSH`."""
         async with asyncio.TaskGroup() as group:
             writing = group.create_task(self._settlements.run(), name="settlements")
-            async with asyncio.TaskGroup() as self._tasks:
-                self._open_lanes()
-                await stop.wait()
-                self._stopping.set()
-                for lane in self._lanes.values():
-                    lane.close()
-            self._tasks = None
+            await self._lanes.run(stop)
             self._settlements.close()
             _, late = await asyncio.wait({writing}, timeout=FLUSH)
             if late:
                 log.error("settlements_left", rows=len(self._settlements.unwritten()), advice="they will be sent again")
                 writing.cancel()
 
-    def _open_lanes(self) -> None:
-        if self._tasks is None or self._stopping.is_set():
-            return
-        for number in self._enterprises:
-            if number not in self._keepers:
-                self._keepers[number] = self._tasks.create_task(self._keep(number), name=f"lane {number}")
+    def _lane(self, number: EnterpriseId) -> Lane:
+        enterprise = self._enterprises[number]
 
-    async def _keep(self, number: EnterpriseId) -> None:
-        clock = asyncio.get_running_loop().time
-        failures = 0
-        while not self._stopping.is_set() and number in self._enterprises:
-            begun = clock()
-            lane = self._lanes[number] = self._lane(self._enterprises[number])
-            try:
-                await lane.run()
-            except Exception as error:
-                failures = failures + 1 if clock() - begun < 60 else 1
-                wait = min(RESTART_CAP, RESTART_FIRST * 2 ** min(failures - 1, 10))
-                log.error("lane_failed", enterprise=number, again_in=wait, exc_info=error)
-                del self._lanes[number]
-                with suppress(TimeoutError):
-                    async with asyncio.timeout(wait):
-                        await self._stopping.wait()
-        self._lanes.pop(number, None)
-        del self._keepers[number]
-
-    def _lane(self, enterprise: Enterprise) -> Lane:
         async def read_due(after: int, limit: int) -> list[Delivery]:
             async with self._reading:
                 return await self._outbox.load_due(enterprise.id, after=after, limit=limit)
@@ -187,3 +149,7 @@ class Deliveries:
             lane = self._lanes.get(enterprise)
             if lane is not None:
                 lane.written(ids)
+
+
+def _failed(number: EnterpriseId, again_in: float, error: Exception) -> None:
+    log.error("lane_failed", enterprise=number, again_in=again_in, exc_info=error)

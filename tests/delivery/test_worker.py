@@ -12,7 +12,7 @@ from structlog.testing import capture_logs
 
 from amibridge.calls.facts import AnyFact
 from amibridge.delivery import lane as lane_module
-from amibridge.delivery import worker
+from amibridge.delivery import lanes, worker
 from amibridge.delivery.plan import Popup
 from amibridge.delivery.teller import Teller
 from amibridge.delivery.worker import Deliveries
@@ -85,7 +85,7 @@ async def test_enterprises_come_and_go(bench: Bench, scripted: ScriptedCrm) -> N
         deliveries.enterprises([one, two])
         await bench.settled("0002")
         deliveries.enterprises([one])
-        await until(lambda: len(deliveries._lanes) == 1)
+        await until(lambda: len(list(deliveries._lanes)) == 1)
         await bench.record("0002", ended(record("pbx:2")))
         await bench.record("0001", ended(record("pbx:3")))
         await bench.settled("0001")
@@ -177,7 +177,7 @@ async def test_verdicts_survive_a_lost_database(bench: Bench, scripted: Scripted
 async def test_a_lane_that_fails_is_started_anew_from_the_table(
     bench: Bench, scripted: ScriptedCrm, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(worker, "RESTART_FIRST", 0.05)
+    monkeypatch.setattr(lanes, "RESTART_FIRST", 0.05)
     tell = Teller.tell
     failures: list[Popup] = []
 
@@ -225,5 +225,5 @@ async def test_resent_and_unoffered_rows_are_found_by_rereading(
         bench.deliveries = None
         await bench.record("0001", ended(record("pbx:2", operators=())))
         await bench.settled("0001")
-        assert deliveries._lanes
+        assert list(deliveries._lanes)
     assert set(scripted.calls[KEYS["0001"]]) == {"pbx:1", "pbx:2"}

@@ -17,11 +17,12 @@ from typing import NamedTuple
 import asyncpg
 import structlog
 
+from amibridge.delivery.lanes import Lanes
 from amibridge.delivery.settlements import Settlements
 from amibridge.delivery.teller import RecordUrl
 from amibridge.delivery.webhooks.lane import Lane
 from amibridge.delivery.webhooks.post import Post
-from amibridge.delivery.worker import FLUSH, READERS, RESTART_CAP, RESTART_FIRST, no_record_url, utc_now
+from amibridge.delivery.worker import FLUSH, READERS, no_record_url, utc_now
 from amibridge.enterprises import Enterprise, EnterpriseId, Webhook, WebhookStanding
 from amibridge.store.db import DATABASE_FAILURES
 from amibridge.store.outbox import Delivery, Outbox, Settlement
@@ -62,11 +63,9 @@ class Webhooks:
         self._jitter = jitter
         self._sweep_after = sweep_after
         self._wanted = _by_key(enterprises)
-        self._lanes: dict[Key, Lane] = {}
-        self._keepers: dict[Key, asyncio.Task[None]] = {}
+        self._lanes: Lanes[Key, Lane] = Lanes(self._lane, lambda key: f"webhook {'/'.join(key)}", _failed)
+        self._lanes.want(self._wanted)
         self._settlements = Settlements(self._outbox.settle, self._written)
-        self._tasks: asyncio.TaskGroup | None = None
-        self._stopping = asyncio.Event()
         self._changed = asyncio.Event()
         self._reading = asyncio.Semaphore(READERS)
 
@@ -81,68 +80,34 @@ class Webhooks:
                 lane.offer(rows)
 
     def standings(self) -> list[WebhookStanding]:
-        return [lane.webhook_standing() for lane in self._lanes.values()]
+        return [lane.webhook_standing() for _, lane in self._lanes]
 
     def enterprises(self, known: Iterable[Enterprise]) -> None:
         """These are all enterprises from now on: lanes are opened, told of changes, or closed."""
         before, self._wanted = self._wanted.keys(), _by_key(known)
-        for key, lane in self._lanes.items():
+        for key, lane in self._lanes:
             if key in self._wanted:
                 lane.reconfigure(*self._wanted[key])
-            else:
-                lane.close()
         if before - self._wanted.keys():
             self._changed.set()
-        self._open_lanes()
+        self._lanes.want(self._wanted)
 
     async def run(self, stop: asyncio.Event) -> None:
         """Until *stop*, and then at most `lane.GRACE` and `FLUSH`."""
         async with asyncio.TaskGroup() as group:
             writing = group.create_task(self._settlements.run(), name="settlements of webhooks")
             sweeping = group.create_task(self._sweep(), name="sweep of webhooks")
-            async with asyncio.TaskGroup() as self._tasks:
-                self._open_lanes()
-                await stop.wait()
-                self._stopping.set()
-                sweeping.cancel()
-                for lane in self._lanes.values():
-                    lane.close()
-            self._tasks = None
+            await self._lanes.run(stop)
+            sweeping.cancel()
             self._settlements.close()
             _, late = await asyncio.wait({writing}, timeout=FLUSH)
             if late:
                 log.error("settlements_left", rows=len(self._settlements.unwritten()), advice="they will be sent again")
                 writing.cancel()
 
-    def _open_lanes(self) -> None:
-        if self._tasks is None or self._stopping.is_set():
-            return
-        for key in self._wanted:
-            if key not in self._keepers:
-                self._keepers[key] = self._tasks.create_task(self._keep(key), name=f"webhook {'/'.join(key)}")
+    def _lane(self, key: Key) -> Lane:
+        enterprise, webhook = self._wanted[key]
 
-    async def _keep(self, key: Key) -> None:
-        clock = asyncio.get_running_loop().time
-        failures = 0
-        while not self._stopping.is_set() and key in self._wanted:
-            begun = clock()
-            lane = self._lanes[key] = self._lane(key, *self._wanted[key])
-            try:
-                await lane.run()
-            except Exception as error:
-                failures = failures + 1 if clock() - begun < 60 else 1
-                wait = min(RESTART_CAP, RESTART_FIRST * 2 ** min(failures - 1, 10))
-                log.error(
-                    "webhook_lane_failed", enterprise=key.enterprise, webhook=key.name, again_in=wait, exc_info=error
-                )
-                del self._lanes[key]
-                with suppress(TimeoutError):
-                    async with asyncio.timeout(wait):
-                        await self._stopping.wait()
-        self._lanes.pop(key, None)
-        del self._keepers[key]
-
-    def _lane(self, key: Key, enterprise: Enterprise, webhook: Webhook) -> Lane:
         async def read_due(after: int, limit: int) -> list[Delivery]:
             async with self._reading:
                 return await self._outbox.load_due(key.enterprise, after=after, limit=limit, webhook=key.name)
@@ -163,7 +128,7 @@ class Webhooks:
         by_enterprise: defaultdict[EnterpriseId, list[int]] = defaultdict(list)
         for settlement in settlements:
             by_enterprise[settlement.enterprise].append(settlement.id)
-        for key, lane in self._lanes.items():
+        for key, lane in self._lanes:
             if ids := by_enterprise.get(key.enterprise):
                 lane.written(ids)
 
@@ -184,3 +149,7 @@ class Webhooks:
 
 def _by_key(enterprises: Iterable[Enterprise]) -> dict[Key, tuple[Enterprise, Webhook]]:
     return {Key(one.id, webhook.name): (one, webhook) for one in enterprises for webhook in one.webhooks}
+
+
+def _failed(key: Key, again_in: float, error: Exception) -> None:
+    log.error("webhook_lane_failed", enterprise=key.enterprise, webhook=key.name, again_in=again_in, exc_info=error)

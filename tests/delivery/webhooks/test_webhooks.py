@@ -302,5 +302,5 @@ async def test_what_cannot_be_told_is_parked_and_a_lane_that_fails_begins_anew(
 
 
 async def _lanes(webhooks: Webhooks) -> list[Lane]:
-    await until(lambda: webhooks._lanes)
-    return list(webhooks._lanes.values())
+    await until(lambda: list(webhooks._lanes))
+    return [lane for _, lane in webhooks._lanes]
