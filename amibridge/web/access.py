@@ -97,6 +97,15 @@ class Gate:
             raise Refused(403, "wrong_scope", f"This needs a token with the scope {scope}, as {made} makes one.")
         return caller
 
+    def whose_client_id(self, request: web.Request, presented: str) -> Enterprise | None:
+        """For a route that is asked with nothing else, so often that only guesses are counted. Raises Refused."""
+        visitor, now = neighbourhood(address(request)), asyncio.get_running_loop().time()
+        self._slow_down(request, self._guesses.wait(visitor, now))
+        found = self._tenants.of_client_id(presented)
+        if found is None and self._tenants.are_known:
+            self._guesses.take(visitor, now)
+        return found
+
     def would_admit(self, caller: Caller, scope: Scope) -> bool:
         """Whether somebody with a token, who was let in before, would be now."""
         enterprise = self._tenants.of_number(caller.enterprise.id)
