@@ -77,6 +77,9 @@ DRAINED_WITHIN = timedelta(seconds=2)
 LOGGED_WITHIN = timedelta(milliseconds=500)
 """For the last requests to the CRMs, which are told anyway."""
 
+MIGRATED_WITHIN = timedelta(seconds=60)
+"""Which is asked for again every `migrations.SAID_EVERY`."""
+
 LISTEN_FOR = timedelta(days=3 * 365)
 """How long the CRM's player may ask for a recording where nobody says otherwise: as long as companies keep them."""
 
@@ -138,7 +141,7 @@ async def serving(settings: Settings, stop: asyncio.Event) -> AsyncIterator[Runn
     try:
         async with (
             taken(settings.web) as address,
-            open_database(settings.database, settings.data_dir) as server,
+            open_database(settings.database, settings.data_dir, migrating=_ask_for_time) as server,
             open_pool(server.dsn) as pool,
             open_crm(CrmSettings(), tap=requests.hear) as crm,
             open_post() as post,
@@ -288,6 +291,11 @@ def record_urls(settings: WebSettings, keyring: Keyring) -> Callable[[Enterprise
         return signed_record_url(settings.public_url, keyring, enterprise.id, record.call_id, expires_at)
 
     return url_of
+
+
+def _ask_for_time() -> None:
+    """systemd would kill us, the migration be rolled back, and the next start begin it anew, for ever."""
+    notify(f"EXTEND_TIMEOUT_USEC={MIGRATED_WITHIN // timedelta(microseconds=1)}", "STATUS=bringing tables up to date")
 
 
 def _stop_or_leave(stop: asyncio.Event, ready: asyncio.Event, whole: asyncio.Task[None]) -> None:

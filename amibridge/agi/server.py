@@ -24,8 +24,9 @@ from amibridge.agi.conversation import (
 )
 from amibridge.config import AgiSettings
 from amibridge.enterprises import Enterprise, EnterpriseId
+from amibridge.limits import Guesses
 from amibridge.log import Seldom
-from amibridge.neighbours import Places
+from amibridge.neighbours import Places, neighbourhood
 from amibridge.responsible.answer import Answer, Nobody, Why
 from amibridge.responsible.revealing import revealed
 from amibridge.store.audit import AuditTrail
@@ -70,7 +71,7 @@ class AgiServer:
         self._trail = trail
         self._within = within.total_seconds()
         self._places = Places(most, min(of_one, most))
-        self._refused = Seldom()
+        self._refused, self._guesses = Seldom(), Guesses()
 
     async def serve(self, stop: asyncio.Event, listening: asyncio.Event) -> None:
         """Until *stop*; *listening* is set when questions are answered. Raises AgiAddressTaken."""
@@ -106,7 +107,7 @@ class AgiServer:
         try:
             async with asyncio.timeout(self._within):
                 question = asked(await read_environment(reader))
-                enterprise = self._whose(question.client)
+                enterprise = self._known(question.client, _peer(writer))
                 if enterprise is None:
                     await set_variables(reader, writer, variables(Answer(Nobody(Why.NOT_TOLD))))
                     raise NotUnderstood("a client id of nobody's")
@@ -126,6 +127,16 @@ class AgiServer:
             log.error("agi_failed", exc_info=error)
         finally:
             writer.close()
+
+    def _known(self, client: str, peer: str) -> Enterprise | None:
+        """Whose *client* is. Nobody's, for a while, to whoever tries one after another."""
+        visitor, now = neighbourhood(peer), asyncio.get_running_loop().time()
+        if self._guesses.wait(visitor, now) > 0:
+            return None
+        found = self._whose(client)
+        if found is None:
+            self._guesses.note(visitor, client, now)
+        return found
 
     def _say_refused(self, reason: str, writer: asyncio.StreamWriter) -> None:
         if times := self._refused.count(asyncio.get_running_loop().time()):

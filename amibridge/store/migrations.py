@@ -10,6 +10,8 @@ import asyncio
 import os
 import sys
 import sysconfig
+from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 
 import asyncpg
@@ -19,12 +21,14 @@ from amibridge.store.db import DATABASE_FAILURES, DatabaseUnusable, connect, pla
 
 log = structlog.get_logger()
 
+SAID_EVERY = timedelta(seconds=15)
+"""That it goes on: an index of some ten million facts takes longer than a supervisor waits for us to start."""
 
 VERSION = "SELECT version_num FROM alembic_version"
 
 
-async def migrate(dsn: str) -> None:
-    """Bring the schema of the database up to ours.
+async def migrate(dsn: str, going_on: Callable[[], object] = lambda: None) -> None:
+    """Bring the schema of the database up to ours. *going_on* is called now and then until that is done.
 
     Raises DatabaseUnusable when that fails, or when the schema is newer than we are.
     """
@@ -36,7 +40,7 @@ async def migrate(dsn: str) -> None:
         return
     if version is not None and version not in revisions:
         raise DatabaseUnusable(f"its schema {version} is newer than this amibridge, which knows {newest}: upgrade it")
-    if await _upgrade(dsn, folder):
+    if await _upgrade(dsn, folder, going_on):
         log.info("schema_upgraded", before=version, now=newest)
 
 
@@ -80,7 +84,7 @@ async def _version(dsn: str) -> str | None:
     return None if found is None else str(found)
 
 
-async def _upgrade(dsn: str, folder: Path) -> bool:
+async def _upgrade(dsn: str, folder: Path, going_on: Callable[[], object]) -> bool:
     """Whether it was we: another process may have done it while ours waited for its turn."""
     alembic = await asyncio.create_subprocess_exec(
         sys.executable,
@@ -96,10 +100,19 @@ async def _upgrade(dsn: str, folder: Path) -> bool:
         stderr=asyncio.subprocess.STDOUT,
         env={**os.environ, "AMIBRIDGE_DATABASE__DSN": dsn},
     )
-    output, _ = await alembic.communicate()
+    async with asyncio.TaskGroup() as tasks:
+        saying = tasks.create_task(_say(going_on), name="tables are brought up to date")
+        output, _ = await alembic.communicate()
+        saying.cancel()
     words = [line.strip() for line in output.decode("utf-8", "replace").splitlines() if line.strip()]
     if alembic.returncode != 0:
         raise DatabaseUnusable(
             f"the tables could not be brought up to date: {words[-1] if words else 'no reason given'}"
         )
     return any(line.startswith("upgraded to ") for line in words)
+
+
+async def _say(going_on: Callable[[], object]) -> None:
+    while True:
+        going_on()
+        await asyncio.sleep(SAID_EVERY.total_seconds())

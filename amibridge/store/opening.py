@@ -6,7 +6,7 @@ Whoever works with it wants its tables to be ours and up to date; whoever only l
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from datetime import timedelta
 from pathlib import Path
 
@@ -22,15 +22,21 @@ class DatabaseNotMade(DatabaseMissing):
 
 @contextlib.asynccontextmanager
 async def open_database(
-    settings: DatabaseSettings, data_dir: Path, *, share: bool = False, patience: timedelta = PATIENCE
+    settings: DatabaseSettings,
+    data_dir: Path,
+    *,
+    share: bool = False,
+    patience: timedelta = PATIENCE,
+    migrating: Callable[[], object] = lambda: None,
 ) -> AsyncIterator[DatabaseServer]:
     """*share*: a private server that already runs may be used. *patience*: how long a named one is waited for.
+    *migrating*: as `migrate` has it.
 
     Raises DatabaseMissing, DatabaseUnusable, EmbeddedUnusable.
     """
     async with _server(settings, data_dir, share=share) as server:
         await await_database(server.dsn, patience)
-        await migrate(server.dsn)
+        await migrate(server.dsn, migrating)
         yield server
 
 

@@ -19,11 +19,11 @@ from datetime import UTC, datetime
 from aiohttp import hdrs, web
 
 from amibridge.enterprises import ApiToken, Enterprise, Scope
+from amibridge.limits import GUESSES, Guesses, Limit
 from amibridge.neighbours import neighbourhood
 from amibridge.store.audit import AuditRow, AuditTrail
 from amibridge.web.answers import ID, Refused
 from amibridge.web.knocks import Knocks
-from amibridge.web.limits import Limit
 from amibridge.web.tenants import Tenants
 from amibridge.web.visitors import address
 
@@ -35,9 +35,6 @@ CLIENT_ID = "client_id"
 
 OF_ADDRESS, OF_CREDENTIAL = (200.0, 400), (50.0, 100)
 """A second, and at once. Other software asks for all enterprises from one place."""
-
-GUESSES = (1 / 3, 20)
-"""What an address may present in vain."""
 
 BEARER: Mapping[str, str] = {hdrs.WWW_AUTHENTICATE: "Bearer"}
 
@@ -69,6 +66,7 @@ class Gate:
         self._addresses, self._guesses, self._credentials = (
             Limit(*pace) for pace in (OF_ADDRESS, GUESSES, OF_CREDENTIAL)
         )
+        self._clients = Guesses()
 
     def admit(self, request: web.Request, scope: Scope, presented: str | None = None) -> Caller:
         """Who asks, if what he presents (*presented*, else his bearer token) lets him. Raises Refused."""
@@ -96,6 +94,15 @@ class Gate:
             made = f"amibridge token add {enterprise.id} --scope {scope}"
             raise Refused(403, "wrong_scope", f"This needs a token with the scope {scope}, as {made} makes one.")
         return caller
+
+    def whose_client_id(self, request: web.Request, presented: str) -> Enterprise | None:
+        """For a route that is asked with nothing else, so often that only guesses are counted. Raises Refused."""
+        visitor, now = neighbourhood(address(request)), asyncio.get_running_loop().time()
+        self._slow_down(request, self._clients.wait(visitor, now))
+        found = self._tenants.of_client_id(presented)
+        if found is None and self._tenants.are_known:
+            self._clients.note(visitor, presented, now)
+        return found
 
     def would_admit(self, caller: Caller, scope: Scope) -> bool:
         """Whether somebody with a token, who was let in before, would be now."""

@@ -133,9 +133,9 @@ def make_app(services: WebServices) -> web.Application:
     records = CallRecords(services.pool)
     CallLogRoutes(gate, records, services.zone_of).add_to(app.router)
     ShutDoors(services.tenants).add_to(app.router)
-    dialplans = (services.tenants, services.responsible, services.trail)
-    app.router.add_get(RESPONSIBLE_PATH, tell_responsible(*dialplans), allow_head=False)
-    app.router.add_post(LEGACY_PATH, answer_legacy_dialplan(*dialplans))
+    dialplans = (services.responsible, services.trail)
+    app.router.add_get(RESPONSIBLE_PATH, tell_responsible(services.tenants, *dialplans), allow_head=False)
+    app.router.add_post(LEGACY_PATH, answer_legacy_dialplan(gate, *dialplans))
     find = finding(records, services.live_calls)
     endpoints = [
         *call_endpoints(records, services.live_calls, services.parties, find),

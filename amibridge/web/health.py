@@ -1,11 +1,12 @@
 """`/health/live`: the loop turns. `/health/ready`: each thing we depend on, by name, and how it stands.
 
-Law: one PBX, CRM or receiver that is away does not make the bridge unready, for the others are served; an absent
-database does.
+Laws: one PBX, CRM or receiver that is away does not make the bridge unready, for the others are served; an absent
+database does. Anybody may ask, so however many do, the database feels one of them.
 """
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -21,6 +22,11 @@ from amibridge.web.answers import Handler
 
 PATIENCE = timedelta(seconds=2)
 """With the database: whoever asks for health has a timeout of his own."""
+
+
+RESTS, AT_MOST = 10, 2.0
+"""What the database answered is told for so many times as long as it took, but for no more seconds: a backlog of some
+hundred thousand takes a tenth of a second to count, and facts have to be written meanwhile."""
 
 
 async def live(request: web.Request) -> web.Response:
@@ -41,8 +47,10 @@ class Sources:
 
 
 def readiness(outbox: Outbox, sources: Sources) -> Handler:
+    counted = _Counted(outbox)
+
     async def respond(request: web.Request) -> web.StreamResponse:
-        backlogs, reason = await backlogs_of(outbox)
+        backlogs, reason = await counted.backlogs()
         body = {
             "status": "ready" if reason is None else "not_ready",
             "database": {"state": "up"} if reason is None else {"state": "away", "reason": reason},
@@ -57,6 +65,27 @@ def readiness(outbox: Outbox, sources: Sources) -> Handler:
         return web.json_response(body, status=200 if reason is None else 503)
 
     return respond
+
+
+class _Counted:
+    """What waits, counted by one at a time for all who ask meanwhile."""
+
+    def __init__(self, outbox: Outbox) -> None:
+        self._outbox = outbox
+        self._turn = asyncio.Lock()
+        self._found: tuple[Sequence[Backlog], str | None] = (), None
+        self._found_at = self._good_till = float("-inf")
+
+    async def backlogs(self) -> tuple[Sequence[Backlog], str | None]:
+        clock = asyncio.get_running_loop().time
+        asked_at = clock()
+        async with self._turn:
+            begun_at = clock()
+            if asked_at >= self._found_at and begun_at >= self._good_till:
+                self._found = _, reason = await backlogs_of(self._outbox)
+                self._found_at = now = clock()
+                self._good_till = now + min(RESTS * (now - begun_at), AT_MOST) if reason is None else now
+            return self._found
 
 
 async def backlogs_of(outbox: Outbox) -> tuple[Sequence[Backlog], str | None]:

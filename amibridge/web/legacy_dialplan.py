@@ -21,10 +21,10 @@ from amibridge.responsible.answer import Answer
 from amibridge.responsible.naming import dialplan
 from amibridge.responsible.revealing import revealed
 from amibridge.store.audit import AuditTrail
-from amibridge.web.answers import ID, Handler
+from amibridge.web.access import Gate
+from amibridge.web.answers import ID, Handler, Refused
 from amibridge.web.knocks import Knocks
 from amibridge.web.responsible import LONGEST, Ask, phone_in
-from amibridge.web.tenants import Tenants
 from amibridge.web.visitors import address
 
 log = structlog.get_logger()
@@ -44,7 +44,7 @@ def compact(name: str, context: str | None) -> bytes:
     return f'{{"Name":"{name}","DialPlan":{quoted}}}'.encode()
 
 
-def answer_legacy_dialplan(tenants: Tenants, ask: Ask, trail: AuditTrail) -> Handler:
+def answer_legacy_dialplan(gate: Gate, ask: Ask, trail: AuditTrail) -> Handler:
     refused = Knocks("responsible_refused")
 
     def noting(request: web.Request) -> Ask:
@@ -55,7 +55,10 @@ def answer_legacy_dialplan(tenants: Tenants, ask: Ask, trail: AuditTrail) -> Han
         return ask_and_note
 
     async def answer(request: web.Request) -> web.StreamResponse:
-        enterprise = tenants.of_client_id(request.headers.get("Token", ""))
+        try:
+            enterprise = gate.whose_client_id(request, request.headers.get("Token", ""))
+        except Refused as hasty:
+            return _said(hasty.status, NO_ANSWER)
         if enterprise is None:
             refused.note(request)
             return _said(401, NO_ANSWER)

@@ -1,7 +1,8 @@
 """What is said of calls, read once for all who listen: an enterprise's newest facts, remembered as they are sent.
 
 Laws: whoever listens pulls, so nobody is waited for and nothing is kept for him; at the tip one question to the
-database serves all streams of an enterprise; whoever is further back reads pages of his own, in turn with the others.
+database serves all streams of an enterprise; whoever is further back reads pages of his own, in turn with the others,
+and first with those of his enterprise, so that many of one keep another waiting for one page.
 """
 
 from __future__ import annotations
@@ -139,7 +140,7 @@ class Tail:
         self._enterprise = enterprise
         self._from = self._to = place
         self._told: deque[Told] = deque()
-        self._turn = asyncio.Lock()
+        self._turn, self._old_turn = asyncio.Lock(), asyncio.Lock()
         self._bell = asyncio.Event()
         self._rings, self._heard, self._looked_at = 0, -1, 0.0
         self._is_whole = True
@@ -159,7 +160,8 @@ class Tail:
         """What is wanted behind *place*, some of it at least. Raises FactsAway."""
         if place < self._from:
             seen = self._to
-            news = await self._reading.old(self._enterprise, place, wanted)
+            async with self._old_turn:
+                news = await self._reading.old(self._enterprise, place, wanted)
             # What is wanted may have ended long before what was read by others.
             return News(news.told, max(news.to, seen), True) if news.is_last else news
         if place >= self._to:

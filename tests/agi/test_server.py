@@ -90,6 +90,20 @@ class TestRefused:
             assert exchange.asked == []
         assert refused(lines) == ["a client id of nobody's"]
 
+    async def test_whoever_tries_one_client_id_after_another_finds_none(self) -> None:
+        nobody = {"AMIBRIDGE_EXTENSION": "", "AMIBRIDGE_NAME": "", "AMIBRIDGE_REASON": "not_told"}
+        async with Exchange().serve() as exchange:
+            for number in range(25):
+                assert await exchange.call(agi_arg_1=f"{number:04}") == nobody
+            assert await exchange.call() == nobody, "also the right one, or whoever guesses would know it"
+            assert exchange.asked == []
+
+    async def test_a_pbx_whose_client_id_is_an_old_one_does_not_silence_its_neighbour(self) -> None:
+        async with Exchange().serve() as exchange:
+            for _ in range(25):
+                await exchange.call(agi_arg_1="0123")
+            assert await exchange.call() == WHOLE
+
     @pytest.mark.parametrize("script", ["", "other", "responsible.agi", "../responsible/x", "?client=1", None])
     async def test_another_script(self, lines: list[Any], script: str | None) -> None:
         async with Exchange().serve() as exchange:

@@ -8,6 +8,7 @@ import sys
 import sysconfig
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import timedelta
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
@@ -21,6 +22,7 @@ from amibridge.store import migrations
 from amibridge.store.db import DatabaseUnusable, connect, open_pool
 from amibridge.store.migrations import migrate, schema_version
 from tests.databases import command, new_database
+from tests.delivery.waiting import until
 from tests.house.source import ROOT
 from tests.store.catalog import catalog
 
@@ -100,6 +102,21 @@ async def test_two_at_the_same_moment_both_find_it_done_and_a_third_finds_nothin
     with capture_logs() as logs:
         await migrate(empty)
     assert logs == []
+
+
+async def test_as_long_as_it_takes_it_is_said_that_it_goes_on(empty: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(migrations, "SAID_EVERY", timedelta(milliseconds=10))
+    said: list[bool] = []
+    other = await connect(empty)
+    await other.execute("SELECT pg_advisory_lock(hashtextextended('amibridge migrations', 0))")
+    work = asyncio.create_task(migrate(empty, lambda: said.append(True)), name="a migration that takes long")
+    await until(lambda: len(said) > 5)
+    assert not work.done()
+    await other.close()
+    await work
+    many = len(said)
+    await asyncio.sleep(0.1)
+    assert len(said) == many
 
 
 async def test_a_shared_database_where_an_administrator_made_the_schema_is_enough(

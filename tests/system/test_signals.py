@@ -7,8 +7,10 @@ import signal
 from pathlib import Path
 
 import aiohttp
+import asyncpg
 import pytest
 
+from tests.databases import new_database
 from tests.delivery.waiting import until
 from tests.system import bridge as bridge_module
 from tests.system.bridge import Bridge
@@ -45,6 +47,27 @@ async def test_what_is_signalled_while_a_database_is_awaited(tmp_path: Path, unu
     finally:
         starting.cancel()
         await bridge.close()
+
+
+async def test_while_tables_are_brought_up_to_date_it_asks_for_time(
+    tmp_path: Path, server: str, unused_tcp_port: int
+) -> None:
+    """An index of a big old database takes longer than `TimeoutStartSec`: killed then, it would begin anew for ever."""
+    async with new_database(server) as dsn:
+        other = await asyncpg.connect(dsn)
+        await other.execute("SELECT pg_advisory_lock(hashtextextended('amibridge migrations', 0))")
+        bridge = Bridge(tmp_path, dsn, unused_tcp_port)
+        starting = asyncio.create_task(bridge.start(), name="a start that takes long")
+        try:
+            await until(lambda: "EXTEND_TIMEOUT_USEC=60000000" in bridge.told)
+            assert "READY=1" not in bridge.told
+            await other.close()
+            await starting
+            assert bridge.log("schema_upgraded")
+        finally:
+            starting.cancel()
+            await other.close()
+            await bridge.close()
 
 
 async def test_a_daemon_whose_streams_are_closed_serves_and_stops(

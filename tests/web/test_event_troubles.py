@@ -161,6 +161,28 @@ async def test_while_the_database_is_away_one_asks_it_for_all(pool: asyncpg.Pool
     assert len(tries) <= 6
 
 
+async def test_many_of_one_enterprise_that_read_what_is_old_keep_another_waiting_for_one_page(
+    pool: asyncpg.Pool,
+) -> None:
+    read: list[EnterpriseId] = []
+
+    class Noted(WrittenFacts):
+        async def after(self, enterprise: EnterpriseId, place: int, **wanted: Any) -> Page:
+            read.append(enterprise)
+            return await super().after(enterprise, place, **wanted)
+
+    for enterprise in (HERE, THERE):
+        await Ledger(pool).record(heard(*(rang(f"pbx:{number}", "101") for number in range(20)), enterprise=enterprise))
+    reading = Reading(Noted(pool))
+    here, there = (Tail(reading, enterprise, 10**6) for enterprise in (HERE, THERE))
+    crowd = [asyncio.create_task(here.after(0), name="one of many") for _ in range(30)]
+    await asyncio.sleep(0)
+    await there.after(0)
+    await asyncio.gather(*crowd)
+    assert len(read) == 31
+    assert read.index(THERE) <= 1
+
+
 async def test_who_does_not_read_is_left_and_holds_up_nobody(
     site: Site, pool: asyncpg.Pool, monkeypatch: pytest.MonkeyPatch
 ) -> None:

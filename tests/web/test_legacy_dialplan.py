@@ -126,6 +126,25 @@ class TestWrong:
         assert [line["event"] for line in lines] == ["responsible_refused"]
         assert site.asked == []
 
+    async def test_whoever_tries_one_client_id_after_another_finds_none(self, site: Site) -> None:
+        """Those that an older bridge gave out have four digits: all of them are tried in seconds."""
+        serves(site, ROUTE)
+        site.responsible = ANNA
+        with capture_logs() as lines:
+            said = [await asked(site, token=f"{number:04}") for number in range(40)]
+            said += [await asked(site)]
+        assert {body for _, body in said} == {NO_ANSWER}
+        assert [status for status, _ in said[:20]] == [401] * 20
+        assert said[-1][0] == 429, "also the right one, or whoever guesses would know it"
+        assert [line["event"] for line in lines] == ["responsible_refused", "api_request_limited"]
+        assert site.asked == []
+
+    async def test_a_pbx_that_asks_before_anybody_is_known_has_not_guessed(self, site: Site) -> None:
+        site.tenants.are_known = False
+        assert [await asked(site) for _ in range(40)] == [(401, NO_ANSWER)] * 40
+        serves(site, OFF)
+        assert (await asked(site))[0] == 200
+
     @pytest.mark.parametrize(
         "body",
         [

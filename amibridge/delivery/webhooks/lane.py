@@ -163,7 +163,7 @@ class Lane:
             body = body_of(row, self._enterprise, self._record_url)
         except Exception as error:
             self._log.error("webhook_event_not_expressible", call=row.call, fact=row.fact.kind, exc_info=error)
-            self._park(row, f"{UNSPEAKABLE}{error}")
+            self._park(row, why := f"{UNSPEAKABLE}{error}", why)
             self._stock.shelf.done(row)
             return
         heard = await self._asked(str(row.seq), body)
@@ -179,7 +179,7 @@ class Lane:
                 self._stock.shelf.done(row)
                 self._log.debug("webhook_event_delivered", call=row.call, fact=row.fact.word, id=row.seq)
             case Park(why):
-                self._park(row, why)
+                self._park(row, why, heard.plainly)
                 self._stock.shelf.done(row)
                 self._give_up(heard, standing, now)
             case Retry(at):
@@ -199,7 +199,7 @@ class Lane:
             raise RuntimeError("a request was cancelled by nobody in charge") from error
 
     def _judge(self, heard: Heard, standing: Standing, row: Delivery, now: datetime) -> None:
-        tried_since, reason = row.first_tried_at or now, heard.said
+        tried_since, reason = row.first_tried_at or now, heard.plainly
         mood: Mood | None
         match meaning(heard):
             case Meaning.TAKEN:
@@ -219,7 +219,7 @@ class Lane:
         if standing.failing_since is None or now - standing.failing_since < PATIENCE:
             return
         for row in self._stock.shelf.give_up(now - PATIENCE):
-            self._park(row, given_up(PATIENCE, heard))
+            self._park(row, given_up(PATIENCE, heard), heard.plainly)
 
     def _become(self, mood: Mood, reason: str) -> None:
         self._since, self._reason = self._now(), "" if mood is Mood.WELL else reason
@@ -233,9 +233,10 @@ class Lane:
             case _ as never:
                 assert_never(never)
 
-    def _park(self, row: Delivery, why: str) -> None:
+    def _park(self, row: Delivery, why: str, shown: str) -> None:
+        """*shown*: of *why*, in the log."""
         self._write(row, DeliveryStatus.PARKED, why)
-        self._log.warning("webhook_event_parked", call=row.call, delivery=row.id, reason=why)
+        self._log.warning("webhook_event_parked", call=row.call, delivery=row.id, reason=shown)
 
     def _write(self, row: Delivery, status: DeliveryStatus, answer: str) -> None:
         self._settled[str(status)] += 1

@@ -21,6 +21,7 @@ from amibridge import __version__
 from amibridge.delivery.webhooks.resolver import OwnThreads
 from amibridge.delivery.webhooks.signature import sign
 from amibridge.enterprises import Webhook
+from amibridge.retailcrm.masking import masked_text
 from amibridge.retailcrm.responses import retry_after
 
 WITHIN = timedelta(seconds=10)
@@ -43,6 +44,11 @@ class Heard:
     status: int | None
     said: str
     retry_after: timedelta | None = None
+
+    @property
+    def plainly(self) -> str:
+        """For the log, and for health, which anybody may ask: some servers refuse a thing by repeating it."""
+        return self.said if self.status is None else str(self.status)
 
 
 class Post:
@@ -96,7 +102,7 @@ async def _said(response: aiohttp.ClientResponse) -> str:
                 body += piece
     if 200 <= response.status < 300:
         return str(response.status)
-    text = " ".join(body.decode("utf-8", "replace").split())
+    text = masked_text(" ".join(body.decode("utf-8", "replace").split()))
     shown = "".join(one if one.isprintable() else "?" for one in text)
     return f"{response.status}: {shown}" if shown else str(response.status)
 

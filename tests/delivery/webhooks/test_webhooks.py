@@ -132,6 +132,33 @@ async def test_a_dead_receiver_holds_up_nobody_and_is_told_all_when_it_is_back(
         assert "hush" not in json.dumps(logs, default=str)
 
 
+async def test_what_a_receiver_repeats_of_an_event_is_neither_logged_nor_told_to_whoever_asks_for_health(
+    desk: Desk,
+) -> None:
+    """As frameworks answer what does not fit: with the whole of it."""
+
+    async def echo(told: Told) -> web.Response:
+        text = json.dumps({"detail": [{"msg": "Field required", "input": {"phone": told.event["phone"]}}]})
+        return web.Response(status=422, text=text)
+
+    async with Receiver().serve() as receiver:
+        receiver.answer = echo
+        await desk.apply({ONE: (webhook("erp", receiver.url),)})
+        with capture_logs() as logs:
+            async with desk.running() as webhooks:
+                await desk.record(ONE, *call_of("pbx:1"))
+                await until(lambda: webhooks.standings()[0].state == Mood.TROUBLED, 60)
+                [standing] = webhooks.standings()
+        phones = {told.event["phone"] for told in receiver.told}
+        assert phones
+        assert None not in phones
+        assert standing.reason == "422"
+        assert {line["reason"] for line in logs if line["event"] == "webhook_in_trouble"} == {"422"}
+        [answer] = [row.answer for row in await desk.rows(ONE) if row.answer is not None]
+        assert answer.startswith('422: {"detail": [{"msg": "Field required"')
+        assert not any(phone in answer for phone in phones)
+
+
 async def test_an_event_that_fails_holds_up_its_call_alone_and_keeps_its_id(desk: Desk) -> None:
     failures = 3
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from amibridge.web.limits import Limit
+from amibridge.limits import Guesses, Limit
 
 
 def test_so_many_at_once_then_so_many_a_second() -> None:
@@ -48,3 +48,20 @@ def test_never_more_than_was_promised_in_any_stretch(pauses: list[float], at_onc
     for first, begin in enumerate(taken):
         for last, end in enumerate(taken[first:], 1):
             assert last <= at_once + (end - begin) * per_second + 0.001
+
+
+def test_who_guesses_is_kept_waiting_and_nobody_else() -> None:
+    guesses = Guesses()
+    for number in range(20):
+        assert guesses.wait("a", 0.0) == 0
+        guesses.note("a", str(number), 0.0)
+    assert guesses.wait("a", 0.0) > 0
+    assert guesses.wait("b", 0.0) == 0
+    assert guesses.wait("a", 60.0) == 0
+
+
+def test_the_same_again_is_no_guess() -> None:
+    guesses = Guesses()
+    for second in range(1000):
+        guesses.note("a", "of last year", float(second))
+        assert guesses.wait("a", float(second)) == 0
