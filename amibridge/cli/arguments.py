@@ -148,7 +148,7 @@ def parser(commands: dict[str, Command]) -> argparse.ArgumentParser:
         if name == "add":
             asked.add_argument(
                 "--scope", action="append", required=True, choices=("call", "supervise", "read", "recordings"),
-                help="what it opens; may be given several times",
+                help="what it opens: docs/api.md says which route needs which; may be given several times",
             )  # fmt: skip
             asked.add_argument(
                 "--expires", type=_expiry, metavar="WHEN", help="as 90d, 2027-01-31 or a time (default: never)"
@@ -177,7 +177,7 @@ def parser(commands: dict[str, Command]) -> argparse.ArgumentParser:
     deliveries = command(
         words,
         "deliveries",
-        "list what the CRM was told, or is still to be told, with each try",
+        "list what the CRM and webhooks were told, or are still to be told",
         "amibridge deliveries 0123 --state parked\n  amibridge deliveries 0123 --call pbx1:1795491044.6",
     )
     deliveries.add_argument("number", metavar="N", help="the enterprise's number")
@@ -198,7 +198,7 @@ def parser(commands: dict[str, Command]) -> argparse.ArgumentParser:
     resend = command(
         words,
         "resend",
-        "tell the CRM what was given up, after its reason was mended",
+        "tell the CRM or a webhook what was given up, after its reason was mended",
         "amibridge resend 0123 --parked\n  amibridge resend 0123 17 18",
     )
     resend.add_argument("number", metavar="N", help="the enterprise's number")

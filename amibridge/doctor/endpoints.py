@@ -33,9 +33,13 @@ class Endpoint:
 
 
 def judged(
-    endpoints: Sequence[Endpoint], numbering: Numbering, operators: Mapping[Extension, Operator], host: str
+    endpoints: Sequence[Endpoint],
+    numbering: Numbering,
+    operators: Mapping[Extension, Operator],
+    host: str,
+    supervisors: Sequence[Extension] = (),
 ) -> Iterator[Finding]:
-    """*operators*: those of the enterprise file."""
+    """*operators*, *supervisors*: those of the enterprise file."""
     about = f"{host} endpoints"
     people: dict[Extension, Endpoint] = {}
     lines: list[Endpoint] = []
@@ -52,6 +56,11 @@ def judged(
     yield from _odd_people(about, people.values())
     yield from _trunks_of_nobody(about, endpoints, numbering.trunks)
     yield from _compared_with_file(f"{host} operators", people, operators)
+    phoneless = [extension for extension in supervisors if extension not in people]
+    if phoneless:
+        found = f"[supervision] names {some(phoneless, SHOWN)}, for whom this PBX has no endpoint"
+        advice = "mend [supervision], unless they are on another host or have named devices"
+        yield warn(f"{host} supervisors", found, advice)
 
 
 def _overview(

@@ -184,7 +184,8 @@ async def _endpoints(visit: _Visit, enterprise: Enterprise) -> list[Finding]:
                 found.append(Endpoint(f"SIP/{item.get('ObjectName')}", away=away))
     if not found:
         return [warn(about, "it lists none, neither PJSIP nor SIP", "look whether this is the PBX that was meant")]
-    return list(judged(found, visit.host.numbering, enterprise.operators, visit.host.name))
+    host = visit.host
+    return list(judged(found, host.numbering, enterprise.operators, host.name, enterprise.supervisors))
 
 
 async def _events(visit: _Visit, survey: Survey, listening: timedelta) -> AsyncGenerator[Finding]:

@@ -86,6 +86,6 @@ def advice(error: Exception, right: str = "call") -> dict[str, str]:
         return {}
     if "ermission denied" in str(error):
         return {"advice": f"`write` of the AMI account needs {right}"}
-    if "nvalid/unknown command" in str(error):
+    if "nvalid/unknown command: Park" in str(error):
         return {"advice": "res_parking is not loaded on the PBX: `module load res_parking`"}
     return {}

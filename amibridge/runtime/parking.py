@@ -53,10 +53,10 @@ class Parker:
             try:
                 parked = await self._park(host, conversation, patience)
             except (AmiError, TransferFailed) as error:
-                log.warning("call_not_parked", reason=str(error), **advice(error))
+                log.warning("parking_not_made", reason=str(error), **advice(error))
                 raise TransferFailed(f"{host.name}: {error}") from error
             took = timedelta(seconds=time.perf_counter() - begun)
-            log.info("call_parked", space=parked.space, ms=round(took.total_seconds() * 1000, 1))
+            log.info("parking_made", space=parked.space, ms=round(took.total_seconds() * 1000, 1))
             return ParkedThere(conversation.call, host.host, from_, parked.space, parked.until, took)
 
         return await in_turn(self._turns, enterprise, from_, asked, work)

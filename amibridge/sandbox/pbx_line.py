@@ -238,8 +238,14 @@ class Line:
                 self._list(action, "PeerEntry", sip_peers(self._exchange.endpoints["SIP"]))
             case "originate" if self._exchange.originate(action):
                 self._reply(action, "Success", Message="Originate successfully queued")
+            case "originate" if "Application" in action:
+                self._reply(
+                    action, "Error", Message=f"a recorded PBX rings nobody for {action['Application']}, ask a real PBX"
+                )
             case "originate":
                 self._reply(action, "Error", Message="Extension does not exist.")
+            case "blindtransfer" | "atxfer" | "cancelatxfer" | "park" | "getvar":
+                self._reply(action, "Error", Message=f"recorded calls go as they went: no {name} here, ask a real PBX")
             case _:
                 unknown = f"Invalid/unknown command: {name}. Use Action: ListCommands to show available commands."
                 self._reply(action, "Error", Message=unknown)

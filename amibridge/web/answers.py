@@ -17,6 +17,14 @@ ID = web.RequestKey("request_id", str)
 """Under which a request holds its own."""
 
 
+NO_SUCH_ADDRESS = "There is no such address: docs/api.md and /docs say which there are."
+SENTENCES: Mapping[int, str] = {
+    404: NO_SUCH_ADDRESS,
+    405: "This address is not asked in that way; the header Allow names the ways.",
+}
+"""Where aiohttp's own word leaves people where they were."""
+
+
 class Refused(Exception):
     """Raised wherever a request is looked at, to be answered as `refusal` has it. Programs compare *error*."""
 
@@ -33,7 +41,8 @@ def refusal(status: int, error: str, detail: str, headers: Mapping[str, str] | N
 def refusal_of(error: web.HTTPException) -> web.Response:
     """aiohttp's own refusal in our shape."""
     kept = {name: value for name, value in error.headers.items() if name in ("Allow", "Connection")}
-    return refusal(error.status, error.reason.lower().replace(" ", "_"), f"{error.reason}.", kept)
+    sentence = SENTENCES.get(error.status, f"{error.reason}.")
+    return refusal(error.status, error.reason.lower().replace(" ", "_"), sentence, kept)
 
 
 def new_request_id() -> str:

@@ -30,7 +30,8 @@ def given(request: web.Request, *names: str) -> list[str]:
         raise TurnedAway(legacy_refusal(422, [_missing(name) for name in missing]))
     values = [value.strip() for value in asked.values() if value is not None]
     if not all(values):
-        raise TurnedAway(legacy_refusal(400, f"{', '.join(names[:-1])} and {names[-1]} must not be empty"))
+        *others, one = names
+        raise TurnedAway(legacy_refusal(400, f"{', '.join(others)} and {one} must not be empty".removeprefix(" and ")))
     return values
 
 

@@ -16,7 +16,7 @@ from amibridge.enterprises import EnterpriseId
 from amibridge.responsible.answer import Answer
 from amibridge.responsible.revealing import revealed
 from amibridge.store.audit import AuditTrail
-from amibridge.web.answers import ID, Handler, refusal
+from amibridge.web.answers import ID, NO_SUCH_ADDRESS, Handler, refusal
 from amibridge.web.knocks import Knocks
 from amibridge.web.tenants import Tenants
 from amibridge.web.visitors import address
@@ -41,7 +41,7 @@ def tell_responsible(tenants: Tenants, ask: Ask, trail: AuditTrail) -> Handler:
         enterprise = tenants.of_secret(request.match_info["secret"])
         if enterprise is None:
             refused.note(request)
-            return _refused(404, "not_found", "Not Found.", as_text=as_text)
+            return _refused(404, "not_found", NO_SUCH_ADDRESS, as_text=as_text)
         phone, line = phone_in(asked.get("phone", "")), asked.get("line")
         if asked.get("format") not in (None, "json", "text"):
             return refusal(400, "bad_request", "`format` is json or text.")

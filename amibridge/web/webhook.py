@@ -16,7 +16,7 @@ from aiohttp import web
 
 from amibridge.enterprises import Enterprise, EnterpriseId
 from amibridge.retailcrm.triggers import Hint, client_id_in, read_hint
-from amibridge.web.answers import Handler, refusal
+from amibridge.web.answers import NO_SUCH_ADDRESS, Handler, refusal
 from amibridge.web.knocks import Knocks
 from amibridge.web.tenants import Tenants
 
@@ -65,7 +65,7 @@ def _signer(tenants: Tenants, request: web.Request, body: bytes) -> Enterprise |
 
 
 def _not_found() -> web.Response:
-    return refusal(404, "not_found", "Not Found.")
+    return refusal(404, "not_found", NO_SUCH_ADDRESS)
 
 
 def _unauthorized() -> web.Response:

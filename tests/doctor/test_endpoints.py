@@ -46,6 +46,14 @@ def test_an_operator_without_a_phone_is_told() -> None:
     ]
 
 
+def test_a_supervisor_without_a_phone_is_told() -> None:
+    supervisors = [Extension("101"), Extension("100")]
+    named = {Extension(one): Operator(Extension(one)) for one in ("101", "102")}
+    assert unwell(list(judged(OFFICE, Numbering(), named, "pbx1", supervisors))) == [
+        (Level.WARN, "pbx1 supervisors", "[supervision] names 100, for whom this PBX has no endpoint")
+    ]
+
+
 def test_a_line_that_looks_like_an_extension_is_told_with_the_words_to_write() -> None:
     [odd] = [one for one in judge([*OFFICE, Endpoint("SIP/00013", registers=True)]) if one.level is Level.WARN]
     assert odd.found == "SIP/00013 would be taken for operators, and sign in elsewhere as lines do"

@@ -349,7 +349,7 @@ async def test_a_pbx_without_parking_is_an_error_that_says_so(office: Office, po
             500, "Parking failed: pbx: Invalid/unknown command: Park. Use Action: ListCommands to show available "
             "commands.",
         )  # fmt: skip
-        assert [line["advice"] for line in lines if line["event"] == "call_not_parked"] == [
+        assert [line["advice"] for line in lines if line["event"] == "parking_not_made"] == [
             "res_parking is not loaded on the PBX: `module load res_parking`"
         ]
         await hangs_up(customer, anna)
@@ -369,6 +369,6 @@ async def test_an_account_that_may_not_is_an_error_that_says_so(office: Office, 
         await hangs_up(customer, anna)
     assert (parked.status, parked.json) == (500, {"detail": "Parking failed: pbx: Permission denied"})
     assert (fetched.status, fetched.json) == (500, {"detail": "Pickup failed: pbx: Permission denied"})
-    assert [line["advice"] for line in lines if line["event"] in ("call_not_parked", "call_not_fetched")] == [
+    assert [line["advice"] for line in lines if line["event"] in ("parking_not_made", "call_not_fetched")] == [
         "`write` of the AMI account needs call", "`write` of the AMI account needs originate",
     ]  # fmt: skip

@@ -185,7 +185,7 @@ class TestParking:
         with capture_logs() as lines, pytest.raises(TransferFailed, match=f"^pbx1: {error}$"):
             await pbx.park(AskedToPark("101"))
         [line] = lines
-        assert (line["event"], line.get("advice")) == ("call_not_parked", advice)
+        assert (line["event"], line.get("advice")) == ("parking_not_made", advice)
 
     async def test_a_word_that_nothing_follows_is_a_failure(self) -> None:
         pbx = talking(TALKS)

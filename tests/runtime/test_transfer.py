@@ -202,6 +202,7 @@ async def test_who_asks_again_meanwhile_gets_the_same_and_for_something_else_mus
     [
         (ActionRefused("Permission denied"), "`write` of the AMI account needs call"),
         (ActionRefused("Transfer failed"), None),
+        (ActionRefused("Invalid/unknown command: CancelAtxfer."), None),
         (LinkLost("it fell silent"), None),
     ],
 )

@@ -220,6 +220,13 @@ async def test_an_unknown_action_is_named(client: AmiClient) -> None:
     assert answer["Message"].startswith("Invalid/unknown command: MakeCoffee.")
 
 
+async def test_what_only_a_real_pbx_does_is_said_to_be_so(client: AmiClient) -> None:
+    await client.login()
+    for action, asked in (("BlindTransfer", {}), ("Originate", {"Application": "ChanSpy"})):
+        answer = await client.ask(action, **asked)
+        assert (answer["Response"], answer["Message"].split(", ")[-1]) == ("Error", "ask a real PBX")
+
+
 async def test_a_missing_action_is_said_to_be_missing(client: AmiClient) -> None:
     await client.greeting()
     client.send("ActionID: 9", "Channel: PJSIP/101")

@@ -72,6 +72,7 @@ async def test_the_page_needs_nothing_from_elsewhere(site: Site) -> None:
     assert answer.headers["Content-Type"] == "text/html; charset=utf-8"
     assert re.findall(r"(?:src|href)=\"(?!#)([^\"]*)\"", page) == ["openapi.json"]
     assert "<script" not in page
+    assert "`" not in page, "marks of the documents are shown as they are"
     document = (await site.ask("/openapi.json")).json
     for path, methods in document["paths"].items():
         assert path in page

@@ -86,7 +86,9 @@ async def test_what_ends_a_question_has_no_target(site: Site, hands: Hands, step
 async def test_what_is_missing_or_empty_is_said(site: Site, hands: Hands, name: str) -> None:
     missing = await ask(site, {key: value for key, value in asked().items() if key != name})
     assert (missing.status, [one["loc"] for one in missing.json["detail"]]) == (422, [["query", name]])
-    assert (await ask(site, asked(**{name: " "}))).status == 400
+    empty = await ask(site, asked(**{name: " "}))
+    said = "to_ext must not be empty" if name == "to_ext" else "transfer_type, from_ext and clientId must not be empty"
+    assert (empty.status, empty.json) == (400, {"detail": said})
     assert hands.asked == []
 
 

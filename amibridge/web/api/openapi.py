@@ -23,9 +23,9 @@ REFUSALS: Mapping[int, str] = {
     400: "A parameter is unknown, given twice, or of another form.",
     401: "No token, or one that is unknown or has expired.",
     403: "The token lacks the scope.",
-    404: "There is none.",
+    404: "There is no such call; of events: none that is so new.",
     429: "Too many requests, or streams; `Retry-After` says for how many seconds to wait.",
-    503: "The database is away; `Retry-After` says when to ask again.",
+    503: "The database is away, or the bridge has just begun; `Retry-After` says when to ask again.",
 }
 
 PAGE_HEADERS = {
@@ -52,7 +52,9 @@ def document_of(endpoints: Sequence[Endpoint[Any]]) -> dict[str, Any]:
         "info": {
             "title": "amibridge",
             "version": __version__,
-            "description": "Calls of one enterprise, for its own software.",
+            "description": "What other software may read of one enterprise: its calls, live ones too, events as they "
+            "happen, recordings, and what the CRM and webhooks were told. What it may do, such as calling and "
+            "transferring, stands in docs/api.md.",
         },
         "paths": {one.path: {"get": _operation(one)} for one in endpoints},
         "components": {

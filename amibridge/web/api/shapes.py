@@ -23,7 +23,7 @@ class CallsAsk(Ask):
         None, description="The customer's number, E.164 or as it is dialled in the enterprise's region."
     )
     operator: Name | None = Field(None, description="An extension that called, rang or talked.")
-    direction: Direction | None = None
+    direction: Direction | None = Field(None, description="Seen from the enterprise.")
     outcome: Outcome | None = Field(None, description="A call that goes on has none.")
     since: Moment | None = Field(None, description="Calls that began then or later.")
     until: Moment | None = Field(None, description="Calls that began before.")
@@ -31,7 +31,7 @@ class CallsAsk(Ask):
     cursor: Annotated[str | None, Field(pattern=r"^[0-9]{1,16}~[0-9A-Za-z:._-]{1,200}$")] = Field(
         None, description="The `next` of the page before."
     )
-    limit: Limit = 50
+    limit: Limit = Field(50, description="How many on a page.")
 
 
 class CallAsk(Ask):
@@ -55,19 +55,21 @@ class CallRequestsAsk(CallAsk):
     cursor: Annotated[str | None, Field(pattern=r"^[0-9]{1,18}$")] = Field(
         None, description="The `next` of the page before."
     )
-    limit: Limit = 50
+    limit: Limit = Field(50, description="How many on a page.")
 
 
 class DeliveriesAsk(Ask):
     status: DeliveryStatus | None = Field(None, description="What became of them.")
-    kind: NoticeKind | None = None
+    kind: NoticeKind | None = Field(
+        None, description="Of which kind: `webhook` is what webhooks are told, all others the CRM."
+    )
     call: Name | None = Field(None, description="The `call_id` of a record.")
     since: Moment | None = Field(None, description="Deliveries that were made then or later.")
     until: Moment | None = Field(None, description="Deliveries that were made before.")
     cursor: Annotated[str | None, Field(pattern=r"^[0-9]{1,16}~[0-9]{1,18}$")] = Field(
         None, description="The `next` of the page before."
     )
-    limit: Limit = 50
+    limit: Limit = Field(50, description="How many on a page.")
 
 
 class Answer(BaseModel):
@@ -177,7 +179,7 @@ class CallsAnswer(Answer):
 
 
 class CallAnswer(CallShape):
-    """A call record with its attempts and deliveries."""
+    """A call record with its attempts, its deliveries, and the parties who are on it while it goes on."""
 
     attempts: list[AttemptShape]
     parties: list[PartyShape]
