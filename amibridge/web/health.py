@@ -24,9 +24,9 @@ PATIENCE = timedelta(seconds=2)
 """With the database: whoever asks for health has a timeout of his own."""
 
 
-RESTS, AT_MOST = 10, 2.0
-"""What the database answered is told for so many times as long as it took, but for no more seconds: a backlog of some
-hundred thousand takes a tenth of a second to count, and facts have to be written meanwhile."""
+QUICK, RESTS, AT_MOST = 0.05, 10, 2.0
+"""What took the database more than so many seconds is told for so many times as long, but for no more seconds: some
+hundred thousand rows take a tenth of a second to count, and facts have to be written meanwhile."""
 
 
 async def live(request: web.Request) -> web.Response:
@@ -84,7 +84,9 @@ class _Counted:
             if asked_at >= self._found_at and begun_at >= self._good_till:
                 self._found = _, reason = await backlogs_of(self._outbox)
                 self._found_at = now = clock()
-                self._good_till = now + min(RESTS * (now - begun_at), AT_MOST) if reason is None else now
+                took = now - begun_at
+                rests = RESTS * took if reason is None and took > QUICK else 0.0
+                self._good_till = now + min(rests, AT_MOST)
             return self._found
 
 
