@@ -123,7 +123,8 @@ class Outbox:
 
         None when there are no more.
 
-        A row whose fact cannot be read is left due, and said once.
+        A row whose fact cannot be read is left due, and said once. One that was made while our clock was ahead is moved
+        to now, with all its times: else it would wait for that future.
         """
         while rows := await self._pool.fetch(SQL["load_due"], enterprise, after, limit, webhook):
             found = [delivery for row in rows if (delivery := self._delivery(row)) is not None]
@@ -141,6 +142,7 @@ class Outbox:
                 self._unreadable.add((enterprise, id))
                 log.error("delivery_unreadable", enterprise=enterprise, call=call, delivery=id, kind=row["fact_kind"])
             return None
+        ahead = max(timedelta(0), row["created_at"] - datetime.now(UTC))
         return Delivery(
             enterprise=enterprise,
             id=id,
@@ -149,10 +151,10 @@ class Outbox:
             kind=NoticeKind(row["kind"]),
             fact=fact,
             attempts=row["attempts"],
-            due_at=row["due_at"],
-            fresh_until=row["fresh_until"],
-            created_at=row["created_at"],
-            first_tried_at=row["first_tried_at"],
+            due_at=row["due_at"] - ahead,
+            fresh_until=_earlier(row["fresh_until"], ahead),
+            created_at=row["created_at"] - ahead,
+            first_tried_at=_earlier(row["first_tried_at"], ahead),
             perhaps_told=True,
             webhook=row["webhook"],
             seq=row["seq"],
@@ -220,6 +222,10 @@ class Outbox:
         """Make parked or dropped history, errands and events due again; the ids for which that was possible."""
         rows = await self._pool.fetch(SQL["resend"], enterprise, list(ids), datetime.now(UTC))
         return [row["id"] for row in rows]
+
+
+def _earlier(at: datetime | None, by: timedelta) -> datetime | None:
+    return None if at is None else at - by
 
 
 def knows_not(names: Sequence[str]) -> str:

@@ -25,8 +25,8 @@ PATIENCE = timedelta(seconds=2)
 
 
 QUICK, RESTS, AT_MOST = 0.05, 10, 2.0
-"""What took the database more than so many seconds is told for so many times as long, but for no more seconds: a
-backlog of some hundred thousand takes a tenth of a second to count, and facts have to be written meanwhile."""
+"""What took the database more than so many seconds is told for so many times as long, but for no more seconds: some
+hundred thousand rows take a tenth of a second to count, and facts have to be written meanwhile."""
 
 
 async def live(request: web.Request) -> web.Response:

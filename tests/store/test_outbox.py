@@ -13,6 +13,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from amibridge.calls.facts import AnyFact
+from amibridge.calls.notices import RING_NEWS, STOP_NEWS
 from amibridge.calls.record import CallId, CallRecord
 from amibridge.enterprises import EnterpriseId
 from amibridge.store import ledger as ledger_module
@@ -69,6 +70,18 @@ async def test_due_rows_are_read_oldest_first_and_page_by_page(pool: asyncpg.Poo
         pages.append(page)
     assert [len(page) for page in pages] == [4, 4, 1]
     assert [row for page in pages for row in page] == made
+
+
+async def test_what_was_made_while_our_clock_was_ahead_does_not_wait_for_that_future(
+    pool: asyncpg.Pool, outbox: Outbox
+) -> None:
+    ahead = datetime.now(UTC) + timedelta(days=300)
+    await Ledger(pool).record(heard(rang("pbx:1", "101"), ended(nobody("pbx:1")), at=ahead))
+    found = await outbox.load_due(ONE)
+    assert found
+    for row in found:
+        assert row.created_at == row.due_at <= datetime.now(UTC)
+        assert row.fresh_until is None or row.fresh_until - row.created_at in (RING_NEWS, STOP_NEWS)
 
 
 async def test_what_is_done_is_not_due_and_what_is_put_off_still_is(pool: asyncpg.Pool, outbox: Outbox) -> None:
