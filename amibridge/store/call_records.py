@@ -31,7 +31,9 @@ from amibridge.store.outbox import DeliveryRow, delivery_row
 
 SQL = load_queries(__file__)
 PAGES = {name: f"WITH calls AS ({sql}) {SQL['told']}" for name, sql in SQL.items() if name.startswith("calls_of_")}
-WHOLE = f"WITH calls AS ({SQL['call_record']}), told AS ({SQL['told']}) {SQL['whole']}"
+WHOLE = f"""
+SELECT told.record, ({SQL["attempts_told"]}) AS attempts, ({SQL["deliveries_told"]}) AS deliveries
+  FROM ({SQL["told"]} AND call_id = $2) AS told"""
 
 WITHIN = timedelta(seconds=8)
 

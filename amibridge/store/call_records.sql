@@ -76,22 +76,23 @@ SELECT started_at, call_id,
   FROM calls
  WHERE enterprise_id = $1
 
--- whole --
--- One call, put before this as `told`, with each time a phone was tried for it, and what was told of it, both in order.
-SELECT told.record,
-       (SELECT coalesce(json_agg(json_build_object(
-                   'extension', extension, 'outcome', outcome,
-                   'rang_at', to_char(rang_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"+00:00"'),
-                   'joined_at', to_char(joined_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"+00:00"'),
-                   'left_at', to_char(left_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"+00:00"')) ORDER BY ordinal), '[]')::text
-          FROM attempts
-         WHERE enterprise_id = $1 AND call_id = $2) AS attempts,
-       (SELECT coalesce(json_agg(json_build_object(
-                   'id', id, 'call_id', call_id, 'kind', kind, 'webhook', nullif(webhook, ''), 'fact', fact_key,
-                   'status', status, 'attempts', attempts, 'answer', last_answer,
-                   'due_at', to_char(due_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"+00:00"'),
-                   'fresh_until', to_char(fresh_until AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"+00:00"'),
-                   'created_at', to_char(created_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"+00:00"'),
-                   'settled_at', to_char(settled_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"+00:00"')) ORDER BY id), '[]')::text
-          FROM (SELECT * FROM deliveries WHERE enterprise_id = $1 AND call_id = $2 ORDER BY id LIMIT $3) AS d) AS deliveries
-  FROM told
+-- attempts_told --
+-- Each time a phone was tried for a call, in order, as it is published.
+SELECT coalesce(json_agg(json_build_object(
+           'extension', extension, 'outcome', outcome,
+           'rang_at', to_char(rang_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"+00:00"'),
+           'joined_at', to_char(joined_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"+00:00"'),
+           'left_at', to_char(left_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"+00:00"')) ORDER BY ordinal), '[]')::text
+  FROM attempts
+ WHERE enterprise_id = $1 AND call_id = $2
+
+-- deliveries_told --
+-- What was told of a call, or is still to be told, in order, as it is published.
+SELECT coalesce(json_agg(json_build_object(
+           'id', id, 'call_id', call_id, 'kind', kind, 'webhook', nullif(webhook, ''), 'fact', fact_key,
+           'status', status, 'attempts', attempts, 'answer', last_answer,
+           'due_at', to_char(due_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"+00:00"'),
+           'fresh_until', to_char(fresh_until AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"+00:00"'),
+           'created_at', to_char(created_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"+00:00"'),
+           'settled_at', to_char(settled_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"+00:00"')) ORDER BY id), '[]')::text
+  FROM (SELECT * FROM deliveries WHERE enterprise_id = $1 AND call_id = $2 ORDER BY id LIMIT $3) AS d

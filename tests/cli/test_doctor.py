@@ -183,6 +183,7 @@ async def test_all_is_well_where_all_is_well(amibridge: Amibridge, tmp_path: Pat
             ("/var/spool/asterisk/monitor", str(tmp_path / "monitor")),
             ('trunks = ["PJSIP/provider", "SIP/00013*"]\n', ""),
             ("performer = 40", "performer = 27"),
+            ('["103", "100", "103"]', '["103"]'),
         ):
             assert was in text
             text = text.replace(was, now)

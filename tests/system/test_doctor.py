@@ -13,6 +13,7 @@ from amibridge.sandbox.retailcrm import SandboxCrm
 from tests.corpus import TRACES
 from tests.delivery.waiting import until
 from tests.system.bridge import Bridge, enterprise_file
+from tests.system.law import nothing_is_due
 from tests.system.test_straight_line import KEY, USERS, account, pbx_of
 
 RING_GROUP = [trace for trace in TRACES if trace.stack == "asterisk22" and trace.kind == "h_ringgroup_102_answers"]
@@ -37,6 +38,7 @@ async def asked(bridge: Bridge) -> tuple[int, dict[str, Any]]:
 async def test_all_is_well_after_the_first_call(bridge: Bridge) -> None:
     async with followed(bridge, SandboxCrm([account()])) as pbx:
         await until(lambda: bridge.log("call_delivered"))
+        await nothing_is_due(bridge)
         code, found = await asked(bridge)
         assert [one for one in found.values() if one["level"] == "fail"] == []
         assert code == 0

@@ -184,7 +184,8 @@ async def serving(
 ) -> AsyncIterator[Site]:
     stop, listening, queue = asyncio.Event(), asyncio.Event(), FactQueue()
     async with contextlib.AsyncExitStack() as stack:
-        folder = Path(stack.enter_context(TemporaryDirectory()))
+        # A stop waits for no thread that writes.
+        folder = Path(stack.enter_context(TemporaryDirectory(ignore_cleanup_errors=True)))
         library = Library(library_settings(folder, RecordingSettings()))
         await stack.enter_async_context(library.serving())
         client = await stack.enter_async_context(aiohttp.ClientSession())
