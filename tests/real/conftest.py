@@ -26,6 +26,9 @@ STACKS = {
 BROKEN = pytest.StashKey[str]()
 """What an Asterisk said that did not answer, or carried a call, after its test."""
 
+KEY_LOST = "the keys were pressed and nothing came of it"
+"""Our answer then. Seen once in some hundred transfers, while the machine had much else to do."""
+
 FAR_TOO = (
     "test_holds.py",
     "test_parking_over_http.py",
@@ -78,7 +81,8 @@ async def office(request: pytest.FixtureRequest, asterisk: Asterisk) -> AsyncIte
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> bool | None:
-    """A test that failed on an Asterisk which answers no more, as 16 at times, is run once more on a new one.
+    """A test that failed on an Asterisk which answers no more, as 16 at times, is run once more on a new one; and one
+    for which an Asterisk under load lost a key of an attended transfer, which it presses on a phone by itself.
 
     What fails by a fault of ours fails again.
     """
@@ -87,9 +91,11 @@ def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> 
     item.ihook.pytest_runtest_logstart(nodeid=item.nodeid, location=item.location)
     reports = runtestprotocol(item, nextitem=nextitem, log=False)
     broken = item.stash.get(BROKEN, None)
+    if any(report.failed and KEY_LOST in report.capstdout for report in reports):
+        broken = KEY_LOST
     if broken is not None and any(report.failed for report in reports):
         # It is an Asterisk's fault, and the log of the run should tell how often.
-        print(f"{item.nodeid}: Asterisk was stuck afterwards, once more on a new one\n{broken}", file=sys.stderr)
+        print(f"{item.nodeid}: Asterisk was stuck, or lost a key; once more\n{broken}", file=sys.stderr)
         reports = runtestprotocol(item, nextitem=nextitem, log=False)
     for report in reports:
         item.ihook.pytest_runtest_logreport(report=report)
