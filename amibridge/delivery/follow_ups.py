@@ -135,10 +135,12 @@ class FollowUpErrand:
     # -- a new one
 
     async def _follow_up(self, record: CallRecord, phone: str, enterprise: Enterprise, standing: Standing) -> str:
+        now = self._judge.now()
+        # Asked in this order: a call that ends between the two questions is seen by the second.
+        talks = await self._follow_ups.on_the_line(enterprise.id, phone, now - LONGEST_LIVE)
         if await self._follow_ups.reached_since(enterprise.id, phone, record.started_at):
             return "somebody has reached him"
-        now = self._judge.now()
-        if await self._follow_ups.on_the_line(enterprise.id, phone, now - LONGEST_LIVE):
+        if talks:
             raise NotYet(now + ON_THE_LINE_AGAIN, "a call with him goes on")
         zone = self._zone_of(enterprise)
         known = (await self._acquaintance.make(record, phone, enterprise, standing)).customer
