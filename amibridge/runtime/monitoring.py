@@ -15,7 +15,7 @@ from typing import Protocol
 import structlog
 
 from amibridge.ami.actions import listen_in
-from amibridge.ami.errors import ActionRefused, ActionUnanswered, AmiError, LinkLost
+from amibridge.ami.errors import ActionUnanswered, AmiError, LinkLost
 from amibridge.ami.events import SUPERVISION_COUNTERS, Uniqueid
 from amibridge.calls.clicks import asked_extension
 from amibridge.calls.conversations import Conversation
@@ -30,6 +30,7 @@ from amibridge.calls.monitoring import (
 )
 from amibridge.calls.record import Extension
 from amibridge.enterprises import AmiHost, Enterprise
+from amibridge.runtime.handing import advice
 from amibridge.runtime.originate import AGAIN_WITHIN, MOST, Send
 from amibridge.runtime.repeats import Repeats
 
@@ -85,7 +86,7 @@ class Monitoring:
                 ),
             )
         except AmiError as error:
-            log.warning("monitoring_not_begun", reason=str(error), **_advice(error))
+            log.warning("monitoring_not_begun", reason=str(error), **advice(error, "originate"))
             may_ring = isinstance(error, LinkLost | ActionUnanswered)
             raise MonitoringFailed(f"{host.name}: {error}", placed=may_ring) from error
         took = timedelta(seconds=time.perf_counter() - begun)
@@ -111,8 +112,3 @@ class Monitoring:
 def _is_over(error: BaseException) -> bool:
     """Whether it may be tried again at once: nothing can have come of it."""
     return not (isinstance(error, MonitoringFailed) and error.placed)
-
-
-def _advice(error: AmiError) -> dict[str, str]:
-    denied = isinstance(error, ActionRefused) and "ermission denied" in str(error)
-    return {"advice": "`write` of the AMI account needs originate"} if denied else {}
